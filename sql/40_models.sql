@@ -1,0 +1,190 @@
+-- Models: the current state of each model that a TRAIN job made or is making.
+-- Triggers alone change state and results; a user may rename, describe and soft-delete.
+
+CREATE TABLE IF NOT EXISTS public.ml_models (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    name varchar(255) NOT NULL,
+    model_type varchar(50) NOT NULL,
+    status varchar(50) NOT NULL DEFAULT 'TRAINING',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    is_deleted boolean NOT NULL DEFAULT false,
+    deleted_at timestamptz,
+    target_variable varchar(100) NOT NULL,
+    target_operator varchar(10) NOT NULL,
+    target_value numeric NOT NULL,
+    future_minutes integer,
+    train_start timestamptz NOT NULL,
+    train_end timestamptz NOT NULL,
+    test_size numeric(3, 2) NOT NULL DEFAULT 0.2,
+    random_state integer NOT NULL DEFAULT 42,
+    features_csv text NOT NULL,
+    phases_csv text,
+    params_csv text,
+    feature_importance_csv text,
+    training_accuracy numeric(5, 4),
+    training_f1 numeric(5, 4),
+    training_precision numeric(5, 4),
+    training_recall numeric(5, 4),
+    model_file_path text,
+    description text,
+    train_job_id bigint,
+    CONSTRAINT ml_models_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
+    CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
+    CONSTRAINT ml_models_name_not_blank CHECK (btrim(name) <> ''),
+    CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
+    CONSTRAINT ml_models_operator_known CHECK (target_operator IN ('>', '<', '>=', '<=', '=', '!=')),
+    CONSTRAINT ml_models_start_before_end CHECK (train_start < train_end),
+    CONSTRAINT ml_models_future_minutes_positive CHECK (future_minutes > 0),
+    CONSTRAINT ml_models_test_size_between_0_and_1 CHECK (test_size > 0 AND test_size < 1),
+    CONSTRAINT ml_models_deleted_has_time CHECK (is_deleted = (deleted_at IS NOT NULL)),
+    CONSTRAINT ml_models_ready_has_file CHECK (status <> 'READY' OR model_file_path IS NOT NULL),
+    CONSTRAINT ml_models_metrics_between_0_and_1 CHECK (
+        training_accuracy BETWEEN 0 AND 1
+        AND training_f1 BETWEEN 0 AND 1
+        AND training_precision BETWEEN 0 AND 1
+        AND training_recall BETWEEN 0 AND 1
+    )
+);
+
+CREATE INDEX IF NOT EXISTS idx_models_status ON public.ml_models (status);
+CREATE INDEX IF NOT EXISTS idx_models_created ON public.ml_models (created_at DESC);
+
+-- A name belongs to one model at a time; a failed or deleted model gives it free.
+CREATE UNIQUE INDEX IF NOT EXISTS ml_models_name_taken
+ON public.ml_models (name)
+WHERE NOT is_deleted AND status <> 'FAILED';
+
+CREATE OR REPLACE FUNCTION ml.keep_model_rules()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.status <> OLD.status AND OLD.status <> 'TRAINING' THEN
+        RAISE EXCEPTION 'model % cannot go from % to %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'status',
+            HINT = 'READY and FAILED are final; train another model with a new TRAIN job.';
+    END IF;
+    IF NEW.is_deleted AND NEW.status = 'TRAINING' THEN
+        RAISE EXCEPTION 'model % is being trained and cannot be deleted', OLD.id
+            USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'is_deleted',
+            HINT = format('Cancel its job first: CALL ml.cancel_job(%s);', OLD.train_job_id);
+    END IF;
+    IF btrim(NEW.name) = '' THEN
+        RAISE EXCEPTION 'the name of a model cannot be blank'
+            USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
+            HINT = 'Give it a name, or leave the old one.';
+    END IF;
+    IF NOT NEW.is_deleted AND (NEW.name <> OLD.name OR OLD.is_deleted) THEN
+        CALL ml.require_free_name(NEW.name, NEW.train_job_id);
+    END IF;
+    NEW.updated_at := now();
+    NEW.deleted_at := CASE WHEN NEW.is_deleted THEN coalesce(OLD.deleted_at, now()) END;
+    RETURN NEW;
+END
+$$;
+
+-- Asked when a job is inserted, when it is claimed, and when a model is renamed or undeleted;
+-- the unique indexes hold in any race.
+CREATE OR REPLACE PROCEDURE ml.require_free_name(
+    p_name text,
+    p_for_job_id bigint DEFAULT NULL
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner text := coalesce(
+        (
+            SELECT 'model ' || m.id
+            FROM public.ml_models m
+            WHERE m.name = p_name AND NOT m.is_deleted AND m.status <> 'FAILED'
+                AND m.train_job_id IS DISTINCT FROM p_for_job_id
+        ),
+        (
+            SELECT 'job ' || j.id
+            FROM public.ml_jobs j
+            WHERE j.train_model_name = p_name AND j.status IN ('PENDING', 'RUNNING')
+                AND j.id IS DISTINCT FROM p_for_job_id
+        )
+    );
+BEGIN
+    IF v_owner IS NOT NULL THEN
+        RAISE EXCEPTION 'the model name "%" is taken by %', p_name, v_owner
+            USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
+            HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
+    END IF;
+END
+$$;
+
+-- A TEST or COMPARE asks this when it is inserted and again when it is claimed.
+CREATE OR REPLACE FUNCTION ml.require_ready_model(
+    p_model_id bigint
+)
+RETURNS public.ml_models
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_model public.ml_models;
+BEGIN
+    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = p_model_id;
+    IF v_model.id IS NULL THEN
+        RAISE EXCEPTION 'model % does not exist', p_model_id
+            USING ERRCODE = 'foreign_key_violation', TABLE = 'ml_models',
+            HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+    ELSIF v_model.is_deleted THEN
+        RAISE EXCEPTION 'model % ("%") was deleted on %', p_model_id, v_model.name, v_model.deleted_at
+            USING ERRCODE = 'foreign_key_violation', TABLE = 'ml_models',
+            HINT = format('Use another model, or take it back: UPDATE ml_models SET is_deleted = false WHERE id = %s;', p_model_id);
+    ELSIF v_model.status <> 'READY' THEN
+        RAISE EXCEPTION 'model % ("%") is %, not READY', p_model_id, v_model.name, v_model.status
+            USING ERRCODE = 'foreign_key_violation', TABLE = 'ml_models',
+            HINT = CASE v_model.status
+                WHEN 'TRAINING' THEN format('Wait until job %s has trained it.', v_model.train_job_id)
+                ELSE format('Its training failed; see error_msg of job %s.', v_model.train_job_id)
+            END;
+    END IF;
+    RETURN v_model;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_models_keep_rules
+BEFORE UPDATE ON public.ml_models
+FOR EACH ROW EXECUTE FUNCTION ml.keep_model_rules();
+
+COMMENT ON FUNCTION ml.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
+COMMENT ON PROCEDURE ml.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
+COMMENT ON FUNCTION ml.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
+COMMENT ON TABLE public.ml_models IS 'Every model: what it predicts, what it was trained on, how well it did on rows it had not seen.';
+COMMENT ON COLUMN public.ml_models.id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_models.name IS 'Name of the model; unique among the models that are neither deleted nor failed.';
+COMMENT ON COLUMN public.ml_models.model_type IS 'Kind of model, see ref_model_types.';
+COMMENT ON COLUMN public.ml_models.status IS 'TRAINING, READY or FAILED.';
+COMMENT ON COLUMN public.ml_models.created_at IS 'When its training was first claimed.';
+COMMENT ON COLUMN public.ml_models.updated_at IS 'When the row was last changed.';
+COMMENT ON COLUMN public.ml_models.is_deleted IS 'Soft delete: set it to true to delete the model, to false to take it back.';
+COMMENT ON COLUMN public.ml_models.deleted_at IS 'When it was deleted.';
+COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label: >, <, >=, <=, = or !=.';
+COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label. The label is: target_variable target_operator target_value.';
+COMMENT ON COLUMN public.ml_models.future_minutes IS 'Horizon of the label in minutes; NULL: the label is read in the same row as the features.';
+COMMENT ON COLUMN public.ml_models.train_start IS 'First moment of the training period.';
+COMMENT ON COLUMN public.ml_models.train_end IS 'First moment after the training period.';
+COMMENT ON COLUMN public.ml_models.test_size IS 'Share of the rows that was held out to measure training_*.';
+COMMENT ON COLUMN public.ml_models.random_state IS 'Seed of everything random in the training.';
+COMMENT ON COLUMN public.ml_models.features_csv IS 'Columns of coin_metrics that the model sees: a,b,c. ml_model_features has them as rows.';
+COMMENT ON COLUMN public.ml_models.phases_csv IS 'Phases of the rows used: 1,2,3; NULL: all.';
+COMMENT ON COLUMN public.ml_models.params_csv IS 'Hyperparameters really used: key=value;key=value. ml_model_params has them as rows.';
+COMMENT ON COLUMN public.ml_models.feature_importance_csv IS 'Permutation importance on the held-out rows, summing to 1: key=value;key=value; NULL where no feature had any.';
+COMMENT ON COLUMN public.ml_models.training_accuracy IS 'Share of the held-out rows predicted right.';
+COMMENT ON COLUMN public.ml_models.training_f1 IS 'Harmonic mean of precision and recall on the held-out rows; NULL where undefined.';
+COMMENT ON COLUMN public.ml_models.training_precision IS 'Share of the positive predictions that were right, on the held-out rows; NULL where there was none.';
+COMMENT ON COLUMN public.ml_models.training_recall IS 'Share of the positive rows that were found, on the held-out rows; NULL where there was none.';
+COMMENT ON COLUMN public.ml_models.model_file_path IS 'File of the model (.pkl) as the worker wrote it; ml_training_runs has its SHA-256.';
+COMMENT ON COLUMN public.ml_models.description IS 'Free text of the user.';
+COMMENT ON COLUMN public.ml_models.train_job_id IS 'TRAIN job that makes or made it.';

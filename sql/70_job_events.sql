@@ -1,0 +1,214 @@
+-- The life of a job as facts: every claim, sign of life and end of an attempt.
+-- An event is checked against the job before it is stored and projected onto the job after.
+
+CREATE TABLE IF NOT EXISTS public.ml_job_events (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    event varchar(20) NOT NULL,
+    worker_id varchar(255),
+    progress numeric(3, 2),
+    message text,
+    lease_until timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by name NOT NULL DEFAULT session_user,
+    CONSTRAINT ml_job_events_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_job_events_event_known CHECK (
+        event IN ('CLAIMED', 'PROGRESS', 'COMPLETED', 'FAILED', 'CANCELLED', 'RELEASED', 'EXPIRED')
+    ),
+    CONSTRAINT ml_job_events_lease_while_running CHECK ((event IN ('CLAIMED', 'PROGRESS')) = (lease_until IS NOT NULL)),
+    CONSTRAINT ml_job_events_progress_between_0_and_1 CHECK (progress BETWEEN 0 AND 1),
+    CONSTRAINT ml_job_events_progress_known CHECK ((event = 'PROGRESS') = (progress IS NOT NULL)),
+    CONSTRAINT ml_job_events_loss_has_reason CHECK (event NOT IN ('FAILED', 'RELEASED', 'EXPIRED') OR message IS NOT NULL)
+);
+
+CREATE INDEX IF NOT EXISTS ml_job_events_job ON public.ml_job_events (job_id, id);
+
+-- An attempt is claimed once and ends once.
+CREATE UNIQUE INDEX IF NOT EXISTS ml_job_events_claimed_once
+ON public.ml_job_events (job_id, attempt)
+WHERE event = 'CLAIMED';
+CREATE UNIQUE INDEX IF NOT EXISTS ml_job_events_ended_once
+ON public.ml_job_events (job_id, attempt)
+WHERE event IN ('COMPLETED', 'RELEASED', 'EXPIRED');
+
+CREATE OR REPLACE TRIGGER ml_job_events_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_job_events
+FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
+
+-- The fence: locks the job and refuses whoever no longer holds it.
+CREATE OR REPLACE PROCEDURE ml.require_attempt(
+    p_job_id bigint,
+    p_attempt integer
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_status text;
+    v_attempt integer;
+BEGIN
+    SELECT j.status, j.attempt INTO v_status, v_attempt
+    FROM public.ml_jobs j
+    WHERE j.id = p_job_id
+    FOR NO KEY UPDATE;
+    IF (v_status, v_attempt) IS DISTINCT FROM ('RUNNING', p_attempt) THEN
+        RAISE EXCEPTION 'attempt % does not hold job %, which is % in attempt %',
+            p_attempt, p_job_id, coalesce(v_status, 'missing'), coalesce(v_attempt, 0)
+            USING ERRCODE = 'ML001', TABLE = 'ml_jobs',
+            HINT = 'Stop working on it and discard what this attempt made.';
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml.check_event()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_status text;
+    v_attempt integer;
+BEGIN
+    SELECT j.status, j.attempt INTO v_status, v_attempt
+    FROM public.ml_jobs j
+    WHERE j.id = NEW.job_id
+    FOR NO KEY UPDATE;
+    IF (NEW.event, v_status, NEW.attempt) NOT IN (
+        ('CLAIMED', 'PENDING', v_attempt + 1),
+        ('PROGRESS', 'RUNNING', v_attempt),
+        ('COMPLETED', 'RUNNING', v_attempt),
+        ('RELEASED', 'RUNNING', v_attempt),
+        ('EXPIRED', 'RUNNING', v_attempt),
+        ('FAILED', 'RUNNING', v_attempt),
+        ('FAILED', 'PENDING', v_attempt),
+        ('CANCELLED', 'CANCELLED', v_attempt)
+    ) THEN
+        RAISE EXCEPTION 'attempt % of job % cannot be %: the job is % in attempt %',
+            NEW.attempt, NEW.job_id, NEW.event, v_status, v_attempt
+            USING ERRCODE = 'ML001', TABLE = 'ml_job_events',
+            HINT = 'Stop working on it and discard what this attempt made.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_job_events_check_event
+BEFORE INSERT ON public.ml_job_events
+FOR EACH ROW EXECUTE FUNCTION ml.check_event();
+
+CREATE OR REPLACE FUNCTION ml.apply_event_to_job()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    CASE NEW.event
+        WHEN 'CLAIMED' THEN
+            UPDATE public.ml_jobs SET
+                status = 'RUNNING',
+                attempt = NEW.attempt,
+                worker_id = NEW.worker_id,
+                lease_until = NEW.lease_until,
+                started_at = NEW.created_at,
+                progress = 0,
+                progress_msg = 'Starting'
+            WHERE id = NEW.job_id;
+        WHEN 'PROGRESS' THEN
+            UPDATE public.ml_jobs SET
+                lease_until = NEW.lease_until,
+                progress = NEW.progress,
+                progress_msg = coalesce(NEW.message, progress_msg)
+            WHERE id = NEW.job_id;
+        WHEN 'COMPLETED' THEN
+            UPDATE public.ml_jobs SET
+                status = 'COMPLETED',
+                lease_until = NULL,
+                completed_at = NEW.created_at,
+                progress = 1,
+                progress_msg = 'Done',
+                result_model_id = (SELECT r.model_id FROM public.ml_training_runs r WHERE r.job_id = NEW.job_id),
+                result_test_id = (SELECT r.id FROM public.ml_test_results r WHERE r.job_id = NEW.job_id),
+                result_comparison_id = (SELECT r.id FROM public.ml_comparisons r WHERE r.job_id = NEW.job_id)
+            WHERE id = NEW.job_id;
+        WHEN 'FAILED' THEN
+            UPDATE public.ml_jobs SET
+                status = 'FAILED',
+                lease_until = NULL,
+                completed_at = NEW.created_at,
+                progress_msg = 'Failed',
+                error_msg = NEW.message
+            WHERE id = NEW.job_id;
+        WHEN 'RELEASED', 'EXPIRED' THEN
+            UPDATE public.ml_jobs SET
+                status = 'PENDING',
+                lease_until = NULL,
+                progress = 0,
+                progress_msg = format('Waiting again after attempt %s: %s', NEW.attempt, NEW.message)
+            WHERE id = NEW.job_id;
+        WHEN 'CANCELLED' THEN
+            NULL;
+    END CASE;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_job_events_apply_to_job
+AFTER INSERT ON public.ml_job_events
+FOR EACH ROW EXECUTE FUNCTION ml.apply_event_to_job();
+
+-- A TRAIN job's model appears with the first claim and fails with the job; its success is in 80_training_runs.sql.
+CREATE OR REPLACE FUNCTION ml.apply_event_to_model()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.event = 'CLAIMED' THEN
+        INSERT INTO public.ml_models (
+            name, model_type, description, train_job_id,
+            target_variable, target_operator, target_value, future_minutes,
+            train_start, train_end, test_size, random_state,
+            features_csv, phases_csv, params_csv
+        )
+        SELECT
+            j.train_model_name, j.train_model_type, j.train_description, j.id,
+            j.train_target_var, j.train_operator, j.train_value, j.train_future_minutes,
+            j.train_start, j.train_end, j.train_test_size, j.train_random_state,
+            j.train_features_csv, j.train_phases_csv, ml.merge_params(t.default_params_csv, j.train_params_csv)
+        FROM public.ml_jobs j
+        JOIN public.ref_model_types t ON t.name = j.train_model_type
+        WHERE j.id = NEW.job_id AND j.job_type = 'TRAIN'
+        ON CONFLICT (train_job_id) DO NOTHING;
+    ELSE
+        UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.job_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_job_events_apply_to_model
+AFTER INSERT ON public.ml_job_events
+FOR EACH ROW
+WHEN (NEW.event IN ('CLAIMED', 'FAILED', 'CANCELLED'))
+EXECUTE FUNCTION ml.apply_event_to_model();
+
+COMMENT ON PROCEDURE ml.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job, and locks it for whoever does.';
+COMMENT ON FUNCTION ml.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow.';
+COMMENT ON FUNCTION ml.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';
+COMMENT ON FUNCTION ml.apply_event_to_model() IS 'Trigger: a model is TRAINING from the first claim and FAILED when its job fails or is cancelled.';
+COMMENT ON TABLE public.ml_job_events IS 'Everything that happened to a job, append-only.';
+COMMENT ON COLUMN public.ml_job_events.id IS 'Number of the event; rises within a job.';
+COMMENT ON COLUMN public.ml_job_events.job_id IS 'Job that it happened to.';
+COMMENT ON COLUMN public.ml_job_events.attempt IS 'Attempt that it belongs to.';
+COMMENT ON COLUMN public.ml_job_events.event IS 'CLAIMED, PROGRESS, COMPLETED, FAILED, CANCELLED, RELEASED (given back) or EXPIRED (lost).';
+COMMENT ON COLUMN public.ml_job_events.worker_id IS 'Worker of the attempt.';
+COMMENT ON COLUMN public.ml_job_events.progress IS 'PROGRESS: 0.00 to 1.00.';
+COMMENT ON COLUMN public.ml_job_events.message IS 'What was being done, or why it failed or went back.';
+COMMENT ON COLUMN public.ml_job_events.lease_until IS 'CLAIMED, PROGRESS: end of the lease that it gives.';
+COMMENT ON COLUMN public.ml_job_events.created_at IS 'When it happened.';
+COMMENT ON COLUMN public.ml_job_events.created_by IS 'Login that caused it.';

@@ -1,0 +1,68 @@
+-- Who may do what. The roles cannot log in; the operator grants them to logins:
+-- GRANT ml_client TO anna;
+
+DO $$
+DECLARE
+    v_role name;
+BEGIN
+    FOREACH v_role IN ARRAY ARRAY['ml_reader', 'ml_client', 'ml_worker'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = v_role) THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+            END IF;
+        EXCEPTION
+            -- Roles belong to the whole server: the installer of another database may have come first.
+            WHEN duplicate_object OR unique_violation THEN NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA ml FROM public;
+
+-- Reads everything.
+GRANT USAGE ON SCHEMA public, ml TO ml_reader;
+GRANT SELECT ON
+    public.coin_metrics, public.ref_coin_phases, public.ref_model_types, public.ref_model_params,
+    public.ml_jobs, public.ml_job_events, public.ml_models,
+    public.ml_training_runs, public.ml_test_results, public.ml_comparisons,
+    public.ml_metric_columns, public.ml_queue, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
+    ml.schema_version
+TO ml_reader;
+
+-- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
+-- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
+GRANT ml_reader TO ml_client;
+GRANT INSERT (
+    job_type, status, priority, max_attempts,
+    train_target_var, train_operator, train_value, train_start, train_end,
+    train_features_csv, train_phases_csv, train_params_csv, train_model_type,
+    train_model_name, train_description, train_test_size, train_random_state, train_future_minutes,
+    test_model_id, test_start, test_end,
+    compare_model_a_id, compare_model_b_id, compare_start, compare_end,
+    created_at, started_at, completed_at, progress, progress_msg, error_msg,
+    worker_id, attempt, lease_until, result_model_id, result_test_id, result_comparison_id
+) ON public.ml_jobs TO ml_client;
+GRANT UPDATE (status, priority) ON public.ml_jobs TO ml_client;
+GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
+GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
+
+-- Reads everything; changes nothing but through these routines.
+GRANT ml_reader TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_loss(bigint, integer, text) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.release_job(bigint, integer, text) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.expire_leases() TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_training(
+    bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text
+) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_test(
+    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric
+) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_comparison(
+    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, numeric,
+    bigint, bigint, bigint, bigint, numeric, text, numeric, numeric
+) TO ml_worker;
