@@ -1,0 +1,1 @@
+"""Worker of the ML training service: takes jobs from ``ml_jobs``, does the ML, records the results."""

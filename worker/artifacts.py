@@ -1,0 +1,86 @@
+"""Model files: a scikit-learn pipeline in a joblib pickle, known by its SHA-256."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+from sklearn.pipeline import Pipeline
+
+from worker.errors import JobError
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file as it was written."""
+
+    path: Path
+    sha256: str
+    num_bytes: int
+
+
+def path_of(folder: Path, model_id: int, attempt: int) -> Path:
+    """File of one attempt at a model: two attempts never share a file."""
+    return folder / f"model_{model_id}_attempt_{attempt}.pkl"
+
+
+def write(model: Pipeline, path: Path) -> Artifact:
+    """Write a model atomically: it is there whole and on disk, or not at all.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            joblib.dump(model, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return Artifact(path, _sha256(path), path.stat().st_size)
+
+
+def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
+    """Read a model, after its SHA-256 was checked: an altered file is never unpickled.
+
+    Args:
+        recorded: path in the database.
+        sha256: SHA-256 in the database.
+        folder: folder of the model files here, where the worker that wrote it may have seen another path.
+
+    Raises:
+        JobError: the file is missing, unreadable or altered.
+    """
+    path = Path(recorded)
+    if not path.exists():
+        path = folder / path.name
+    try:
+        found = _sha256(path)
+    except FileNotFoundError as error:
+        raise JobError(
+            f"the model file {recorded} is missing; restore it, or train the model again"
+        ) from error
+    except OSError as error:
+        raise JobError(f"the model file {path} cannot be read: {error.strerror}") from error
+    if found != sha256:
+        raise JobError(
+            f"the model file {path} was altered: its SHA-256 is {found}, recorded was {sha256}; "
+            "restore it, or train the model again"
+        )
+    model: Pipeline = joblib.load(path)
+    return model
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

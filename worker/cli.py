@@ -1,0 +1,220 @@
+"""The command ``ml-worker``."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from worker import database, settings
+from worker.embedded import Server, ServerError
+from worker.install import install as install_schema
+from worker.psql import command as psql_command
+
+log = logging.getLogger("ml-worker")
+
+
+def _server_url() -> str:
+    """``DATABASE_URL``, or the embedded server, started and with the schema in place."""
+    if url := settings.database_url():
+        return url
+    server = Server(settings.home())
+    if server.start():
+        click.echo(f"Made a PostgreSQL server in {server.home}", err=True)
+        install_schema(server.url())
+    return server.url()
+
+
+def _connect_hint() -> None:
+    """Say how any SQL client comes in."""
+    if settings.database_url() is None:
+        server = Server(settings.home())
+        click.echo(f"Connect with any SQL client: {server.tcp_url()}", err=True)
+        click.echo("or with: ml-worker psql. The server stays up until: ml-worker stop", err=True)
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that a user can mend into one message, without a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        from worker.demo import DemoError  # noqa: PLC0415  # commands import what they need
+        from worker.load import LoadError  # noqa: PLC0415
+
+        try:
+            command(*args, **options)
+        except (ServerError, database.UnsuitableDatabaseError, LoadError, DemoError) as error:
+            raise click.ClickException(str(error)) from error
+        except psycopg.Error as error:
+            hint = f"\nHINT: {error.diag.message_hint}" if error.diag.message_hint else ""
+            raise click.ClickException(f"{error.diag.message_primary or error}{hint}") from error
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ml-worker")
+def main() -> None:
+    """Machine learning driven from SQL: insert a row into ml_jobs to train, test and compare classifiers.
+
+    \b
+    ml-worker demo                     see it all at work on sample data
+    ml-worker load coin_metrics.csv    load your own data
+    ml-worker run                      start a worker
+    ml-worker psql                     INSERT INTO ml_jobs …
+
+    \b
+    Environment:
+      DATABASE_URL   PostgreSQL server and database, e.g. postgresql://user:password@host/dbname;
+                     without it an embedded server is started on demand
+      ML_HOME        folder of the embedded server (default: a per-user data folder)
+      ML_MODEL_DIR   folder of the model files (default: models in ML_HOME);
+                     workers that share a database share this folder
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+@main.command()
+@_explained
+def install() -> None:
+    """Install the schema, or bring it up to date.
+
+    Running it again changes nothing.
+    """
+    url = _server_url()
+    install_schema(url)
+    click.echo(f"Schema version {database.SCHEMA_VERSION} is installed in {_name(url)}")
+    _connect_hint()
+
+
+@main.command()
+@click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time.")
+@click.option("--drain", is_flag=True, help="On SIGTERM finish running jobs; otherwise they go back to the queue.")
+@click.option(
+    "--lease",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="Seconds without a sign of life after which other workers take a job over.",
+)
+@click.option(
+    "--poll", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks without a notice."
+)
+@click.option(
+    "--model-dir",
+    default=settings.model_dir,
+    show_default="ML_MODEL_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the model files.",
+)
+@_explained
+def run(concurrency: int, drain: bool, lease: float, poll: float, model_dir: Path) -> None:
+    """Take jobs from the queue and do them.
+
+    Ends on SIGTERM or Ctrl-C: running jobs go back to the queue, or are finished first with --drain.
+    """
+    from worker.supervisor import Options, Supervisor  # noqa: PLC0415
+
+    url = _server_url()
+    _connect_hint()
+    Supervisor(Options(url, model_dir.resolve(), concurrency, lease, poll, drain)).run()
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_explained
+def load(file: Path) -> None:
+    """Load a CSV or CSV.gz file into coin_metrics.
+
+    FILE has a header line with names of columns. All of it is loaded, or nothing.
+    """
+    from worker.load import load as load_file  # noqa: PLC0415
+
+    url = _server_url()
+    click.echo(f"Loaded {load_file(url, file)} rows into coin_metrics of {_name(url)}")
+    _connect_hint()
+
+
+class _Target(click.ParamType):
+    name = "expression"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str, str]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|!=|>|<|=)\s*(\S+)\s*", value)
+        if match is None:
+            self.fail(f"{value!r} is not like 'volatility_pct > 0.5'", param, ctx)
+        column, operator, threshold = match.groups()
+        return column, operator, threshold
+
+
+class _PeriodType(click.ParamType):
+    name = "start..end"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        start, dots, end = value.partition("..")
+        if not (start and dots and end):
+            self.fail(f"{value!r} is not like 2021-05-06..2021-05-11", param, ctx)
+        return start, end
+
+
+@main.command()
+@click.option("--metrics", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV or CSV.gz to run on.")
+@click.option("--target", type=_Target(), help="What to predict, e.g. 'volatility_pct > 0.5'.")
+@click.option("--features", help="Columns to learn from, separated by commas.")
+@click.option("--horizon", type=click.IntRange(1), help="Minutes to look ahead.")
+@click.option("--train", type=_PeriodType(), help="Training period, e.g. 2021-05-06..2021-05-11.")
+@click.option("--test", type=_PeriodType(), help="Test period.")
+@_explained
+def demo(metrics: Path | None, **given: Any) -> None:
+    """Train, test and compare models on sample data, or on yours.
+
+    Trains a model of each type, tests all, and compares the best two. Works in a database of its own, ml_demo, which is made anew each time.
+    """
+    from worker import demo as show  # noqa: PLC0415
+
+    missing = [f"--{name}" for name in ("target", "features", "train", "test") if given[name] is None]
+    if metrics is None:
+        if any(value is not None for value in given.values()):
+            raise click.UsageError("--target, --features, --horizon, --train and --test go with --metrics")
+        task = show.Task()
+    elif missing:
+        raise click.UsageError(f"--metrics needs {', '.join(missing)} as well")
+    else:
+        task = show.Task(metrics=metrics, phases=None, **given)
+    show.run(_server_url(), task, settings.model_dir() / "demo")
+    _connect_hint()
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@_explained
+def psql(args: tuple[str, ...]) -> None:
+    """Open psql on the database.
+
+    What follows goes to psql, e.g. -c 'SELECT * FROM ml_queue'.
+    """
+    words, environment = psql_command(args, _server_url())
+    os.execvpe(words[0], words, environment)  # noqa: S606  # psql takes over the terminal
+
+
+@main.command()
+@_explained
+def stop() -> None:
+    """Stop the embedded server."""
+    server = Server(settings.home())
+    click.echo(f"The server in {server.home} {'was stopped' if server.stop() else 'was not running'}")
+
+
+def _name(url: str) -> str:
+    given = conninfo_to_dict(url)
+    return f"the database {given.get('dbname') or given.get('user') or ''} on {given.get('host') or 'localhost'}"

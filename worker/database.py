@@ -1,0 +1,499 @@
+"""Every SQL statement of the worker, one function a call, named as the routine that it calls.
+
+Connections are in autocommit mode: a call is a transaction, and none is open while a job works.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+SCHEMA_VERSION = 1
+INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class SupersededError(psycopg.DatabaseError):
+    """ML001: the attempt no longer holds its job; what it made must be discarded."""
+
+    sqlstate = "ML001"
+
+
+class UnsuitableDatabaseError(Exception):
+    """The database cannot be worked with; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job: ``(id, attempt)`` is the fence that every later call carries."""
+
+    id: int
+    attempt: int
+    job_type: str
+
+
+@dataclass(frozen=True)
+class Period:
+    """Half-open period ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a model predicts, on what, and where its file is (path and SHA-256 are None before it is READY)."""
+
+    id: int
+    model_type: str
+    target_variable: str
+    target_operator: str
+    target_value: Any
+    future_minutes: int | None
+    train_start: datetime
+    train_end: datetime
+    test_size: float
+    random_state: int
+    features_csv: str
+    phases_csv: str | None
+    artifact_path: str | None
+    artifact_sha256: str | None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Columns of ``coin_metrics`` in the order that the model was fitted on."""
+        return tuple(self.features_csv.split(","))
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that a child needs to do a job: a TRAIN or TEST has one model, a COMPARE two."""
+
+    job: Job
+    models: tuple[Model, ...]
+    period: Period
+    phases: tuple[int, ...] | None
+
+
+def connect(url: str, role: str | None = None, timeout: float = 10) -> Connection:
+    """Open a connection in autocommit mode, with the rights of ``role`` alone if one is given.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached.
+        UnsuitableDatabaseError: the role is missing, or this login may not use it.
+    """
+    connection = psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=max(2, int(timeout)),
+        application_name="ml-worker",
+        keepalives_idle=10,
+    )
+    if role is not None:
+        try:
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
+            connection.close()
+            raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = connection.info.user
+            connection.close()
+            raise UnsuitableDatabaseError(
+                f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
+            ) from error
+    return connection
+
+
+@contextmanager
+def deadline(connection: Connection, seconds: float) -> Iterator[None]:
+    """Close the connection's socket if the block takes longer.
+
+    A black-holed connection looks healthy to libpq for minutes. With its socket shut down, the call in
+    progress fails at once with ``psycopg.OperationalError``.
+    """
+
+    def shut_down() -> None:
+        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+# ── Installing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def installed_version(connection: Connection) -> int | None:
+    """Version of the schema in this database; None if there is none."""
+    if _value(connection, "SELECT to_regclass('ml.schema_version')") is None:
+        return None
+    version: int | None = _value(connection, "SELECT max(version) FROM ml.schema_version")
+    return version
+
+
+def check_version(connection: Connection) -> None:
+    """Refuse a database that this worker was not made for.
+
+    Raises:
+        UnsuitableDatabaseError: the schema is missing, older or newer.
+    """
+    version = installed_version(connection)
+    if version is None:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has no ML schema; run: ml-worker install"
+        )
+    if version < SCHEMA_VERSION:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has schema version {version}, this worker needs "
+            f"{SCHEMA_VERSION}; run: ml-worker install"
+        )
+    if version > SCHEMA_VERSION:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has schema version {version}, newer than this worker's "
+            f"{SCHEMA_VERSION}; install the newer ml-worker"
+        )
+
+
+def install(connection: Connection, files: Iterable[str]) -> None:
+    """Apply the files of ``sql/`` in one transaction, one installer at a time."""
+    with connection.transaction():
+        connection.execute("SET LOCAL client_min_messages = warning")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+        for text in files:
+            connection.execute(text.encode())
+
+
+def recreate_database(connection: Connection, name: str) -> None:
+    """Drop the database if it is there and create it empty."""
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+# ── The queue ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def listen(connection: Connection) -> None:
+    """Be told when there is something to look at in the queue."""
+    connection.execute("LISTEN ml_jobs")
+
+
+def was_notified(connection: Connection) -> bool:
+    """Take the notifications that have arrived, now or with earlier answers; whether there was any."""
+    return len(list(connection.notifies(timeout=0))) > 0
+
+
+def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
+    """Take the next job; None if none waits."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        cursor.execute("SELECT id, attempt, job_type FROM ml.claim_job(%s, %s)", [worker_id, lease])
+        return cursor.fetchone()
+
+
+def record_progress(
+    connection: Connection, job: Job, progress: float, message: str | None, lease: timedelta
+) -> None:
+    """Show progress and renew the lease.
+
+    Raises:
+        SupersededError: the attempt no longer holds the job.
+    """
+    _call(connection, "record_progress", job, round(progress, 2), message, lease)
+
+
+def record_failure(connection: Connection, job: Job, message: str) -> str:
+    """End the job as FAILED. Raises SupersededError."""
+    return str(_call(connection, "record_failure", job, message))
+
+
+def record_loss(connection: Connection, job: Job, message: str) -> str:
+    """Report that the attempt died; returns the job's new status. Raises SupersededError."""
+    return str(_call(connection, "record_loss", job, message))
+
+
+def release_job(connection: Connection, job: Job, message: str) -> str:
+    """Give the job back unharmed. Raises SupersededError."""
+    return str(_call(connection, "release_job", job, message))
+
+
+def expire_leases(connection: Connection) -> int:
+    """Take away every job whose lease has ended; returns how many."""
+    return int(_value(connection, "SELECT ml.expire_leases()"))
+
+
+def record_result(connection: Connection, job: Job, result: dict[str, Any]) -> int:
+    """Record the result of a job, given as the arguments of its routine without their ``p_``.
+
+    Returns:
+        The id of the training run, test result or comparison.
+
+    Raises:
+        SupersededError: the attempt no longer holds the job.
+    """
+    routine = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
+    named = {f"p_{name}": value for name, value in result.items()}
+    return int(_call(connection, routine[job.job_type], job, **named))
+
+
+def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
+    """Ids of those jobs that these attempts no longer hold: cancelled or taken over."""
+    rows = connection.execute(
+        """
+        SELECT held.id
+        FROM unnest(%s::bigint[], %s::integer[]) AS held (id, attempt)
+        LEFT JOIN public.ml_jobs j ON j.id = held.id AND j.attempt = held.attempt AND j.status = 'RUNNING'
+        WHERE j.id IS NULL
+        """,
+        [[job.id for job in jobs], [job.attempt for job in jobs]],
+    )
+    return {job_id for (job_id,) in rows}
+
+
+# ── The data of a job ───────────────────────────────────────────────────────────────────────────────
+
+_MODEL = """
+    SELECT m.id, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+        m.train_start, m.train_end, m.test_size::float8, m.random_state, m.features_csv, m.phases_csv,
+        r.artifact_path, r.artifact_sha256
+    FROM public.ml_models m
+    LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
+    WHERE m.{} = %s
+"""
+
+
+def fetch_assignment(connection: Connection, job: Job) -> Assignment:
+    """Read what a claimed job asks for."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            """
+            SELECT j.test_model_id, j.compare_model_a_id, j.compare_model_b_id,
+                coalesce(j.train_start, j.test_start, j.compare_start) AS start,
+                coalesce(j.train_end, j.test_end, j.compare_end) AS end
+            FROM public.ml_jobs j
+            WHERE j.id = %s
+            """,
+            [job.id],
+        ).fetchone()
+    assert row is not None  # noqa: S101  # jobs that were claimed are there
+    if job.job_type == "TRAIN":
+        models = [_fetch_model(connection, "train_job_id", job.id)]
+    else:
+        ids = [row["test_model_id"], row["compare_model_a_id"], row["compare_model_b_id"]]
+        models = [_fetch_model(connection, "id", model_id) for model_id in ids if model_id is not None]
+    phases = [set(map(int, model.phases_csv.split(","))) for model in models if model.phases_csv]
+    return Assignment(
+        job=job,
+        models=tuple(models),
+        period=Period(row["start"], row["end"]),
+        phases=tuple(sorted(set.intersection(*phases))) if phases else None,
+    )
+
+
+def fetch_params(connection: Connection, model_id: int) -> dict[str, tuple[str, str]]:
+    """Every hyperparameter of the model's type: name to (kind, value as text)."""
+    rows = connection.execute(
+        "SELECT param, kind, value FROM public.ml_model_params WHERE model_id = %s", [model_id]
+    )
+    return {param: (kind, value) for param, kind, value in rows}
+
+
+def estimate_rows(connection: Connection, period: Period) -> int:
+    """Rows of ``coin_metrics`` in the period, as the planner sees it."""
+    plan = _value(
+        connection,
+        sql.SQL(
+            'EXPLAIN (FORMAT JSON) SELECT FROM public.coin_metrics WHERE "timestamp" >= {} AND "timestamp" < {}'
+        ).format(period.start, period.end),
+    )
+    return int(plan[0]["Plan"]["Plan Rows"])
+
+
+def stream_dataset(
+    connection: Connection,
+    model: Model,
+    features: Sequence[str],
+    period: Period,
+    phases: Sequence[int] | None,
+) -> Iterator[memoryview | bytes]:
+    """Read the rows of a period in COPY's binary format, coin by coin in order of time.
+
+    Each row has the number of its coin (int4), its time (timestamptz), its label (int2: 1, 0, or -1 for
+    none) and the features (float8, NaN for NULL). No field is ever NULL, so that all rows have one length.
+
+    With a horizon of N minutes the label is read from the coin's first row between N and 2 N minutes
+    later, inside the period and in whichever phase. Rows at the same moment are ordered by their values,
+    so that the same data always arrives in the same order.
+    """
+    columns = [sql.Identifier(f"f{i}") for i in range(len(features))]
+    horizon = model.future_minutes
+    outcome = sql.SQL("s.target")
+    if horizon is not None:
+        outcome = sql.SQL(
+            """first_value(s.target) OVER (
+                PARTITION BY s.mint ORDER BY s."timestamp"
+                RANGE BETWEEN {} FOLLOWING AND {} FOLLOWING
+            )"""
+        ).format(timedelta(minutes=horizon), timedelta(minutes=2 * horizon))
+    query = sql.SQL(
+        """
+        COPY (
+            SELECT
+                (dense_rank() OVER (ORDER BY o.mint))::int4,
+                o."timestamp",
+                CASE WHEN o.outcome IS NULL THEN -1 WHEN o.outcome {operator} {value} THEN 1 ELSE 0 END::int2,
+                {columns}
+            FROM (
+                SELECT s.*, {outcome} AS outcome
+                FROM (
+                    SELECT
+                        m.mint COLLATE "C" AS mint,
+                        m."timestamp",
+                        m.phase_id_at_time AS phase,
+                        nullif(m.{target}::numeric, 'NaN') AS target,
+                        {values}
+                    FROM public.coin_metrics m
+                    WHERE m."timestamp" >= {start} AND m."timestamp" < {end}
+                    ORDER BY 1, 2, 4
+                ) s
+            ) o
+            WHERE {phases}
+            ORDER BY o.mint, o."timestamp", o.outcome, {columns}
+        ) TO STDOUT (FORMAT binary)
+        """
+    ).format(
+        operator=sql.SQL(_OPERATORS[model.target_operator]),
+        value=model.target_value,
+        columns=sql.SQL(", ").join(sql.SQL("o.{}").format(column) for column in columns),
+        outcome=outcome,
+        target=sql.Identifier(model.target_variable),
+        values=sql.SQL(", ").join(
+            sql.SQL("coalesce(m.{}::float8, 'NaN') AS {}").format(sql.Identifier(feature), column)
+            for feature, column in zip(features, columns, strict=True)
+        ),
+        start=period.start,
+        end=period.end,
+        phases=sql.SQL("true") if phases is None else sql.SQL("o.phase = ANY ({})").format(list(phases)),
+    )
+    with connection.cursor() as cursor, cursor.copy(query) as copy:
+        yield from copy
+
+
+_OPERATORS: dict[str, LiteralString] = {">": ">", "<": "<", ">=": ">=", "<=": "<=", "=": "=", "!=": "<>"}
+
+
+# ── Source data ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def copy_metrics(connection: Connection, columns: Sequence[str], blocks: Iterable[bytes]) -> int:
+    """Load CSV with a header line into ``coin_metrics``, all of it or nothing; returns the rows loaded.
+
+    Raises:
+        psycopg.DataError, psycopg.IntegrityError: a line is bad; ``diag.context`` names it.
+    """
+    query = sql.SQL("COPY public.coin_metrics ({}) FROM STDIN (FORMAT csv, HEADER true)").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.transaction(), connection.cursor() as cursor:
+        with cursor.copy(query) as copy:
+            for block in blocks:
+                copy.write(block)
+        return cursor.rowcount
+
+
+def analyze_metrics(connection: Connection) -> None:
+    """Let the planner know what was loaded."""
+    connection.execute("ANALYZE public.coin_metrics")
+
+
+# ── What a client does ──────────────────────────────────────────────────────────────────────────────
+
+
+def insert_job_text(connection: Connection, fields: Mapping[str, Any]) -> str:
+    """The INSERT of :func:`insert_job`, as a user would type it."""
+    return sql.SQL("INSERT INTO ml_jobs ({})\nVALUES ({});").format(
+        sql.SQL(", ").join(map(sql.Identifier, fields)),
+        sql.SQL(", ").join(map(sql.Literal, fields.values())),
+    ).as_string(connection).replace('"', "")
+
+
+def insert_job(connection: Connection, fields: Mapping[str, Any]) -> int:
+    """Insert a job; returns its id.
+
+    Raises:
+        psycopg.IntegrityError: the job was refused; ``diag`` has the message and the hint.
+    """
+    query = sql.SQL("INSERT INTO ml_jobs ({}) VALUES ({}) RETURNING id").format(
+        sql.SQL(", ").join(map(sql.Identifier, fields)),
+        sql.SQL(", ").join([sql.SQL("%s")] * len(fields)),
+    )
+    row = connection.execute(query, list(fields.values())).fetchone()
+    assert row is not None  # noqa: S101  # RETURNING gives a row
+    return int(row[0])
+
+
+def fetch_jobs(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
+    """State of these jobs, each with the name of its model."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT j.id, j.job_type, j.status, j.progress, j.progress_msg, j.error_msg, j.completed_at,
+                coalesce(j.train_model_name, t.name, a.name || ' / ' || b.name) AS model
+            FROM ml_jobs j
+            LEFT JOIN ml_models t ON t.id = j.test_model_id
+            LEFT JOIN ml_models a ON a.id = j.compare_model_a_id
+            LEFT JOIN ml_models b ON b.id = j.compare_model_b_id
+            WHERE j.id = ANY (%s)
+            ORDER BY j.id
+            """,
+            [list(ids)],
+        ).fetchall()
+
+
+def query(connection: Connection, text: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run a query that is shown to the user; returns names of the columns, and rows."""
+    cursor = connection.execute(text.encode())
+    return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+
+# ── Helpers ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _value(connection: Connection, query: LiteralString | sql.Composed) -> Any:
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _call(connection: Connection, routine: LiteralString, job: Job, *args: Any, **named: Any) -> Any:
+    # PostgreSQL does not turn a double into a numeric argument by itself.
+    values = [Decimal(str(value)) if isinstance(value, float) else value for value in (*args, *named.values())]
+    places = [sql.SQL("%s")] * (2 + len(args))
+    places += [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in named]
+    query = sql.SQL("SELECT ml.{}({})").format(sql.Identifier(routine), sql.SQL(", ").join(places))
+    try:
+        row = connection.execute(query, [job.id, job.attempt, *values]).fetchone()
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == SupersededError.sqlstate:
+            raise SupersededError(str(error)) from error
+        raise
+    return row[0] if row else None
+
+
+def _fetch_model(connection: Connection, key: LiteralString, value: int) -> Model:
+    with connection.cursor(row_factory=class_row(Model)) as cursor:
+        model = cursor.execute(sql.SQL(_MODEL).format(sql.Identifier(key)), [value]).fetchone()
+    assert model is not None  # noqa: S101  # foreign keys hold
+    return model

@@ -1,0 +1,204 @@
+"""The demo: trains, tests and compares models by nothing but rows inserted into ``ml_jobs``."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.syntax import Syntax
+from rich.table import Table
+
+from worker import database
+from worker.install import install
+from worker.load import load
+from worker.psql import run_psql
+
+log = logging.getLogger("ml-worker")
+
+DATABASE = "ml_demo"
+MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network")
+
+
+class DemoError(Exception):
+    """A job of the demo did not complete."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the demo's models predict, from what and when; the default is the specification's example."""
+
+    metrics: Path | None = None
+    target: tuple[str, str, str] = ("market_cap_close", ">", "50000")
+    features: str = "price_open,price_high,price_low,volume_sol"
+    phases: str | None = "1,2,3"
+    horizon: int | None = None
+    train: tuple[str, str] = ("2024-01-01", "2024-03-01")
+    test: tuple[str, str] = ("2024-03-01", "2024-04-01")
+
+
+def run(server_url: str, task: Task, model_dir: Path) -> None:
+    """Make the database ``ml_demo`` anew, fill it, and show five models being trained, tested and compared.
+
+    Raises:
+        DemoError: a job did not complete.
+        LoadError: the file of ``task.metrics`` is bad.
+        psycopg.Error: the server refuses, for example to make a database.
+    """
+    console = Console()
+    with database.connect(server_url) as connection:
+        database.recreate_database(connection, DATABASE)
+    url = make_conninfo(**{**conninfo_to_dict(server_url), "dbname": DATABASE})
+    shutil.rmtree(model_dir, ignore_errors=True)
+    console.print(f"Installing the schema in the database {DATABASE}")
+    install(url)
+    _fill(url, task, console)
+    with database.connect(url, role="ml_client") as client, _Worker(url, model_dir):
+        _play(client, task, console)
+    _report(url, console)
+    console.print(
+        f"\nTo look further: [bold]ml-worker psql -d {DATABASE}[/bold], "
+        "then for example: SELECT * FROM ml_leaderboard;"
+    )
+
+
+def _fill(url: str, task: Task, console: Console) -> None:
+    if task.metrics is None:
+        from worker import sample  # noqa: PLC0415  # pandas is slow to import, and needed here alone
+
+        console.print(f"Making sample data: {sample.COINS} coins from seed {sample.SEED}")
+        metrics = sample.make_metrics()
+        with database.connect(url) as connection:
+            rows = database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
+    else:
+        rows = load(url, task.metrics)
+    with database.connect(url) as connection:
+        database.analyze_metrics(connection)
+    console.print(f"coin_metrics has {rows} rows\n")
+
+
+def _play(client: database.Connection, task: Task, console: Console) -> None:
+    """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
+    variable, operator, value = task.target
+    train = {
+        "job_type": "TRAIN",
+        "train_target_var": variable,
+        "train_operator": operator,
+        "train_value": value,
+        "train_start": task.train[0],
+        "train_end": task.train[1],
+        "train_features_csv": task.features,
+    }
+    optional = {"train_phases_csv": task.phases, "train_future_minutes": task.horizon}
+    train |= {name: value for name, value in optional.items() if value is not None}
+
+    console.rule("Train a model of each type")
+    jobs = [train | {"train_model_type": model_type} for model_type in MODEL_TYPES]
+    ids = _insert(client, jobs, console)
+    _watch(client, ids, console)
+
+    console.rule("Test each on a period that none has seen")
+    period = {"test_start": task.test[0], "test_end": task.test[1]}
+    models = [row[0] for row in database.query(client, "SELECT id FROM ml_models ORDER BY id")[1]]
+    ids = _insert(client, [{"job_type": "TEST", "test_model_id": m} | period for m in models], console)
+    _watch(client, ids, console)
+
+    console.rule("Compare the best two on the same rows")
+    best, second = (
+        row[0] for row in database.query(client, "SELECT id FROM ml_leaderboard ORDER BY rank, id LIMIT 2")[1]
+    )
+    compare = {
+        "job_type": "COMPARE",
+        "compare_model_a_id": best,
+        "compare_model_b_id": second,
+        "compare_start": task.test[0],
+        "compare_end": task.test[1],
+    }
+    _watch(client, _insert(client, [compare], console), console)
+
+
+def _report(url: str, console: Console) -> None:
+    """Show the results by the queries that a user would type, as psql prints them."""
+    console.rule("The results")
+    for query in (
+        "SELECT rank, id, name, test_samples AS samples, test_accuracy AS accuracy, test_precision AS precision,\n"
+        "       test_recall AS recall, test_f1 AS f1, test_roc_auc AS roc_auc\n"
+        "FROM ml_leaderboard;",
+        "SELECT m.name, t.tp, t.fp, t.fn, t.tn, t.has_overlap, t.feature_importance_csv\n"
+        "FROM ml_test_results t JOIN ml_models m ON m.id = t.model_id ORDER BY t.id;",
+        "SELECT c.num_samples, a.name AS a, c.a_f1, c.a_accuracy, b.name AS b, c.b_f1, c.b_accuracy, w.name AS winner\n"
+        "FROM ml_comparisons c JOIN ml_models a ON a.id = c.model_a_id JOIN ml_models b ON b.id = c.model_b_id\n"
+        "LEFT JOIN ml_models w ON w.id = c.winner_id;",
+    ):
+        console.print(Syntax(query, "sql", background_color="default", word_wrap=True))
+        sys.stdout.flush()
+        run_psql(["-X", "-q", "-P", "pager=off", "-c", query], url)
+
+
+def _insert(client: database.Connection, jobs: Sequence[dict[str, Any]], console: Console) -> list[int]:
+    console.print(Syntax(database.insert_job_text(client, jobs[0]), "sql", background_color="default", word_wrap=True))
+    if len(jobs) > 1:
+        console.print(f"… and {len(jobs) - 1} more")
+    return [database.insert_job(client, job) for job in jobs]
+
+
+def _watch(client: database.Connection, ids: Sequence[int], console: Console) -> None:
+    """Show the jobs until all have ended."""
+    with Live(console=console, refresh_per_second=8) as live:
+        while True:
+            jobs = database.fetch_jobs(client, ids)
+            live.update(_draw(jobs))
+            if all(job["completed_at"] for job in jobs):
+                break
+            time.sleep(0.1)
+    console.print()
+    if failed := [job for job in jobs if job["status"] != "COMPLETED"]:
+        raise DemoError("\n".join(f"job {job['id']} is {job['status']}: {job['error_msg']}" for job in failed))
+
+
+def _draw(jobs: Sequence[dict[str, Any]]) -> Table:
+    table = Table("job", "type", "model", "status", "progress", "", box=None, pad_edge=False)
+    colours = {"RUNNING": "yellow", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "red"}
+    for job in jobs:
+        colour = colours.get(job["status"], "dim")
+        table.add_row(
+            str(job["id"]),
+            job["job_type"],
+            job["model"],
+            f"[{colour}]{job['status']}[/]",
+            ProgressBar(total=1, completed=float(job["progress"]), width=24),
+            job["progress_msg"],
+        )
+    return table
+
+
+class _Worker:
+    """A worker of its own process, as an operator would start it; its log goes beside the models."""
+
+    def __init__(self, url: str, model_dir: Path) -> None:
+        self.url = url
+        self.model_dir = model_dir
+
+    def __enter__(self) -> None:
+        self.model_dir.mkdir(parents=True)
+        self.log = (self.model_dir / "worker.log").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker", "run", "--model-dir", str(self.model_dir)],
+            env=os.environ | {"DATABASE_URL": self.url},
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()

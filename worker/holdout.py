@@ -1,0 +1,89 @@
+"""Which rows a model is fitted on, and which are held out to measure it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.datasets import Dataset
+
+MIN_COINS = 10
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Row numbers of the two parts.
+
+    Attributes:
+        kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
+        fitted: int64, shape (fitted rows,).
+        held_out: int64, shape (held-out rows,).
+        num_gap: rows in neither part, because their label may lie in the held-out time.
+    """
+
+    kind: Literal["coins", "time"]
+    fitted: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    num_gap: int
+
+
+def split(dataset: Dataset, test_size: float, random_state: int, label_reach: int) -> Holdout:
+    """Hold out whole coins; with fewer than ten coins, the last part of the period.
+
+    Rows of one coin resemble each other: a model that has seen some of them is not measured by others.
+
+    Args:
+        dataset: labelled rows.
+        test_size: share of the rows to hold out, between 0 and 1.
+        random_state: seed of the draw of coins.
+        label_reach: microseconds from a row to the latest moment that its label may be read at.
+    """
+    coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
+    if len(coins) < MIN_COINS:
+        return _split_by_time(dataset, test_size, label_reach)
+    held_out_coins = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)
+    is_held_out = held_out_coins[coin_of_row]
+    return Holdout("coins", np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out), 0)
+
+
+def _draw_coins(
+    coin_of_row: NDArray[np.int64], labels: NDArray[np.uint8], test_size: float, random_state: int
+) -> NDArray[np.bool_]:
+    """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class."""
+    positives = np.bincount(coin_of_row, weights=labels)
+    negatives = np.bincount(coin_of_row) - positives
+    num_coins = len(positives)
+    rng = np.random.default_rng(random_state)
+    nearest, best = np.inf, np.zeros(num_coins, dtype=bool)
+    for _ in range(_DRAWS):
+        order = rng.permutation(num_coins)[:-1]  # one coin at least stays to be fitted on
+        off = _miss(positives[order], positives.sum(), test_size) + _miss(
+            negatives[order], negatives.sum(), test_size
+        )
+        size = int(off.argmin()) + 1
+        if off[size - 1] < nearest:
+            nearest = off[size - 1]
+            best = np.zeros(num_coins, dtype=bool)
+            best[order[:size]] = True
+    return best
+
+
+def _miss(rows: NDArray[np.float64], total: float, test_size: float) -> NDArray[np.float64]:
+    """Distance from ``test_size`` after each further coin, as a share of all rows of the class."""
+    if total == 0:
+        return np.zeros(len(rows))
+    return np.abs(rows.cumsum() / total - test_size)
+
+
+def _split_by_time(dataset: Dataset, test_size: float, label_reach: int) -> Holdout:
+    cut = np.quantile(dataset.times, 1 - test_size, method="higher")
+    is_held_out = dataset.times >= cut
+    is_fitted = dataset.times + label_reach < cut
+    return Holdout(
+        "time",
+        np.flatnonzero(is_fitted),
+        np.flatnonzero(is_held_out),
+        int((~is_held_out & ~is_fitted).sum()),
+    )

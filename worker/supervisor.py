@@ -1,0 +1,394 @@
+"""The supervisor: listens, drains the queue, and keeps a child process and a lease for each running job.
+
+One thread, one connection, one loop. Whatever happens (a notification, a timer, a message of a child, a new
+connection), the loop does the same: hand over what children have finished, renew leases, look for
+cancelled jobs, and claim while there is room. No ML is imported here.
+"""
+
+import json
+import logging
+import os
+import random
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+
+from worker import database
+from worker.database import Job, SupersededError
+
+log = logging.getLogger("ml-worker")
+
+PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
+MAX_BACKOFF_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a worker runs; times in seconds."""
+
+    url: str
+    model_dir: Path
+    concurrency: int = 1
+    lease: float = 30.0
+    poll: float = 5.0
+    drain_on_stop: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Cores of one job: the machine's, shared out among the jobs that may run at once."""
+        has_affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+        return max(1, cores // self.concurrency)
+
+    @property
+    def call_deadline(self) -> float:
+        """Longest that one database call may take: a lost connection is noticed well within the lease."""
+        return self.lease / 4
+
+
+@dataclass
+class Running:
+    """A claimed job, its child process, and what is known of it."""
+
+    job: Job
+    child: subprocess.Popen[bytes]
+    renewed: float  # monotonic time before the renewal of the lease was sent
+    progress: float = 0.0
+    message: str | None = None
+    reported: tuple[float, str | None] = (0.0, None)
+    outcome: dict[str, Any] | None = None
+    artifact: str | None = None
+
+
+@dataclass
+class Supervisor:
+    """A worker that is running; see the module's docstring."""
+
+    options: Options
+    worker_id: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+    )
+    connection: database.Connection | None = None
+    running: dict[int, Running] = field(default_factory=dict)
+    warm: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    stopping: bool = False
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._reconnect_at = 0.0
+        self._failures = 0
+        self._look = True  # whether the queue may have changed since it was last looked at
+        self._looked_at = 0.0
+        self._signal: int | None = None
+
+    # ── The loop ────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self) -> None:
+        """Work until stopped by SIGTERM or SIGINT.
+
+        Raises:
+            UnsuitableDatabaseError: the database has not the schema or the role that this worker needs.
+            psycopg.OperationalError: the database cannot be reached at the start.
+        """
+        self._connect()
+        restore = self._catch_signals()
+        try:
+            self._warm_up()
+            log.info("worker=%s listening concurrency=%s", self.worker_id, self.options.concurrency)
+            self._step()
+            while not self._is_done():
+                for key, _ in self._selector.select(self._wait()):
+                    key.data()
+                self._step()
+        finally:
+            restore()
+            for child in [*self.warm, *(running.child for running in self.running.values())]:
+                _kill(child)
+            self._disconnect()
+            log.info("worker=%s stopped", self.worker_id)
+
+    def _is_done(self) -> bool:
+        # Without a connection a job cannot be given back; its lease ends by itself.
+        return self.stopping and (not self.running or (self.connection is None and not self.draining))
+
+    def _step(self) -> None:
+        self._obey_signal()
+        self._kill_past_deadline()
+        if self.connection is None and time.monotonic() >= self._reconnect_at:
+            self._reconnect()
+        if self.connection is None:
+            return
+        try:
+            with database.deadline(self.connection, self.options.call_deadline):
+                self._look |= database.was_notified(self.connection)
+                self._deliver_all(self.connection)
+                if self._look or time.monotonic() >= self._looked_at + self.options.poll:
+                    self._look, self._looked_at = False, time.monotonic()
+                    self._drain(self.connection)
+                # A notification may have come with the answers; the socket would not wake the loop for it.
+                self._look |= database.was_notified(self.connection)
+        except psycopg.OperationalError as error:
+            self._lost_connection(error)
+
+    def _deliver_all(self, connection: database.Connection) -> None:
+        for running in list(self.running.values()):
+            try:
+                self._deliver(connection, running)
+            except SupersededError:
+                self._discard(running, "cancelled or taken over")
+
+    def _drain(self, connection: database.Connection) -> None:
+        if self.running:
+            for job_id in database.lost_jobs(connection, [r.job for r in self.running.values()]):
+                self._discard(self.running[job_id], "cancelled or taken over")
+        if expired := database.expire_leases(connection):
+            log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
+        while not self.stopping and self.warm and len(self.running) < self.options.concurrency:
+            renewed = time.monotonic()
+            job = database.claim_job(connection, self.worker_id, self._lease())
+            if job is None:
+                break
+            self._start(job, renewed)
+
+    def _wait(self) -> float:
+        """Seconds until there is something to do without being told."""
+        now = time.monotonic()
+        if self._look:
+            return 0.0
+        if self.connection is None:
+            return max(0.0, self._reconnect_at - now)
+        due = [self._looked_at + self.options.poll, *(self._due(running) for running in self.running.values())]
+        return max(0.0, min(due) - now)
+
+    # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self, job: Job, renewed: float) -> None:
+        child = self.warm.pop(0)
+        self.running[job.id] = Running(job, child, renewed)
+        order = {
+            "job": asdict(job),
+            "url": self.options.url,
+            "model_dir": str(self.options.model_dir),
+            "threads": self.options.threads,
+        }
+        assert child.stdin is not None  # noqa: S101  # opened as a pipe
+        with suppress(BrokenPipeError):  # its end is then read from its output
+            child.stdin.write(json.dumps(order).encode() + b"\n")
+            child.stdin.flush()
+        log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
+
+    def _deliver(self, connection: database.Connection, running: Running) -> None:
+        """Tell the database what is new of a job: its outcome, or its progress and a sign of life."""
+        job, outcome = running.job, running.outcome
+        if outcome is not None:
+            if "result" in outcome:
+                result_id = database.record_result(connection, job, outcome["result"])
+                log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
+            elif "failure" in outcome:
+                database.record_failure(connection, job, outcome["failure"])
+                log.error("job=%s attempt=%s failed error=%r", job.id, job.attempt, outcome["failure"])
+            elif "release" in outcome:
+                database.release_job(connection, job, outcome["release"])
+                log.info("job=%s attempt=%s released", job.id, job.attempt)
+            else:
+                status = database.record_loss(connection, job, outcome["loss"])
+                log.error("job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"])
+            self._forget(running)
+        elif time.monotonic() >= self._due(running):
+            renewed = time.monotonic()
+            reported = (running.progress, running.message)
+            database.record_progress(connection, job, *reported, self._lease())
+            running.renewed, running.reported = renewed, reported
+
+    def _due(self, running: Running) -> float:
+        """When the next word on this job is due: at once, soon for progress, by a third of the lease at the latest."""
+        if running.outcome is not None:
+            return 0.0
+        changed = (running.progress, running.message) != running.reported
+        return running.renewed + (PROGRESS_SECONDS if changed else self.options.lease / 3)
+
+    def _kill_past_deadline(self) -> None:
+        """Stop work whose lease may have been taken over: this clock started before the renewal was sent."""
+        for running in list(self.running.values()):
+            if running.outcome is None and time.monotonic() >= running.renewed + self.options.lease:
+                self._discard(running, "its lease could not be renewed in time")
+
+    def _discard(self, running: Running, reason: str) -> None:
+        _kill(running.child)
+        self._forget(running)
+        result = (running.outcome or {}).get("result", {})
+        if artifact := result.get("artifact_path"):
+            Path(artifact).unlink(missing_ok=True)
+        log.warning("job=%s attempt=%s discarded: %s", running.job.id, running.job.attempt, reason)
+
+    def _forget(self, running: Running) -> None:
+        del self.running[running.job.id]
+        self._look = True  # there is room for another
+        self._warm_up()
+
+    # ── Children ────────────────────────────────────────────────────────────────────────────────────
+
+    def _warm_up(self) -> None:
+        """Keep a child ready for every free place, its imports done before a job comes."""
+        while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
+            threads = str(self.options.threads)
+            child = subprocess.Popen(
+                [sys.executable, "-m", "worker.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            )
+            self.warm.append(child)
+            assert child.stdout is not None  # noqa: S101  # opened as a pipe
+            self._selector.register(child.stdout, selectors.EVENT_READ, self._reader(child, child.stdout))
+
+    def _reader(self, child: subprocess.Popen[bytes], stdout: IO[bytes]) -> Callable[[], None]:
+        buffer = bytearray()
+
+        def read() -> None:
+            data = os.read(stdout.fileno(), 1 << 16)
+            if not data:
+                self._selector.unregister(stdout)
+                stdout.close()
+                self._ended(child)
+                return
+            buffer.extend(data)
+            *lines, rest = buffer.split(b"\n")
+            buffer[:] = rest
+            for line in lines:
+                self._hear(child, json.loads(line))
+
+        return read
+
+    def _hear(self, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        for running in self.running.values():
+            if running.child is child:
+                if "progress" in message:
+                    running.progress, running.message = message["progress"], message["message"]
+                else:
+                    running.outcome = message
+
+    def _ended(self, child: subprocess.Popen[bytes]) -> None:
+        code = child.wait()
+        if child in self.warm:
+            self.warm.remove(child)
+            log.error("worker=%s child pid=%s ended before it had a job: %s", self.worker_id, child.pid, _ending(code))
+            time.sleep(1)  # a child that cannot even start must not be started in a busy loop
+            self._warm_up()
+        for running in self.running.values():
+            if running.child is child and running.outcome is None:
+                running.outcome = {"loss": f"the process of the job {_ending(code)}"}
+
+    # ── Connection and signals ──────────────────────────────────────────────────────────────────────
+
+    def _connect(self) -> None:
+        connection = database.connect(
+            self.options.url, role="ml_worker", timeout=self.options.call_deadline
+        )
+        try:
+            with database.deadline(connection, self.options.call_deadline):
+                database.check_version(connection)
+                database.listen(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self.connection = connection
+        self._failures = 0
+        self._look = True
+        self._selector.register(connection.fileno(), selectors.EVENT_READ, _step_reads_it)
+
+    def _reconnect(self) -> None:
+        try:
+            self._connect()
+        except (psycopg.OperationalError, database.UnsuitableDatabaseError) as error:
+            self._lost_connection(error)
+        else:
+            log.info("worker=%s reconnected", self.worker_id)
+
+    def _lost_connection(self, error: Exception) -> None:
+        """Try again later, ever later, and not at the same moment as all other workers."""
+        self._disconnect()
+        self._failures += 1
+        delay = random.uniform(0.1, min(MAX_BACKOFF_SECONDS, 0.5 * 2**self._failures))  # noqa: S311
+        self._reconnect_at = time.monotonic() + delay
+        reason = str(error).strip().split("\n", maxsplit=1)[0]
+        log.warning("worker=%s connection lost, next try in %.1f s: %s", self.worker_id, delay, reason)
+
+    def _disconnect(self) -> None:
+        if self.connection is not None:
+            for key in [k for k in self._selector.get_map().values() if k.data is _step_reads_it]:
+                self._selector.unregister(key.fileobj)
+            self.connection.close()
+            self.connection = None
+
+    def _catch_signals(self) -> Callable[[], None]:
+        wake, woken = socket.socketpair()
+        for end in (wake, woken):
+            end.setblocking(False)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: wake.recv(4096))
+        old_fd = signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        old = {number: signal.signal(number, self._note_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def restore() -> None:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            self._selector.unregister(wake)
+            wake.close()
+            woken.close()
+
+        return restore
+
+    def _note_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+    def _obey_signal(self) -> None:
+        """Stop claiming; give running jobs back, or with ``drain_on_stop`` finish them. A second signal gives back."""
+        if self._signal is None:
+            return
+        name, self._signal = signal.Signals(self._signal).name, None
+        self.draining = self.options.drain_on_stop and not self.stopping
+        self.stopping = True
+        log.info(
+            "worker=%s stopping signal=%s running=%s drain=%s",
+            self.worker_id,
+            name,
+            len(self.running),
+            self.draining,
+        )
+        for running in self.running.values():
+            if running.outcome is None and not self.draining:
+                _kill(running.child)
+                running.outcome = {"release": f"worker {self.worker_id} was stopped"}
+
+    def _lease(self) -> timedelta:
+        return timedelta(seconds=self.options.lease)
+
+
+def _step_reads_it() -> None:
+    """Nothing to do on a readable connection: the next step takes its notifications."""
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all its descendants: they share its process group."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
