@@ -2,6 +2,8 @@
 -- A database that is newer than these files is refused here, before anything is touched;
 -- 99_version.sql records the version once all the files between have been applied.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE SCHEMA IF NOT EXISTS ml;
 
 CREATE TABLE IF NOT EXISTS ml.schema_version (

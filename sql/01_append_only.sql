@@ -1,5 +1,7 @@
 -- Facts are inserted and never changed: the trigger that every fact table shares.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE OR REPLACE FUNCTION ml.refuse_change_of_fact()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -1,6 +1,8 @@
 -- The source data: one row a coin and moment, and the phases of a coin's life.
 -- Both belong to the user's own collectors: created only where missing, never altered.
 
+SET search_path TO pg_catalog, pg_temp;
+
 DO $$
 BEGIN
     IF to_regclass('public.ref_coin_phases') IS NULL THEN

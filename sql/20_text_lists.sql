@@ -1,5 +1,7 @@
 -- Text lists: "a,b,c" and "key=value;key=value" read as rows, and names suggested for a typo.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE OR REPLACE FUNCTION ml.list_items(
     p_csv text
 )

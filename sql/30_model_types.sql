@@ -1,6 +1,8 @@
 -- The model types that can be trained, with their default hyperparameters,
 -- and every hyperparameter of each type with its kind and bounds.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ref_model_types (
     id integer NOT NULL,
     name varchar(50) NOT NULL,

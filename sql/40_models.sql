@@ -1,6 +1,8 @@
 -- Models: the current state of each model that a TRAIN job made or is making.
 -- Triggers alone change state and results; a user may rename, describe and soft-delete.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ml_models (
     id bigint GENERATED ALWAYS AS IDENTITY,
     name varchar(255) NOT NULL,

@@ -1,6 +1,8 @@
 -- Jobs: the request of a client and its current state.
 -- Clients insert, cancel and change the priority; every other change of state follows an event (70_job_events.sql).
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ml_jobs (
     id bigint GENERATED ALWAYS AS IDENTITY,
     job_type varchar(20) NOT NULL,

@@ -1,6 +1,8 @@
 -- What a job must say to be accepted. The constraints of ml_jobs keep the simple rules for good;
 -- these triggers come before them, so that a user reads which value is wrong and what to do.
 
+SET search_path TO pg_catalog, pg_temp;
+
 -- Rules of one row: its own fields, and the models that it names.
 CREATE OR REPLACE FUNCTION ml.check_job()
 RETURNS trigger

@@ -1,6 +1,8 @@
 -- The life of a job as facts: every claim, sign of life and end of an attempt.
 -- An event is checked against the job before it is stored and projected onto the job after.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ml_job_events (
     id bigint GENERATED ALWAYS AS IDENTITY,
     job_id bigint NOT NULL,

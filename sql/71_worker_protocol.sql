@@ -2,6 +2,8 @@
 -- Each routine inserts one event. (job, attempt) is the fence; the clock of the database alone ends a lease.
 -- A call repeated after its answer was lost gives the answer again.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE OR REPLACE FUNCTION ml.claim_job(
     p_worker_id text,
     p_lease interval DEFAULT '30 seconds'

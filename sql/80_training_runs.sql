@@ -1,5 +1,7 @@
 -- Training runs: what one fit saw and gave. Recording one makes the model READY and completes the job.
 
+SET search_path TO pg_catalog, pg_temp;
+
 -- Metrics follow from the confusion matrix, in one place for training runs, tests and comparisons.
 -- Each is NULL where it is undefined, never 0.
 CREATE OR REPLACE FUNCTION ml.accuracy(tp bigint, tn bigint, fp bigint, fn bigint)
@@ -8,7 +10,9 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-RETURN (tp + tn)::numeric / nullif(tp + tn + fp + fn, 0);
+AS $$
+    SELECT (tp + tn)::numeric / nullif(tp + tn + fp + fn, 0);
+$$;
 
 CREATE OR REPLACE FUNCTION ml.precision_score(tp bigint, fp bigint)
 RETURNS numeric
@@ -16,7 +20,9 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-RETURN tp::numeric / nullif(tp + fp, 0);
+AS $$
+    SELECT tp::numeric / nullif(tp + fp, 0);
+$$;
 
 CREATE OR REPLACE FUNCTION ml.recall_score(tp bigint, fn bigint)
 RETURNS numeric
@@ -24,7 +30,9 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-RETURN tp::numeric / nullif(tp + fn, 0);
+AS $$
+    SELECT tp::numeric / nullif(tp + fn, 0);
+$$;
 
 CREATE OR REPLACE FUNCTION ml.f1_score(tp bigint, fp bigint, fn bigint)
 RETURNS numeric
@@ -32,7 +40,9 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-RETURN (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
+AS $$
+    SELECT (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
+$$;
 
 CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     id bigint GENERATED ALWAYS AS IDENTITY,

@@ -1,5 +1,7 @@
 -- Test results: how well a model did in another period. Recording one completes the job.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ml_test_results (
     id bigint GENERATED ALWAYS AS IDENTITY,
     model_id bigint NOT NULL,

@@ -1,5 +1,7 @@
 -- Comparisons: two models scored on the very same rows. The database decides the winner.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     id bigint GENERATED ALWAYS AS IDENTITY,
     created_at timestamptz NOT NULL DEFAULT now(),

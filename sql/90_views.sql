@@ -1,5 +1,7 @@
 -- Views for the eye: the queue, the models by rank, and the text lists of a model as rows.
 
+SET search_path TO pg_catalog, pg_temp;
+
 CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
 SELECT
     CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,

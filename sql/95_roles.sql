@@ -1,6 +1,8 @@
 -- Who may do what. The roles cannot log in; the operator grants them to logins:
 -- GRANT ml_client TO anna;
 
+SET search_path TO pg_catalog, pg_temp;
+
 DO $$
 DECLARE
     v_role name;

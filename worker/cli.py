@@ -62,7 +62,7 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ml-worker")
 def main() -> None:
-    """Machine learning driven from SQL: insert a row into ml_jobs to train, test and compare classifiers.
+    r"""Machine learning driven from SQL: insert a row into ml_jobs to train, test and compare classifiers.
 
     \b
     ml-worker demo                     see it all at work on sample data
@@ -95,8 +95,12 @@ def install() -> None:
 
 
 @main.command()
-@click.option("--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time.")
-@click.option("--drain", is_flag=True, help="On SIGTERM finish running jobs; otherwise they go back to the queue.")
+@click.option(
+    "--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time."
+)
+@click.option(
+    "--drain", is_flag=True, help="On SIGTERM finish running jobs; otherwise they go back to the queue."
+)
 @click.option(
     "--lease",
     default=30.0,
@@ -105,7 +109,11 @@ def install() -> None:
     help="Seconds without a sign of life after which other workers take a job over.",
 )
 @click.option(
-    "--poll", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks without a notice."
+    "--poll",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds between looks without a notice.",
 )
 @click.option(
     "--model-dir",
@@ -142,10 +150,12 @@ def load(file: Path) -> None:
     _connect_hint()
 
 
-class _Target(click.ParamType):
+class _Target(click.ParamType[Any]):
     name = "expression"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str, str]:
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|!=|>|<|=)\s*(\S+)\s*", value)
@@ -155,10 +165,12 @@ class _Target(click.ParamType):
         return column, operator, threshold
 
 
-class _PeriodType(click.ParamType):
+class _Period(click.ParamType[Any]):
     name = "start..end"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         if isinstance(value, tuple):
             return value
         start, dots, end = value.partition("..")
@@ -168,17 +180,20 @@ class _PeriodType(click.ParamType):
 
 
 @main.command()
-@click.option("--metrics", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV or CSV.gz to run on.")
+@click.option(
+    "--metrics", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV or CSV.gz to run on."
+)
 @click.option("--target", type=_Target(), help="What to predict, e.g. 'volatility_pct > 0.5'.")
 @click.option("--features", help="Columns to learn from, separated by commas.")
 @click.option("--horizon", type=click.IntRange(1), help="Minutes to look ahead.")
-@click.option("--train", type=_PeriodType(), help="Training period, e.g. 2021-05-06..2021-05-11.")
-@click.option("--test", type=_PeriodType(), help="Test period.")
+@click.option("--train", type=_Period(), help="Training period, e.g. 2021-05-06..2021-05-11.")
+@click.option("--test", type=_Period(), help="Test period.")
 @_explained
 def demo(metrics: Path | None, **given: Any) -> None:
     """Train, test and compare models on sample data, or on yours.
 
-    Trains a model of each type, tests all, and compares the best two. Works in a database of its own, ml_demo, which is made anew each time.
+    Trains a model of each type, tests all, and compares the best two. Works in a database of its own,
+    ml_demo, which is made anew each time.
     """
     from worker import demo as show  # noqa: PLC0415
 
@@ -217,4 +232,6 @@ def stop() -> None:
 
 def _name(url: str) -> str:
     given = conninfo_to_dict(url)
-    return f"the database {given.get('dbname') or given.get('user') or ''} on {given.get('host') or 'localhost'}"
+    return (
+        f"the database {given.get('dbname') or given.get('user') or ''} on {given.get('host') or 'localhost'}"
+    )

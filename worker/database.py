@@ -8,14 +8,15 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row, dict_row
+
+from worker.assignment import Assignment, Job, Model, Period
 
 SCHEMA_VERSION = 1
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
@@ -31,58 +32,6 @@ class SupersededError(psycopg.DatabaseError):
 
 class UnsuitableDatabaseError(Exception):
     """The database cannot be worked with; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A claimed job: ``(id, attempt)`` is the fence that every later call carries."""
-
-    id: int
-    attempt: int
-    job_type: str
-
-
-@dataclass(frozen=True)
-class Period:
-    """Half-open period ``[start, end)``."""
-
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True)
-class Model:
-    """What a model predicts, on what, and where its file is (path and SHA-256 are None before it is READY)."""
-
-    id: int
-    model_type: str
-    target_variable: str
-    target_operator: str
-    target_value: Any
-    future_minutes: int | None
-    train_start: datetime
-    train_end: datetime
-    test_size: float
-    random_state: int
-    features_csv: str
-    phases_csv: str | None
-    artifact_path: str | None
-    artifact_sha256: str | None
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns of ``coin_metrics`` in the order that the model was fitted on."""
-        return tuple(self.features_csv.split(","))
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """All that a child needs to do a job: a TRAIN or TEST has one model, a COMPARE two."""
-
-    job: Job
-    models: tuple[Model, ...]
-    period: Period
-    phases: tuple[int, ...] | None
 
 
 def connect(url: str, role: str | None = None, timeout: float = 10) -> Connection:
@@ -316,7 +265,10 @@ def estimate_rows(connection: Connection, period: Period) -> int:
     plan = _value(
         connection,
         sql.SQL(
-            'EXPLAIN (FORMAT JSON) SELECT FROM public.coin_metrics WHERE "timestamp" >= {} AND "timestamp" < {}'
+            """
+            EXPLAIN (FORMAT JSON)
+            SELECT FROM public.coin_metrics m WHERE m."timestamp" >= {} AND m."timestamp" < {}
+            """
         ).format(period.start, period.end),
     )
     return int(plan[0]["Plan"]["Plan Rows"])
@@ -328,7 +280,7 @@ def stream_dataset(
     features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
-) -> Iterator[memoryview | bytes]:
+) -> Iterator[bytes | bytearray | memoryview]:
     """Read the rows of a period in COPY's binary format, coin by coin in order of time.
 
     Each row has the number of its coin (int4), its time (timestamptz), its label (int2: 1, 0, or -1 for
@@ -340,7 +292,7 @@ def stream_dataset(
     """
     columns = [sql.Identifier(f"f{i}") for i in range(len(features))]
     horizon = model.future_minutes
-    outcome = sql.SQL("s.target")
+    outcome: sql.Composable = sql.SQL("s.target")
     if horizon is not None:
         outcome = sql.SQL(
             """first_value(s.target) OVER (
@@ -424,10 +376,15 @@ def analyze_metrics(connection: Connection) -> None:
 
 def insert_job_text(connection: Connection, fields: Mapping[str, Any]) -> str:
     """The INSERT of :func:`insert_job`, as a user would type it."""
-    return sql.SQL("INSERT INTO ml_jobs ({})\nVALUES ({});").format(
-        sql.SQL(", ").join(map(sql.Identifier, fields)),
-        sql.SQL(", ").join(map(sql.Literal, fields.values())),
-    ).as_string(connection).replace('"', "")
+    return (
+        sql.SQL("INSERT INTO ml_jobs ({})\nVALUES ({});")
+        .format(
+            sql.SQL(", ").join(map(sql.Identifier, fields)),
+            sql.SQL(", ").join(map(sql.Literal, fields.values())),
+        )
+        .as_string(connection)
+        .replace('"', "")
+    )
 
 
 def insert_job(connection: Connection, fields: Mapping[str, Any]) -> int:
@@ -479,8 +436,10 @@ def _value(connection: Connection, query: LiteralString | sql.Composed) -> Any:
 
 def _call(connection: Connection, routine: LiteralString, job: Job, *args: Any, **named: Any) -> Any:
     # PostgreSQL does not turn a double into a numeric argument by itself.
-    values = [Decimal(str(value)) if isinstance(value, float) else value for value in (*args, *named.values())]
-    places = [sql.SQL("%s")] * (2 + len(args))
+    values = [
+        Decimal(str(value)) if isinstance(value, float) else value for value in (*args, *named.values())
+    ]
+    places: list[sql.Composable] = [sql.SQL("%s")] * (2 + len(args))
     places += [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in named]
     query = sql.SQL("SELECT ml.{}({})").format(sql.Identifier(routine), sql.SQL(", ").join(places))
     try:

@@ -44,7 +44,9 @@ class Dataset:
         return len(self.labels)
 
 
-def decode(blocks: Iterable[bytes | memoryview], features: Sequence[str], report: Callable[[int], None]) -> Dataset:
+def decode(
+    blocks: Iterable[bytes | bytearray | memoryview], features: Sequence[str], report: Callable[[int], None]
+) -> Dataset:
     """Decode what ``database.stream_dataset`` reads.
 
     Args:
@@ -128,9 +130,10 @@ def _require_rows(num_rows: int, num_labelled: int) -> None:
 
 def _require_values(matrix: NDArray[np.float32], features: Sequence[str]) -> None:
     rows = len(matrix)
-    infinite = np.isinf(matrix).sum(axis=0)
-    for feature, missing, count in zip(features, np.isnan(matrix).all(axis=0), infinite, strict=True):
-        if missing:
+    missing = np.asarray(np.isnan(matrix).all(axis=0))
+    infinite = np.asarray(np.isinf(matrix).sum(axis=0))
+    for feature, is_missing, count in zip(features, missing.tolist(), infinite.tolist(), strict=True):
+        if is_missing:
             raise JobError(
                 f"the feature {feature} has no value in any of the {rows} labelled rows of this period; "
                 "leave it out, or choose another period"

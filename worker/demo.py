@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -27,6 +27,23 @@ log = logging.getLogger("ml-worker")
 
 DATABASE = "ml_demo"
 MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network")
+
+
+_QUERIES = (
+    """SELECT rank, id, name, test_samples AS samples, test_accuracy AS accuracy,
+       test_precision AS precision, test_recall AS recall, test_f1 AS f1, test_roc_auc AS roc_auc
+FROM ml_leaderboard;""",
+    """SELECT m.name, t.tp, t.fp, t.fn, t.tn, t.has_overlap, t.feature_importance_csv
+FROM ml_test_results t
+JOIN ml_models m ON m.id = t.model_id
+ORDER BY t.id;""",
+    """SELECT c.num_samples, a.name AS a, c.a_f1, c.a_accuracy, b.name AS b, c.b_f1, c.b_accuracy,
+       w.name AS winner
+FROM ml_comparisons c
+JOIN ml_models a ON a.id = c.model_a_id
+JOIN ml_models b ON b.id = c.model_b_id
+LEFT JOIN ml_models w ON w.id = c.winner_id;""",
+)
 
 
 class DemoError(Exception):
@@ -57,7 +74,7 @@ def run(server_url: str, task: Task, model_dir: Path) -> None:
     console = Console()
     with database.connect(server_url) as connection:
         database.recreate_database(connection, DATABASE)
-    url = make_conninfo(**{**conninfo_to_dict(server_url), "dbname": DATABASE})
+    url = make_conninfo(server_url, dbname=DATABASE)
     shutil.rmtree(model_dir, ignore_errors=True)
     console.print(f"Installing the schema in the database {DATABASE}")
     install(url)
@@ -66,9 +83,18 @@ def run(server_url: str, task: Task, model_dir: Path) -> None:
         _play(client, task, console)
     _report(url, console)
     console.print(
-        f"\nTo look further: [bold]ml-worker psql -d {DATABASE}[/bold], "
-        "then for example: SELECT * FROM ml_leaderboard;"
+        f"To look further: [bold]{_program()} psql -d {DATABASE}[/bold]",
+        "and there, for example: SELECT * FROM ml_leaderboard;",
+        sep="\n",
     )
+
+
+def _program() -> str:
+    """How this program was called."""
+    program = Path(sys.argv[0]).absolute()
+    if program.is_relative_to(Path.cwd()):
+        return str(program.relative_to(Path.cwd()))
+    return program.name if shutil.which(program.name) else str(program)
 
 
 def _fill(url: str, task: Task, console: Console) -> None:
@@ -89,7 +115,7 @@ def _fill(url: str, task: Task, console: Console) -> None:
 def _play(client: database.Connection, task: Task, console: Console) -> None:
     """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
     variable, operator, value = task.target
-    train = {
+    train: dict[str, Any] = {
         "job_type": "TRAIN",
         "train_target_var": variable,
         "train_operator": operator,
@@ -129,23 +155,16 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
 def _report(url: str, console: Console) -> None:
     """Show the results by the queries that a user would type, as psql prints them."""
     console.rule("The results")
-    for query in (
-        "SELECT rank, id, name, test_samples AS samples, test_accuracy AS accuracy, test_precision AS precision,\n"
-        "       test_recall AS recall, test_f1 AS f1, test_roc_auc AS roc_auc\n"
-        "FROM ml_leaderboard;",
-        "SELECT m.name, t.tp, t.fp, t.fn, t.tn, t.has_overlap, t.feature_importance_csv\n"
-        "FROM ml_test_results t JOIN ml_models m ON m.id = t.model_id ORDER BY t.id;",
-        "SELECT c.num_samples, a.name AS a, c.a_f1, c.a_accuracy, b.name AS b, c.b_f1, c.b_accuracy, w.name AS winner\n"
-        "FROM ml_comparisons c JOIN ml_models a ON a.id = c.model_a_id JOIN ml_models b ON b.id = c.model_b_id\n"
-        "LEFT JOIN ml_models w ON w.id = c.winner_id;",
-    ):
+    for query in _QUERIES:
         console.print(Syntax(query, "sql", background_color="default", word_wrap=True))
         sys.stdout.flush()
         run_psql(["-X", "-q", "-P", "pager=off", "-c", query], url)
 
 
 def _insert(client: database.Connection, jobs: Sequence[dict[str, Any]], console: Console) -> list[int]:
-    console.print(Syntax(database.insert_job_text(client, jobs[0]), "sql", background_color="default", word_wrap=True))
+    console.print(
+        Syntax(database.insert_job_text(client, jobs[0]), "sql", background_color="default", word_wrap=True)
+    )
     if len(jobs) > 1:
         console.print(f"… and {len(jobs) - 1} more")
     return [database.insert_job(client, job) for job in jobs]
@@ -162,7 +181,9 @@ def _watch(client: database.Connection, ids: Sequence[int], console: Console) ->
             time.sleep(0.1)
     console.print()
     if failed := [job for job in jobs if job["status"] != "COMPLETED"]:
-        raise DemoError("\n".join(f"job {job['id']} is {job['status']}: {job['error_msg']}" for job in failed))
+        raise DemoError(
+            "\n".join(f"job {job['id']} is {job['status']}: {job['error_msg']}" for job in failed)
+        )
 
 
 def _draw(jobs: Sequence[dict[str, Any]]) -> Table:

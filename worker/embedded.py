@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: the server of a Python package, in a folder of the user's, with nothing to install.
+"""The embedded PostgreSQL: from a Python package, in a folder of the user's, with nothing to install.
 
 It is started on demand and stays up until ``ml-worker stop``. It listens on a Unix socket and on 127.0.0.1,
 and asks for a generated password on both.
@@ -159,7 +159,7 @@ class Server:
             self._run("pg_ctl", *command, "-o", f"-p {_free_port(usual=0)}", "start")
 
     def _is_up(self) -> bool:
-        status = [self.bin_dir / "pg_ctl", "-D", self.data, "status"]
+        status: list[str | Path] = [self.bin_dir / "pg_ctl", "-D", self.data, "status"]
         return subprocess.run(status, capture_output=True, check=False, **_as_server()).returncode == 0
 
     def _address(self) -> tuple[int, str]:
@@ -209,7 +209,9 @@ def _server_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise ServerError("PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody")
+    raise ServerError(
+        "PostgreSQL does not run as root, and this machine has neither a user postgres nor nobody"
+    )
 
 
 def _as_server() -> dict[str, Any]:

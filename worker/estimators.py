@@ -120,7 +120,7 @@ def _xgboost(params: Params, random_state: int, threads: int) -> Pipeline:
 
 
 def _fit_xgboost(model: xgboost.XGBClassifier, features: Features, labels: Labels, report: Report) -> None:
-    model.set_params(callbacks=[_Trees(model.n_estimators, report)]).fit(features, labels)
+    model.set_params(callbacks=[_Trees(int(model.n_estimators or 0), report)]).fit(features, labels)
     model.set_params(callbacks=None)  # the model file holds no callback
 
 

@@ -87,6 +87,6 @@ def _round_to_one(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round to four decimals so that the sum stays 1: the largest remainders are rounded up."""
     units = shares * 10_000
     rounded = np.floor(units)
-    largest: Sequence[int] = np.argsort(rounded - units, kind="stable")[: round(10_000 - rounded.sum())]
+    largest = np.argsort(rounded - units, kind="stable")[: round(10_000 - rounded.sum())]
     rounded[largest] += 1
     return rounded / 10_000

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from worker.datasets import Dataset
 
 MIN_COINS = 10
-_DRAWS = 1000
+_MOST_DRAWS = 1000
+_FEWEST_DRAWS = 20
+_MOST_STEPS = 10_000_000  # draws by coins
 
 
 @dataclass(frozen=True)
@@ -52,29 +54,23 @@ def _draw_coins(
     coin_of_row: NDArray[np.int64], labels: NDArray[np.uint8], test_size: float, random_state: int
 ) -> NDArray[np.bool_]:
     """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class."""
+    rows = np.bincount(coin_of_row).astype(np.float64)
     positives = np.bincount(coin_of_row, weights=labels)
-    negatives = np.bincount(coin_of_row) - positives
-    num_coins = len(positives)
+    classes = np.stack([positives, rows - positives])
+    totals = np.maximum(classes.sum(axis=1, keepdims=True), 1)
+    num_coins = len(rows)
     rng = np.random.default_rng(random_state)
     nearest, best = np.inf, np.zeros(num_coins, dtype=bool)
-    for _ in range(_DRAWS):
+    for _ in range(int(np.clip(_MOST_STEPS // num_coins, _FEWEST_DRAWS, _MOST_DRAWS))):
         order = rng.permutation(num_coins)[:-1]  # one coin at least stays to be fitted on
-        off = _miss(positives[order], positives.sum(), test_size) + _miss(
-            negatives[order], negatives.sum(), test_size
-        )
+        shares = classes[:, order].cumsum(axis=1) / totals
+        off = np.abs(shares - test_size).sum(axis=0)
         size = int(off.argmin()) + 1
         if off[size - 1] < nearest:
             nearest = off[size - 1]
             best = np.zeros(num_coins, dtype=bool)
             best[order[:size]] = True
     return best
-
-
-def _miss(rows: NDArray[np.float64], total: float, test_size: float) -> NDArray[np.float64]:
-    """Distance from ``test_size`` after each further coin, as a share of all rows of the class."""
-    if total == 0:
-        return np.zeros(len(rows))
-    return np.abs(rows.cumsum() / total - test_size)
 
 
 def _split_by_time(dataset: Dataset, test_size: float, label_reach: int) -> Holdout:

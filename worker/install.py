@@ -7,7 +7,7 @@ from worker import database
 
 
 def sql_files() -> list[Path]:
-    """Files of ``sql/`` in the order in which they are applied: in the package, or beside it in a checkout."""
+    """Files of ``sql/`` in their order: from the package, or beside it in a checkout."""
     packaged = Path(str(resources.files("worker"))) / "sql"
     folder = packaged if packaged.is_dir() else Path(__file__).parent.parent / "sql"
     return sorted(folder.glob("*.sql"))

@@ -43,7 +43,7 @@ def load(url: str, path: Path) -> int:
         try:
             with path.open("rb") as packed, database.connect(url) as connection:
                 bar = progress.add_task(path.name, total=path.stat().st_size)
-                file = cast(BinaryIO, gzip.open(packed)) if path.suffix == ".gz" else packed
+                file = cast(BinaryIO, gzip.GzipFile(fileobj=packed)) if path.suffix == ".gz" else packed
                 header, first = _read_header(file, path)
 
                 def blocks() -> Iterator[bytes]:

@@ -39,7 +39,7 @@ def to_csv(metrics: pd.DataFrame, rows: int = 20_000) -> Iterator[bytes]:
 
 def _make_coin(mint: str, birth: float, rng: np.random.Generator) -> pd.DataFrame:
     num_rows = len(_AGES)
-    swing = rng.uniform(0.08, 0.16)
+    swing = rng.uniform(0.15, 0.3)
     push = rng.normal(0, swing, num_rows)  # what buyers are about to do
     pull = np.empty(num_rows)
     level = _LEVEL + rng.normal(0, 0.35)
@@ -49,8 +49,8 @@ def _make_coin(mint: str, birth: float, rng: np.random.Generator) -> pd.DataFram
         pull[row] = value
     close = np.exp(pull) / _SUPPLY
     opened = np.concatenate([[np.exp(level) / _SUPPLY], close[:-1]])
-    high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0, swing / 2, num_rows)))
-    low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0, swing / 2, num_rows)))
+    high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0, 2 * swing, num_rows)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0, 2 * swing, num_rows)))
     volume = np.exp(rng.normal(0.5, 0.8, num_rows) + 6 * np.abs(push))
     bought = 1 / (1 + np.exp(-8 * push - rng.normal(0, 0.5, num_rows)))
     trades = rng.poisson(3 + volume)

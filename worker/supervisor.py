@@ -26,7 +26,8 @@ from typing import IO, Any
 import psycopg
 
 from worker import database
-from worker.database import Job, SupersededError
+from worker.assignment import Job
+from worker.database import SupersededError
 
 log = logging.getLogger("ml-worker")
 
@@ -170,7 +171,10 @@ class Supervisor:
             return 0.0
         if self.connection is None:
             return max(0.0, self._reconnect_at - now)
-        due = [self._looked_at + self.options.poll, *(self._due(running) for running in self.running.values())]
+        due = [
+            self._looked_at + self.options.poll,
+            *(self._due(running) for running in self.running.values()),
+        ]
         return max(0.0, min(due) - now)
 
     # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
@@ -205,7 +209,9 @@ class Supervisor:
                 log.info("job=%s attempt=%s released", job.id, job.attempt)
             else:
                 status = database.record_loss(connection, job, outcome["loss"])
-                log.error("job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"])
+                log.error(
+                    "job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"]
+                )
             self._forget(running)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
@@ -214,7 +220,7 @@ class Supervisor:
             running.renewed, running.reported = renewed, reported
 
     def _due(self, running: Running) -> float:
-        """When the next word on this job is due: at once, soon for progress, by a third of the lease at the latest."""
+        """When the next word on this job is due: at once, soon, or by a third of the lease at the latest."""
         if running.outcome is not None:
             return 0.0
         changed = (running.progress, running.message) != running.reported
@@ -286,7 +292,12 @@ class Supervisor:
         code = child.wait()
         if child in self.warm:
             self.warm.remove(child)
-            log.error("worker=%s child pid=%s ended before it had a job: %s", self.worker_id, child.pid, _ending(code))
+            log.error(
+                "worker=%s child pid=%s ended before it had a job: %s",
+                self.worker_id,
+                child.pid,
+                _ending(code),
+            )
             time.sleep(1)  # a child that cannot even start must not be started in a busy loop
             self._warm_up()
         for running in self.running.values():
@@ -296,9 +307,7 @@ class Supervisor:
     # ── Connection and signals ──────────────────────────────────────────────────────────────────────
 
     def _connect(self) -> None:
-        connection = database.connect(
-            self.options.url, role="ml_worker", timeout=self.options.call_deadline
-        )
+        connection = database.connect(self.options.url, role="ml_worker", timeout=self.options.call_deadline)
         try:
             with database.deadline(connection, self.options.call_deadline):
                 database.check_version(connection)
@@ -357,7 +366,10 @@ class Supervisor:
         self._signal = number
 
     def _obey_signal(self) -> None:
-        """Stop claiming; give running jobs back, or with ``drain_on_stop`` finish them. A second signal gives back."""
+        """Stop claiming and give running jobs back, or finish them with ``drain_on_stop``.
+
+        A second signal gives back in any case.
+        """
         if self._signal is None:
             return
         name, self._signal = signal.Signals(self._signal).name, None

@@ -1,0 +1,32 @@
+# Each target sets up what it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Every file of sql/ can be run again: CREATE OR REPLACE, and IF NOT EXISTS.
+RERUNNABLE := $(addprefix --ignore ,PS002 PS010 PS012 PS014 PS015)
+
+.PHONY: setup demo test lint clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ml-worker needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/ml-worker demo
+
+test: setup
+	$(BIN)/pytest --numprocesses 2 --dist loadscope
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pgspot --append --summary-only $(RERUNNABLE) sql/*.sql
+	$(BIN)/pytest --quiet tests/test_comments.py
+
+clean:
+	rm -rf .venv

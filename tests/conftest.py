@@ -1,0 +1,290 @@
+"""Fixtures: a server, a database of its own for each test, and connections as the users of the service."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+
+from tests import servers
+from worker import database, sample
+from worker.install import install
+
+Connection = psycopg.Connection[DictRow]
+
+# Logins of people, each with one role of the service; tests act as these, never as the superuser.
+LOGINS = {"anna": "ml_client", "rosa": "ml_reader", "wanda": "ml_worker"}
+PASSWORD = "only-for-tests"
+SAMPLE_COINS = 30
+TEMPLATE = "template_ml"
+KINDS = servers.available()
+
+
+def pytest_report_header() -> str:
+    return "servers: " + ", ".join(kind.name for kind in KINDS)
+
+
+@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Connection string of the administrator of a server, which has the template database of the tests."""
+    with servers.start(request.param) as url:
+        _make_template(url)
+        yield url
+
+
+def _make_template(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE owner LOGIN CREATEROLE PASSWORD '{PASSWORD}'")
+        admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER owner")
+    # Installed by an owner who is no superuser, as on a managed server.
+    owner = make_conninfo(url, dbname=TEMPLATE, user="owner", password=PASSWORD)
+    with psycopg.connect(make_conninfo(url, dbname=TEMPLATE), autocommit=True) as admin:
+        admin.execute("ALTER SCHEMA public OWNER TO owner")
+    install(owner)
+    metrics = sample.make_metrics(SAMPLE_COINS)
+    with database.connect(owner) as connection:
+        database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
+        database.analyze_metrics(connection)
+        for login, role in LOGINS.items():
+            connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}'")
+            connection.execute(f"GRANT {role} TO {login}")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database with the schema, the sample data and the logins."""
+
+    url: str
+
+    def login(self, user: str) -> str:
+        """Connection string of a login."""
+        return make_conninfo(self.url, user=user, password=PASSWORD)
+
+    def connect(self, user: str) -> Connection:
+        return psycopg.connect(self.login(user), autocommit=True, row_factory=dict_row)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def make_database(server: str) -> Iterator[Callable[[], Database]]:
+    """Makes a new database from the template at each call."""
+    made: list[str] = []
+
+    def make() -> Database:
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER owner")
+        made.append(name)
+        return Database(make_conninfo(server, dbname=name))
+
+    yield make
+    with psycopg.connect(server, autocommit=True) as admin:
+        for name in made:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def db(make_database: Callable[[], Database]) -> Database:
+    """A database for this test alone."""
+    return make_database()
+
+
+def _as(user: str) -> Callable[[Database], Iterator[Connection]]:
+    def connection(db: Database) -> Iterator[Connection]:
+        with db.connect(user) as opened:
+            yield opened
+
+    return connection
+
+
+owner = pytest.fixture(_as("owner"), name="owner")
+client = pytest.fixture(_as("anna"), name="client")
+reader = pytest.fixture(_as("rosa"), name="reader")
+worker = pytest.fixture(_as("wanda"), name="worker")
+
+
+# ── Helpers that tests import ───────────────────────────────────────────────────────────────────────
+
+TRAIN: dict[str, Any] = {
+    "job_type": "TRAIN",
+    "train_target_var": "market_cap_close",
+    "train_operator": ">",
+    "train_value": 50000,
+    "train_start": "2024-01-01",
+    "train_end": "2024-03-01",
+    "train_features_csv": "price_open,price_high,price_low,volume_sol",
+    "train_model_type": "logistic_regression",
+}
+
+
+def insert_job(connection: Connection, **fields: Any) -> int:
+    """Insert a job as a user would; returns its id."""
+    query = sql.SQL("INSERT INTO ml_jobs ({}) VALUES ({}) RETURNING id").format(
+        sql.SQL(", ").join(map(sql.Identifier, fields)), sql.SQL(", ").join([sql.SQL("%s")] * len(fields))
+    )
+    return int(one(connection, query, list(fields.values()))["id"])
+
+
+def one(connection: Connection, query: Any, values: Any = ()) -> DictRow:
+    """The one row that a query gives."""
+    rows = connection.execute(query, values).fetchall()
+    assert len(rows) == 1, rows
+    return rows[0]
+
+
+def job_row(connection: Connection, job_id: int) -> DictRow:
+    return one(connection, "SELECT * FROM ml_jobs WHERE id = %s", [job_id])
+
+
+def claim(worker: Connection, worker_id: str = "w1", lease: str = "30 seconds") -> DictRow:
+    """Claim the next job; fails if none waits."""
+    return one(worker, "SELECT * FROM ml.claim_job(%s, %s)", [worker_id, lease])
+
+
+TRAINING_RESULT: dict[str, Any] = {
+    "p_holdout": "coins",
+    "p_num_coins": 30,
+    "p_num_fitted": 800,
+    "p_num_fitted_positive": 300,
+    "p_num_gap": 0,
+    "p_num_unlabelled": 5,
+    "p_num_positive": 50,
+    "p_num_negative": 150,
+    "p_tp": 40,
+    "p_tn": 140,
+    "p_fp": 10,
+    "p_fn": 10,
+    "p_roc_auc": "0.9",
+    "p_feature_importance_csv": "price_open=0.7500;volume_sol=0.2500",
+    "p_artifact_path": "/models/model_1_attempt_1.pkl",
+    "p_artifact_sha256": "a" * 64,
+    "p_artifact_bytes": 1000,
+    "p_data_fingerprint": "b" * 64,
+    "p_library_versions_csv": "scikit-learn=1.6",
+    "p_seconds_loading": "0.1",
+    "p_seconds_fitting": "0.2",
+}
+TEST_RESULT: dict[str, Any] = {
+    "p_num_unlabelled": 5,
+    "p_num_positive": 50,
+    "p_num_negative": 150,
+    "p_tp": 40,
+    "p_tn": 140,
+    "p_fp": 10,
+    "p_fn": 10,
+    "p_roc_auc": "0.9",
+    "p_feature_importance_csv": "price_open=1.0000",
+    "p_data_fingerprint": "b" * 64,
+    "p_seconds_loading": "0.1",
+    "p_seconds_scoring": "0.2",
+}
+COMPARISON_RESULT: dict[str, Any] = {
+    "p_num_unlabelled": 5,
+    "p_num_samples": 200,
+    "p_a_tp": 40,
+    "p_a_tn": 140,
+    "p_a_fp": 10,
+    "p_a_fn": 10,
+    "p_a_roc_auc": "0.9",
+    "p_b_tp": 30,
+    "p_b_tn": 140,
+    "p_b_fp": 10,
+    "p_b_fn": 20,
+    "p_b_roc_auc": "0.8",
+    "p_data_fingerprint": "b" * 64,
+    "p_seconds_loading": "0.1",
+    "p_seconds_scoring": "0.2",
+}
+
+
+def record(worker: Connection, routine: str, job_id: int, attempt: int, **values: Any) -> Any:
+    """Call a ``record_*`` routine by its parameters' names; returns what it returns."""
+    named = sql.SQL(", ").join(
+        [sql.SQL("p_job_id => %s, p_attempt => %s")]
+        + [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in values]
+    )
+    query = sql.SQL("SELECT ml.{}({}) AS id").format(sql.Identifier(routine), named)
+    return one(worker, query, [job_id, attempt, *values.values()])["id"]
+
+
+def ready_model(client: Connection, worker: Connection, **fields: Any) -> int:
+    """Make a READY model without training one; returns its id. No other job may wait."""
+    job_id = insert_job(client, **(TRAIN | fields))
+    claimed = claim(worker)
+    assert claimed["id"] == job_id
+    record(worker, "record_training", job_id, claimed["attempt"], **TRAINING_RESULT)
+    return int(job_row(client, job_id)["result_model_id"])
+
+
+def wait_for(connection: Connection, job_id: int, *statuses: str, timeout: float = 120) -> DictRow:
+    """Wait until a job has one of these states (default: it has ended); returns its row. Needs no sleep."""
+    wanted = statuses or ("COMPLETED", "FAILED", "CANCELLED")
+    connection.execute("LISTEN ml_job_status")
+    ends = time.monotonic() + timeout
+    while (job := job_row(connection, job_id))["status"] not in wanted:
+        assert time.monotonic() < ends, f"job {job_id} is still {job['status']}: {job['progress_msg']}"
+        for _ in connection.notifies(timeout=1, stop_after=1):
+            pass
+    return job
+
+
+@dataclass
+class Worker:
+    """A worker process, as an operator starts it."""
+
+    process: subprocess.Popen[str]
+    model_dir: Path
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def start_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Worker]]:
+    """Starts ``ml-worker run`` with options; all are stopped at the end of the module."""
+    started: list[Worker] = []
+
+    def start(db: Database, *options: str, model_dir: Path | None = None, **environment: str) -> Worker:
+        folder = tmp_path_factory.mktemp("worker")
+        model_dir = model_dir or folder / "models"
+        log_file = folder / "log"
+        with log_file.open("w") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "run", "--model-dir", str(model_dir), *options],
+                env=os.environ | {"DATABASE_URL": db.login("wanda")} | environment,
+                stderr=log,
+                text=True,
+            )
+        started.append(Worker(process, model_dir, log_file))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        if worker.process.poll() is None:
+            worker.stop()
+
+
+def to_json(row: DictRow) -> str:
+    """A row for an assertion's message."""
+    return json.dumps(row, default=str, indent=1)
