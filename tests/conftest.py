@@ -3,12 +3,15 @@
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +39,24 @@ def pytest_report_header() -> str:
     return "servers: " + ", ".join(kind.name for kind in KINDS)
 
 
+@pytest.fixture(scope="session")
+def start_server() -> Iterator[Callable[[servers.Kind], str]]:
+    """Starts a server of a kind, once, with the template database; gives its administrator's connection."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(kind: servers.Kind) -> str:
+            url = stack.enter_context(servers.start(kind))
+            _make_template(url)
+            return url
+
+        yield start
+
+
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
-def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Connection string of the administrator of a server, which has the template database of the tests."""
-    with servers.start(request.param) as url:
-        _make_template(url)
-        yield url
+def server(request: pytest.FixtureRequest, start_server: Callable[[servers.Kind], str]) -> str:
+    """Each server in turn; tests of Python code override this with one server."""
+    return start_server(request.param)
 
 
 def _make_template(url: str) -> None:
@@ -242,6 +257,22 @@ def wait_for(connection: Connection, job_id: int, *statuses: str, timeout: float
     return job
 
 
+def until(condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
+    """Wait for something that nobody notifies of."""
+    ends = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < ends, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 @dataclass
 class Worker:
     """A worker process, as an operator starts it."""
@@ -253,6 +284,12 @@ class Worker:
     @property
     def log(self) -> str:
         return self.log_file.read_text()
+
+    def child_of(self, job_id: int, attempt: int = 1) -> int:
+        """Process id of the child that does this attempt; waits for the claim to be logged."""
+        pattern = rf"job={job_id} attempt={attempt} claimed .* pid=(\d+)"
+        until(lambda: re.search(pattern, self.log) is not None, f"the claim of job {job_id}")
+        return int(re.findall(pattern, self.log)[0])
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit code."""

@@ -8,96 +8,42 @@ standard input closes, its supervisor is gone, and it ends with all its descenda
 import json
 import logging
 import os
+import queue
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
-from typing import Any
-
-import psycopg
-
-from worker import database, datasets, jobs
-from worker.assignment import Assignment, Job
-from worker.errors import JobError
-from worker.jobs import Report, Result
-
-log = logging.getLogger("ml-worker.child")
 
 
 def main() -> None:
     """Do the job that is named on standard input."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_obey_supervisor, args=[orders], daemon=True).start()
     # Whatever a library prints must not be taken for a message to the supervisor.
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    line = sys.stdin.readline()
-    if not line:
-        return
-    threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    order = json.loads(line)
+
+    # Slow to import: done while no job is there, so that a job need not wait for it.
+    from worker.assignment import Job  # noqa: PLC0415
+    from worker.work import attempt  # noqa: PLC0415
+
+    order = json.loads(orders.get())
 
     def report(progress: float, message: str) -> None:
         channel.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
-    outcome = _attempt(Job(**order["job"]), order["url"], Path(order["model_dir"]), order["threads"], report)
+    outcome = attempt(Job(**order["job"]), order["url"], Path(order["model_dir"]), order["threads"], report)
     channel.write(json.dumps(outcome) + "\n")
     channel.flush()
-    os._exit(0)  # the watching thread reads standard input and would hold up a normal exit
+    os._exit(0)  # the thread that reads standard input would hold up a normal exit
 
 
-def _end_with_supervisor() -> None:
-    sys.stdin.read()
+def _obey_supervisor(orders: queue.SimpleQueue[str]) -> None:
+    """Pass the order on; at the end of the supervisor, end the process group."""
+    for line in sys.stdin:
+        orders.put(line)
     os.killpg(0, signal.SIGKILL)
-
-
-def _attempt(job: Job, url: str, model_dir: Path, threads: int, report: Report) -> dict[str, Any]:
-    """Do the job; returns ``{"result": …}``, ``{"failure": message}`` or ``{"loss": message}``.
-
-    A failure is final: the job would fail again. A loss is not: another attempt may succeed.
-    """
-    try:
-        return {"result": _work(job, url, model_dir, threads, report)}
-    except JobError as error:
-        return {"failure": str(error)}
-    except Exception as error:
-        log.exception("job=%s attempt=%s", job.id, job.attempt)
-        if isinstance(error, psycopg.OperationalError | OSError):
-            return {"loss": f"{type(error).__name__}: {error}".strip()}
-        if isinstance(error, psycopg.Error):
-            return {"failure": f"coin_metrics cannot be read: {error.diag.message_primary or error}"}
-        if isinstance(error, MemoryError):
-            return {"failure": "not enough memory for this job; choose a shorter period or fewer features"}
-        return {"failure": f"internal error, see the worker's log: {type(error).__name__}: {error}"}
-
-
-def _work(job: Job, url: str, model_dir: Path, threads: int, report: Report) -> Result:
-    started = time.monotonic()
-    with database.connect(url, role="ml_worker") as connection:
-        assignment = database.fetch_assignment(connection, job)
-        params = database.fetch_params(connection, assignment.models[0].id)
-        pipelines = jobs.read_models(assignment, model_dir)
-        dataset = _load(connection, assignment, report)
-    loading = {"seconds_loading": round(time.monotonic() - started, 3)}
-    if job.job_type == "TRAIN":
-        return loading | jobs.train(assignment, params, dataset, model_dir, threads=threads, report=report)
-    if job.job_type == "TEST":
-        return loading | jobs.test(assignment, pipelines[0], dataset, report=report)
-    return loading | jobs.compare(assignment, pipelines, dataset, report=report)
-
-
-def _load(connection: database.Connection, assignment: Assignment, report: Report) -> datasets.Dataset:
-    expected = max(1, database.estimate_rows(connection, assignment.period))
-    features = tuple(dict.fromkeys(feature for model in assignment.models for feature in model.features))
-
-    def loaded(rows: int) -> None:
-        report(jobs.LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
-
-    report(0, f"Loading: about {expected} rows")
-    blocks = database.stream_dataset(
-        connection, assignment.models[0], features, assignment.period, assignment.phases
-    )
-    return datasets.decode(blocks, features, loaded)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
+from worker.errors import JobError
+
 Params = dict[str, Any]
 Report = Callable[[float, str], None]
 Features = NDArray[np.float32]
@@ -69,6 +71,9 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
 
     Returns:
         What the user should know of the fit, for example that it did not converge.
+
+    Raises:
+        JobError: the estimator refuses, for example because its weights grew without bound.
     """
     *preparation, (_, model) = pipeline.steps
     prepared = Pipeline(preparation).fit_transform(features, labels) if preparation else features
@@ -82,7 +87,10 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)
-        fitters[type(model)](model, prepared, labels, report)
+        try:
+            fitters[type(model)](model, prepared, labels, report)
+        except ValueError as error:
+            raise JobError(f"the model cannot be fitted with these hyperparameters: {error}") from error
     return [str(warning.message).split("\n", maxsplit=1)[0].strip() for warning in caught]
 
 
@@ -97,7 +105,8 @@ def _random_forest(params: Params, random_state: int, threads: int) -> Pipeline:
 def _fit_forest(model: RandomForestClassifier, features: Features, labels: Labels, report: Report) -> None:
     total = model.n_estimators
     model.set_params(warm_start=True)  # trees are drawn from the seed as if they were fitted in one go
-    for trees in [*range(_TREES_A_STEP, total, _TREES_A_STEP), total]:
+    step = max(_TREES_A_STEP, total // 50)
+    for trees in [*range(step, total, step), total]:
         model.set_params(n_estimators=trees).fit(features, labels)
         report(trees / total, f"Training: {trees}/{total} trees")
     model.set_params(warm_start=False)

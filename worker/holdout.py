@@ -53,7 +53,10 @@ def split(dataset: Dataset, test_size: float, random_state: int, label_reach: in
 def _draw_coins(
     coin_of_row: NDArray[np.int64], labels: NDArray[np.uint8], test_size: float, random_state: int
 ) -> NDArray[np.bool_]:
-    """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class."""
+    """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class.
+
+    One that leaves a class out of either part is taken only if there is no other.
+    """
     rows = np.bincount(coin_of_row).astype(np.float64)
     positives = np.bincount(coin_of_row, weights=labels)
     classes = np.stack([positives, rows - positives])
@@ -64,7 +67,8 @@ def _draw_coins(
     for _ in range(int(np.clip(_MOST_STEPS // num_coins, _FEWEST_DRAWS, _MOST_DRAWS))):
         order = rng.permutation(num_coins)[:-1]  # one coin at least stays to be fitted on
         shares = classes[:, order].cumsum(axis=1) / totals
-        off = np.abs(shares - test_size).sum(axis=0)
+        lacks_a_class = ((shares == 0) | (shares == 1)).any(axis=0)
+        off = np.abs(shares - test_size).sum(axis=0) + 2 * lacks_a_class
         size = int(off.argmin()) + 1
         if off[size - 1] < nearest:
             nearest = off[size - 1]

@@ -162,8 +162,8 @@ def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdo
     if not 0 < positive < len(labels):
         raise JobError(
             f"one class only is left to learn from: of {len(dataset)} labelled rows "
-            f"({dataset.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie in "
-            f"the gap before them; of the other {len(labels)}, {positive} are positive. "
+            f"({dataset.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie "
+            f"in the gap before them; of the other {len(labels)}, {positive} are positive. "
             "Choose a longer period or another threshold"
         )
 

@@ -1,0 +1,496 @@
+"""The service end to end: rows inserted by a client, a worker process, rows read by a client."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import psycopg
+import pytest
+from sklearn import metrics as reference
+from sklearn.pipeline import Pipeline
+
+from tests.conftest import (
+    SAMPLE_COINS,
+    TRAIN,
+    Connection,
+    Database,
+    Worker,
+    insert_job,
+    is_alive,
+    job_row,
+    one,
+    until,
+    wait_for,
+)
+from worker import sample
+
+StartWorker = Callable[..., Worker]
+TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
+FEATURES = ["price_open", "price_high", "price_low", "volume_sol"]
+TEST = {"job_type": "TEST", "test_start": "2024-03-01", "test_end": "2024-04-01"}
+COMPARE = {"job_type": "COMPARE", "compare_start": "2024-03-01", "compare_end": "2024-04-01"}
+# Long enough that a test can interfere: ends by itself after minutes only.
+LONG = TRAIN | {"train_model_type": "random_forest", "train_params_csv": "n_estimators=10000;max_depth=none"}
+
+
+@pytest.fixture(scope="module")
+def database(make_database: Callable[[], Database]) -> Database:
+    return make_database()
+
+
+@pytest.fixture(scope="module")
+def anna(database: Database) -> Connection:
+    return database.connect("anna")
+
+
+@pytest.fixture(scope="module")
+def service(database: Database, start_worker: StartWorker) -> Worker:
+    """One worker for all the tests that do no harm to it."""
+    return start_worker(database)
+
+
+@pytest.fixture(scope="module")
+def models(anna: Connection, service: Worker) -> dict[str, dict[str, Any]]:
+    """A model of each type: its row in ml_models."""
+    jobs = {
+        t: insert_job(anna, **(TRAIN | {"train_model_type": t, "train_phases_csv": "1,2,3"})) for t in TYPES
+    }
+    rows = {}
+    for model_type, job_id in jobs.items():
+        job = wait_for(anna, job_id)
+        assert job["status"] == "COMPLETED", job["error_msg"]
+        rows[model_type] = one(anna, "SELECT * FROM ml_models WHERE id = %s", [job["result_model_id"]])
+    return rows
+
+
+@pytest.fixture(scope="module")
+def march() -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of the test period, read without the service."""
+    frame = sample.make_metrics(SAMPLE_COINS)
+    frame = frame[pd.to_datetime(frame["timestamp"]) >= pd.Timestamp("2024-03-01", tz="UTC")]
+    return frame[FEATURES].to_numpy(np.float32), (frame["market_cap_close"] > 50_000).to_numpy(np.uint8)
+
+
+def stored(value: float) -> Decimal:
+    return Decimal(str(round(value, 4)))
+
+
+def predictions(model: dict[str, Any], features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pipeline: Pipeline = joblib.load(model["model_file_path"])
+    return pipeline.predict(features), pipeline.predict_proba(features)[:, 1]
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_train_fills_the_model_and_its_run(
+    anna: Connection, models: dict[str, dict[str, Any]], model_type: str
+) -> None:
+    model = models[model_type]
+    run = one(anna, "SELECT * FROM ml_training_runs WHERE model_id = %s", [model["id"]])
+    assert model["status"] == "READY"
+    assert (run["holdout"], run["num_coins"] > 10) == ("coins", True)
+    assert abs(run["num_samples"] / (run["num_samples"] + run["num_fitted"]) - 0.2) < 0.05
+    assert 0.8 < model["training_accuracy"] < 1
+    assert min(model["training_f1"], model["training_precision"], model["training_recall"]) > 0.7
+    assert 0.85 < run["roc_auc"] < 1
+    importance = dict(item.split("=") for item in model["feature_importance_csv"].split(";"))
+    assert sorted(importance) == sorted(FEATURES)
+    assert sum(map(Decimal, importance.values())) == 1
+    assert Path(model["model_file_path"]).stat().st_size == run["artifact_bytes"]
+    assert run["num_unlabelled"] == run["num_gap"] == 0
+    assert "scikit-learn=" in run["library_versions_csv"]
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_the_metrics_of_a_test_are_those_of_scikit_learn_on_the_same_predictions(
+    anna: Connection,
+    models: dict[str, dict[str, Any]],
+    march: tuple[np.ndarray, np.ndarray],
+    model_type: str,
+) -> None:
+    model, (features, labels) = models[model_type], march
+    job = wait_for(anna, insert_job(anna, **TEST, test_model_id=model["id"]))
+    result = one(anna, "SELECT * FROM ml_test_results WHERE id = %s", [job["result_test_id"]])
+    predicted, chance = predictions(model, features)
+    tn, fp, fn, tp = reference.confusion_matrix(labels, predicted).ravel().tolist()
+    assert (result["tn"], result["fp"], result["fn"], result["tp"]) == (tn, fp, fn, tp)
+    assert result["accuracy"] == stored(reference.accuracy_score(labels, predicted))
+    assert result["f1_score"] == stored(reference.f1_score(labels, predicted))
+    assert result["precision_score"] == stored(reference.precision_score(labels, predicted))
+    assert result["recall"] == stored(reference.recall_score(labels, predicted))
+    assert result["roc_auc"] == stored(reference.roc_auc_score(labels, chance))
+    assert (result["num_samples"], result["num_positive"]) == (len(labels), labels.sum())
+    assert result["num_negative"] == len(labels) - labels.sum()
+    assert (result["has_overlap"], result["overlap_note"]) == (False, None)
+    shares = [Decimal(item.split("=")[1]) for item in result["feature_importance_csv"].split(";")]
+    assert sum(shares) == 1
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_compare_scores_both_models_on_the_same_rows_and_names_the_better(
+    anna: Connection, models: dict[str, dict[str, Any]], march: tuple[np.ndarray, np.ndarray]
+) -> None:
+    features, labels = march
+    a, b = models["random_forest"], models["logistic_regression"]
+    job = wait_for(anna, insert_job(anna, **COMPARE, compare_model_a_id=a["id"], compare_model_b_id=b["id"]))
+    result = one(anna, "SELECT * FROM ml_comparisons WHERE id = %s", [job["result_comparison_id"]])
+    assert result["num_samples"] == len(labels)
+    scores = {}
+    for side, model in (("a", a), ("b", b)):
+        predicted, chance = predictions(model, features)
+        scores[model["id"]] = (
+            stored(reference.f1_score(labels, predicted)),
+            stored(reference.accuracy_score(labels, predicted)),
+        )
+        assert (result[f"{side}_f1"], result[f"{side}_accuracy"]) == scores[model["id"]]
+        assert result[f"{side}_precision"] == stored(reference.precision_score(labels, predicted))
+        assert result[f"{side}_recall"] == stored(reference.recall_score(labels, predicted))
+        assert result[f"{side}_roc_auc"] == stored(reference.roc_auc_score(labels, chance))
+    assert result["winner_id"] == max(scores, key=lambda model_id: scores[model_id])
+
+
+def test_models_with_different_features_and_phases_are_compared_on_what_they_share(
+    anna: Connection, models: dict[str, dict[str, Any]]
+) -> None:
+    other = wait_for(
+        anna,
+        insert_job(anna, **(TRAIN | {"train_features_csv": "num_buys,price_low", "train_phases_csv": "2,1"})),
+    )
+    job = wait_for(
+        anna,
+        insert_job(
+            anna,
+            **COMPARE,
+            compare_model_a_id=models["xgboost"]["id"],
+            compare_model_b_id=other["result_model_id"],
+        ),
+    )
+    result = one(anna, "SELECT * FROM ml_comparisons WHERE id = %s", [job["result_comparison_id"]])
+    rows = one(
+        anna,
+        """SELECT count(*) FROM coin_metrics
+        WHERE "timestamp" >= '2024-03-01' AND "timestamp" < '2024-04-01' AND phase_id_at_time IN (1, 2)""",
+    )
+    assert result["num_samples"] == rows["count"]
+
+
+def test_a_test_of_the_training_period_says_that_it_overlaps(
+    anna: Connection, models: dict[str, dict[str, Any]]
+) -> None:
+    period = {"test_start": "2024-02-20", "test_end": "2024-03-11"}
+    job = wait_for(anna, insert_job(anna, **(TEST | period), test_model_id=models["xgboost"]["id"]))
+    result = one(anna, "SELECT * FROM ml_test_results WHERE id = %s", [job["result_test_id"]])
+    assert result["has_overlap"]
+    assert result["overlap_note"].startswith("50% overlap")
+
+
+def test_the_same_job_gives_the_same_model(anna: Connection, models: dict[str, dict[str, Any]]) -> None:
+    for model_type in TYPES:
+        job = wait_for(
+            anna, insert_job(anna, **(TRAIN | {"train_model_type": model_type, "train_phases_csv": "1,2,3"}))
+        )
+        again = one(anna, "SELECT * FROM ml_models WHERE id = %s", [job["result_model_id"]])
+        same = ["training_accuracy", "training_f1", "training_precision", "training_recall"]
+        same += ["feature_importance_csv", "params_csv"]
+        assert {name: again[name] for name in same} == {name: models[model_type][name] for name in same}
+
+
+def test_params_csv_of_a_model_holds_what_was_really_used(anna: Connection, service: Worker) -> None:
+    params = {"train_model_type": "random_forest", "train_params_csv": "max_depth=3;min_samples_leaf=5"}
+    job = wait_for(anna, insert_job(anna, **(TRAIN | params)))
+    model = one(anna, "SELECT * FROM ml_models WHERE id = %s", [job["result_model_id"]])
+    assert model["params_csv"] == "n_estimators=100;max_depth=3;min_samples_split=2;min_samples_leaf=5"
+    used = joblib.load(model["model_file_path"])[-1].get_params()
+    assert (used["max_depth"], used["min_samples_leaf"], used["n_estimators"]) == (3, 5, 100)
+
+
+def test_a_model_learns_the_future_with_a_horizon(anna: Connection, service: Worker) -> None:
+    fields = {
+        "train_target_var": "volatility_pct",
+        "train_value": 60,
+        "train_features_csv": "volatility_pct,volume_sol",
+        "train_future_minutes": 5,
+    }
+    job = wait_for(anna, insert_job(anna, **(TRAIN | fields)))
+    assert job["status"] == "COMPLETED", job["error_msg"]
+    run = one(anna, "SELECT * FROM ml_training_runs WHERE job_id = %s", [job["id"]])
+    assert run["num_unlabelled"] > 0
+    tested = wait_for(anna, insert_job(anna, **TEST, test_model_id=job["result_model_id"]))
+    assert one(anna, "SELECT num_unlabelled FROM ml_test_results WHERE job_id = %s", [tested["id"]])[
+        "num_unlabelled"
+    ]
+
+
+def test_progress_moves_and_is_readable(anna: Connection, service: Worker) -> None:
+    job_id = insert_job(
+        anna, **(TRAIN | {"train_model_type": "neural_network", "train_params_csv": "tol=1e-7"})
+    )
+    wait_for(anna, job_id)
+    events = anna.execute(
+        "SELECT progress, message FROM ml_job_events WHERE job_id = %s AND event = 'PROGRESS' ORDER BY id",
+        [job_id],
+    ).fetchall()
+    shares = [event["progress"] for event in events]
+    assert len(set(shares)) >= 3
+    assert shares == sorted(shares)
+    assert any(re.fullmatch(r"Training epoch \d+/200", event["message"]) for event in events)
+
+
+def test_a_job_starts_with_its_insert_and_not_with_a_poll(
+    database: Database, start_worker: StartWorker, make_database: Callable[[], Database]
+) -> None:
+    """The worker polls once an hour here: only the notification can tell it."""
+    own = make_database()
+    with own.connect("anna") as client:
+        start_worker(own, "--poll", "3600", "--lease", "600")
+        first = insert_job(client, **TRAIN)
+        wait_for(client, first)
+        for _ in range(5):
+            job = wait_for(client, insert_job(client, **TRAIN))
+            assert job["status"] == "COMPLETED"
+
+
+# ── Errors inside a job ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"train_start": "2019-01-01", "train_end": "2019-02-01"}, r"no rows .* \(0 rows\)"),
+        ({"train_value": "1e12"}, r"[1-9]\d* labelled rows, 0 positive and [1-9]\d* negative"),
+        ({"train_value": "-1"}, r"[1-9]\d* labelled rows, [1-9]\d* positive and 0 negative"),
+        (
+            {"train_features_csv": "price_low,unique_wallets"},
+            r"feature unique_wallets has no value in any of the \d+",
+        ),
+        ({"train_target_var": "dev_sold_amount"}, r"none of the \d+ rows in this period has a label"),
+        ({"train_phases_csv": "99"}, r"\(0 rows\)"),
+    ],
+    ids=["no rows", "no positive", "no negative", "feature without values", "no label", "phase without rows"],
+)
+def test_a_job_that_cannot_succeed_fails_with_a_reason(
+    anna: Connection, service: Worker, fields: dict[str, Any], message: str
+) -> None:
+    job = wait_for(anna, insert_job(anna, **(TRAIN | fields)))
+    assert (job["status"], job["attempt"]) == ("FAILED", 1)
+    assert re.search(message, job["error_msg"])
+    assert "Traceback" not in job["error_msg"]
+    assert (
+        one(anna, "SELECT status FROM ml_models WHERE train_job_id = %s", [job["id"]])["status"] == "FAILED"
+    )
+
+
+def test_metrics_that_the_rows_leave_undefined_are_null(
+    anna: Connection, database: Database, models: dict[str, dict[str, Any]]
+) -> None:
+    """A test on rows of one class: no positive row, so there is no recall, and no ROC curve."""
+    with database.connect("owner") as owner:
+        owner.execute(
+            """INSERT INTO coin_metrics (mint, "timestamp", phase_id_at_time,
+                price_open, price_high, price_low, market_cap_close, volume_sol)
+            SELECT 'DEAD', '2025-01-01'::timestamptz + i * interval '1 minute', 3, 1e-9, 1e-9, 1e-9, 1, 0
+            FROM generate_series(1, 50) i"""
+        )
+    period = {"test_start": "2025-01-01", "test_end": "2025-02-01"}
+    job = wait_for(anna, insert_job(anna, **(TEST | period), test_model_id=models["xgboost"]["id"]))
+    result = one(anna, "SELECT * FROM ml_test_results WHERE id = %s", [job["result_test_id"]])
+    assert (result["tn"], result["accuracy"]) == (50, 1)
+    for name in ("precision_score", "recall", "f1_score", "roc_auc", "feature_importance_csv"):
+        assert result[name] is None
+
+
+@pytest.mark.parametrize("harm", ["missing", "altered"])
+def test_a_model_file_that_is_missing_or_altered_fails_the_job(
+    anna: Connection, service: Worker, harm: str
+) -> None:
+    trained = wait_for(anna, insert_job(anna, **TRAIN))
+    path = Path(
+        one(anna, "SELECT model_file_path FROM ml_models WHERE train_job_id = %s", [trained["id"]])[
+            "model_file_path"
+        ]
+    )
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    job = wait_for(anna, insert_job(anna, **TEST, test_model_id=trained["result_model_id"]))
+    assert job["status"] == "FAILED"
+    assert harm in job["error_msg"]
+    assert str(path) in job["error_msg"]
+    assert "SHA-256" in job["error_msg"] or harm == "missing"
+
+
+def test_the_traceback_of_an_error_goes_to_the_log(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    worker = start_worker(own)
+    with own.connect("anna") as client, own.connect("owner") as owner, owner.transaction():
+        job_id = insert_job(client, **TRAIN)
+        owner.execute("ALTER TABLE coin_metrics RENAME COLUMN volume_sol TO volume")
+    with own.connect("anna") as client:
+        job = wait_for(client, job_id)
+    assert job["status"] == "FAILED"
+    assert "volume_sol" in job["error_msg"]
+    assert "Traceback" not in job["error_msg"]
+    assert "Traceback" in worker.log
+    assert f"job={job_id}" in worker.log
+
+
+# ── Stopping, cancelling, sharing ───────────────────────────────────────────────────────────────────
+
+
+def test_a_cancelled_job_and_its_process_are_gone(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    worker = start_worker(own)
+    with own.connect("anna") as client:
+        job_id = insert_job(client, **LONG)
+        wait_for(client, job_id, "RUNNING")
+        pid = worker.child_of(job_id)
+        client.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id = %s", [job_id])
+        until(lambda: not is_alive(pid), "the end of the child")
+        after = wait_for(client, insert_job(client, **TRAIN))
+        assert after["status"] == "COMPLETED"
+        assert job_row(client, job_id)["status"] == "CANCELLED"
+        assert (
+            one(client, "SELECT status FROM ml_models WHERE train_job_id = %s", [job_id])["status"]
+            == "FAILED"
+        )
+
+
+def test_sigterm_gives_the_running_job_back(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        worker = start_worker(own)
+        job_id = insert_job(client, **LONG)
+        wait_for(client, job_id, "RUNNING")
+        pid = worker.child_of(job_id)
+        assert worker.stop(signal.SIGTERM) == 0
+        job = job_row(client, job_id)
+        assert (job["status"], job["attempt"], job["error_msg"]) == ("PENDING", 1, None)
+        assert not is_alive(pid)
+        start_worker(own)
+        assert wait_for(client, job_id, "RUNNING")["attempt"] == 2
+        client.execute("CALL ml.cancel_job(%s)", [job_id])
+
+
+def test_with_drain_sigterm_finishes_the_running_job_and_takes_no_other(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        worker = start_worker(own, "--drain")
+        slow = {"train_model_type": "random_forest", "train_params_csv": "n_estimators=500"}
+        running, waiting = insert_job(client, **(TRAIN | slow)), insert_job(client, **TRAIN)
+        wait_for(client, running, "RUNNING")
+        assert worker.stop(signal.SIGTERM) == 0
+        assert job_row(client, running)["status"] == "COMPLETED"
+        assert job_row(client, waiting)["status"] == "PENDING"
+
+
+def test_one_job_at_a_time_unless_told_otherwise(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        alone = start_worker(own)
+        first, second = insert_job(client, **LONG), insert_job(client, **LONG)
+        wait_for(client, first, "RUNNING")
+        assert job_row(client, second)["status"] == "PENDING"
+        start_worker(own, "--concurrency", "2")
+        third = insert_job(client, **LONG)
+        rows = [wait_for(client, job_id, "RUNNING") for job_id in (first, second, third)]
+        assert len({row["worker_id"] for row in rows}) == 2
+        for job_id in (first, second, third):
+            client.execute("CALL ml.cancel_job(%s)", [job_id])
+        assert alone.stop() == 0
+
+
+def test_a_killed_child_costs_an_attempt_and_not_the_job(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        worker = start_worker(own)
+        job_id = insert_job(client, **LONG, max_attempts=2)
+        for attempt in (1, 2):
+            os.kill(worker.child_of(job_id, attempt), signal.SIGKILL)
+        job = wait_for(client, job_id)
+        assert job["status"] == "FAILED"
+        assert "SIGKILL" in job["error_msg"]
+        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+
+
+def test_another_worker_takes_over_from_one_that_was_killed(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        dead = start_worker(own, "--lease", "2")
+        job_id = insert_job(client, **LONG)
+        wait_for(client, job_id, "RUNNING")
+        pid = dead.child_of(job_id)
+        start_worker(own, "--lease", "2", "--poll", "0.5")
+        dead.stop(signal.SIGKILL)
+        until(lambda: job_row(client, job_id)["attempt"] == 2, "the second attempt")
+        assert not is_alive(pid)
+        client.execute("CALL ml.cancel_job(%s)", [job_id])
+
+
+def test_the_connection_comes_back(
+    server: str, make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client:
+        worker = start_worker(own)
+        wait_for(client, insert_job(client, **TRAIN))
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = 'wanda'",
+                [client.info.dbname],
+            )
+        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+        assert "connection lost" in worker.log
+
+
+@pytest.mark.parametrize("login", ["rosa", "anna"])
+def test_a_login_without_the_role_is_refused_at_start(
+    db: Database, start_worker: StartWorker, login: str
+) -> None:
+    worker = start_worker(db, DATABASE_URL=db.login(login))
+    assert worker.process.wait(60) == 1
+    assert f'GRANT ml_worker TO "{login}"' in worker.log
+
+
+def test_a_database_without_the_schema_is_refused_at_start(
+    server: str, db: Database, start_worker: StartWorker
+) -> None:
+    worker = start_worker(db, DATABASE_URL=server)
+    assert worker.process.wait(60) == 1
+    assert "run: ml-worker install" in worker.log
+    assert "Traceback" not in worker.log
+
+
+def test_a_newer_database_is_refused_at_start(db: Database, start_worker: StartWorker) -> None:
+    with db.connect("owner") as owner:
+        owner.execute("INSERT INTO ml.schema_version (version) VALUES (2)")
+    worker = start_worker(db)
+    assert worker.process.wait(60) == 1
+    assert "schema version 2, newer than this worker's" in worker.log
+
+
+def test_the_password_stands_in_no_log_and_no_command_line(
+    anna: Connection, service: Worker, models: dict[str, dict[str, Any]]
+) -> None:
+    command = Path(f"/proc/{service.process.pid}/cmdline").read_bytes().decode()
+    assert "only-for-tests" not in command + service.log

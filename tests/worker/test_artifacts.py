@@ -1,0 +1,68 @@
+"""Model files."""
+
+import os
+from pathlib import Path
+
+import joblib
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from worker import artifacts
+from worker.errors import JobError
+
+
+@pytest.fixture
+def model() -> Pipeline:
+    return Pipeline([("model", LogisticRegression())]).fit([[0.0], [1.0]], [0, 1])
+
+
+def test_a_model_is_read_as_it_was_written(model: Pipeline, tmp_path: Path) -> None:
+    written = artifacts.write(model, tmp_path / "new" / "model.pkl")
+    assert written.num_bytes == written.path.stat().st_size
+    read = artifacts.read(str(written.path), written.sha256, tmp_path)
+    assert read.predict([[5.0]]) == model.predict([[5.0]])
+
+
+def test_a_file_that_was_moved_with_its_folder_is_found(model: Pipeline, tmp_path: Path) -> None:
+    written = artifacts.write(model, tmp_path / "model.pkl")
+    assert artifacts.read("/elsewhere/model.pkl", written.sha256, tmp_path)
+
+
+class Trap:
+    """Unpickling this writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def test_an_altered_file_is_refused_before_it_is_unpickled(model: Pipeline, tmp_path: Path) -> None:
+    written = artifacts.write(model, tmp_path / "model.pkl")
+    joblib.dump(Trap(tmp_path / "sprung"), written.path)
+    with pytest.raises(JobError, match="altered"):
+        artifacts.read(str(written.path), written.sha256, tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=r"/gone/model\.pkl is missing"):
+        artifacts.read("/gone/model.pkl", "0" * 64, tmp_path)
+
+
+def test_a_write_that_fails_leaves_nothing(
+    model: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        artifacts.write(model, tmp_path / "model.pkl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_attempts_never_share_a_file(tmp_path: Path) -> None:
+    assert artifacts.path_of(tmp_path, 7, 1) != artifacts.path_of(tmp_path, 7, 2)
