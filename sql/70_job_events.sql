@@ -184,8 +184,9 @@ BEGIN
             j.train_features_csv, j.train_phases_csv, ml.merge_params(t.default_params_csv, j.train_params_csv)
         FROM public.ml_jobs j
         JOIN public.ref_model_types t ON t.name = j.train_model_type
-        WHERE j.id = NEW.job_id AND j.job_type = 'TRAIN'
-        ON CONFLICT (train_job_id) DO NOTHING;
+        WHERE j.id = NEW.job_id
+            AND j.job_type = 'TRAIN'
+            AND NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = j.id);
     ELSE
         UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.job_id;
     END IF;

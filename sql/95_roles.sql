@@ -11,6 +11,11 @@ BEGIN
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = v_role) THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+                EXECUTE format('COMMENT ON ROLE %I IS %L', v_role, CASE v_role
+                    WHEN 'ml_reader' THEN 'Reads the tables and views of the ML service.'
+                    WHEN 'ml_client' THEN 'Reads; submits, cancels and reorders jobs; names, describes and deletes models.'
+                    WHEN 'ml_worker' THEN 'Reads; calls the routines of a worker, and changes nothing otherwise.'
+                END);
             END IF;
         EXCEPTION
             -- Roles belong to the whole server: the installer of another database may have come first.

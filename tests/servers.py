@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,7 @@ import docker
 import docker.errors
 from testcontainers.community.postgres import PostgresContainer
 
-from worker.embedded import BUNDLED, Server
+from worker.embedded import Server, bundled
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 IMAGE_15 = "postgres:15"
@@ -30,7 +30,7 @@ class Kind:
 
     name: str
     how: Literal["programs", "container"]
-    bin_dir: Path = BUNDLED
+    bin_dir: Path = field(default_factory=bundled)
 
 
 def _docker_answers() -> bool:

@@ -33,7 +33,8 @@ def main() -> None:
     def report(progress: float, message: str) -> None:
         channel.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
-    outcome = attempt(Job(**order["job"]), order["url"], Path(order["model_dir"]), order["threads"], report)
+    job, model_dir = Job(**order["job"]), Path(order["model_dir"])
+    outcome = attempt(job, order["url"], model_dir, order["concurrency"], report)
     channel.write(json.dumps(outcome) + "\n")
     channel.flush()
     os._exit(0)  # the thread that reads standard input would hold up a normal exit

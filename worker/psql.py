@@ -5,27 +5,21 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import pq
 
-from worker.embedded import BUNDLED
-
-_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-}
+from worker.embedded import bundled
 
 
 def command(args: Sequence[str], url: str) -> tuple[list[str], dict[str, str]]:
-    """Command line and environment of psql; the password is in neither the command line nor its history."""
-    program = shutil.which("psql") or str(BUNDLED / "psql")
-    given = conninfo_to_dict(url)
-    connection = {_VARIABLES[name]: str(value) for name, value in given.items() if name in _VARIABLES}
-    return [program, *args], os.environ | connection
+    """Command line and environment of psql: all of the connection is in libpq's variables, nothing in ``ps``."""
+    program = shutil.which("psql") or str(bundled() / "psql")
+    variables = {option.keyword: option.envvar for option in pq.Conninfo.get_defaults()}
+    environment = dict(os.environ)
+    for option in pq.Conninfo.parse(url.encode()):
+        variable = variables[option.keyword]
+        if option.val is not None and variable is not None:
+            environment[variable.decode()] = option.val.decode()
+    return [program, *args], environment
 
 
 def run_psql(args: Sequence[str], url: str) -> None:

@@ -47,13 +47,6 @@ class Options:
     drain_on_stop: bool = False
 
     @property
-    def threads(self) -> int:
-        """Cores of one job: the machine's, shared out among the jobs that may run at once."""
-        has_affinity = hasattr(os, "sched_getaffinity")
-        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-        return max(1, cores // self.concurrency)
-
-    @property
     def call_deadline(self) -> float:
         """Longest that one database call may take: a lost connection is noticed well within the lease."""
         return self.lease / 4
@@ -186,7 +179,7 @@ class Supervisor:
             "job": asdict(job),
             "url": self.options.url,
             "model_dir": str(self.options.model_dir),
-            "threads": self.options.threads,
+            "concurrency": self.options.concurrency,
         }
         assert child.stdin is not None  # noqa: S101  # opened as a pipe
         with suppress(BrokenPipeError):  # its end is then read from its output
@@ -250,13 +243,11 @@ class Supervisor:
     def _warm_up(self) -> None:
         """Keep a child ready for every free place, its imports done before a job comes."""
         while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
-            threads = str(self.options.threads)
             child = subprocess.Popen(
                 [sys.executable, "-m", "worker.child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
-                env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
             )
             self.warm.append(child)
             assert child.stdout is not None  # noqa: S101  # opened as a pipe

@@ -5,7 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import joblib
 import psycopg
+from threadpoolctl import threadpool_limits
 
 from worker import database, datasets, jobs
 from worker.assignment import Assignment, Job
@@ -15,13 +17,15 @@ from worker.jobs import Report, Result
 log = logging.getLogger("ml-worker.child")
 
 
-def attempt(job: Job, url: str, model_dir: Path, threads: int, report: Report) -> dict[str, Any]:
+def attempt(job: Job, url: str, model_dir: Path, concurrency: int, report: Report) -> dict[str, Any]:
     """Do the job; returns ``{"result": …}``, ``{"failure": message}`` or ``{"loss": message}``.
 
     A failure is final: the job would fail again. A loss is not: another attempt may succeed.
     """
     try:
-        return {"result": _work(job, url, model_dir, threads, report)}
+        threads = max(1, joblib.cpu_count() // concurrency)  # the cores are shared out among the jobs
+        with threadpool_limits(threads):
+            return {"result": _work(job, url, model_dir, threads, report)}
     except JobError as error:
         return {"failure": str(error)}
     except Exception as error:
