@@ -456,7 +456,8 @@ def test_the_connection_comes_back(
         wait_for(client, insert_job(client, **TRAIN))
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = 'wanda'",
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE datname = %s AND usename = 'wanda'""",
                 [client.info.dbname],
             )
         assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
