@@ -14,7 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from worker import database, settings
-from worker.embedded import Server, ServerError
+from worker.embedded import DATABASE, Server, ServerError
 from worker.install import install as install_schema
 from worker.psql import command as psql_command
 
@@ -32,12 +32,12 @@ def _server_url() -> str:
     return server.url()
 
 
-def _connect_hint() -> None:
+def _connect_hint(dbname: str = DATABASE) -> None:
     """Say how any SQL client comes in."""
     if settings.database_url() is None:
         server = Server(settings.home())
-        click.echo(f"Connect with any SQL client: {server.tcp_url()}", err=True)
-        click.echo("or with: ml-worker psql. The server stays up until: ml-worker stop", err=True)
+        click.echo(f"Connect with any SQL client: {server.tcp_url(dbname)}", err=True)
+        click.echo("The server stays up until: ml-worker stop", err=True)
 
 
 def _explained(command: Callable[..., None]) -> Callable[..., None]:
@@ -207,7 +207,7 @@ def demo(metrics: Path | None, **given: Any) -> None:
     else:
         task = show.Task(metrics=metrics, phases=None, **given)
     show.run(_server_url(), task, settings.model_dir() / "demo")
-    _connect_hint()
+    _connect_hint(show.DATABASE)
 
 
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})

@@ -117,6 +117,8 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
     variable, operator, value = task.target
     train: dict[str, Any] = {
         "job_type": "TRAIN",
+        "status": "PENDING",
+        "priority": 5,
         "train_target_var": variable,
         "train_operator": operator,
         "train_value": value,
@@ -133,9 +135,10 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
     _watch(client, ids, console)
 
     console.rule("Test each on a period that none has seen")
+    test = {"job_type": "TEST", "status": "PENDING"}
     period = {"test_start": task.test[0], "test_end": task.test[1]}
     models = [row[0] for row in database.query(client, "SELECT id FROM ml_models ORDER BY id")[1]]
-    ids = _insert(client, [{"job_type": "TEST", "test_model_id": m} | period for m in models], console)
+    ids = _insert(client, [test | {"test_model_id": model_id} | period for model_id in models], console)
     _watch(client, ids, console)
 
     console.rule("Compare the best two on the same rows")
@@ -144,6 +147,7 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
     )
     compare = {
         "job_type": "COMPARE",
+        "status": "PENDING",
         "compare_model_a_id": best,
         "compare_model_b_id": second,
         "compare_start": task.test[0],

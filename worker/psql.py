@@ -11,7 +11,7 @@ from worker.embedded import bundled
 
 
 def command(args: Sequence[str], url: str) -> tuple[list[str], dict[str, str]]:
-    """Command line and environment of psql; the connection is in the environment, where ps shows none of it."""
+    """Command line and environment of psql; the connection is in the environment, where ps has none of it."""
     program = shutil.which("psql") or str(bundled() / "psql")
     variables = {option.keyword: option.envvar for option in pq.Conninfo.get_defaults()}
     environment = dict(os.environ)
