@@ -302,13 +302,20 @@ def start_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     """Starts ``ml-worker run`` with options; all are stopped at the end of the module."""
     started: list[Worker] = []
 
-    def start(db: Database, *options: str, model_dir: Path | None = None, **environment: str) -> Worker:
+    def start(
+        db: Database,
+        *options: str,
+        model_dir: Path | None = None,
+        saboteur: tuple[str, ...] = (),
+        **environment: str,
+    ) -> Worker:
         folder = tmp_path_factory.mktemp("worker")
         model_dir = model_dir or folder / "models"
         log_file = folder / "log"
+        program = ["tests.faults.saboteur", *saboteur] if saboteur else ["worker"]
         with log_file.open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "run", "--model-dir", str(model_dir), *options],
+                [sys.executable, "-m", *program, "run", "--model-dir", str(model_dir), *options],
                 env=os.environ | {"DATABASE_URL": db.login("wanda")} | environment,
                 stderr=log,
                 text=True,

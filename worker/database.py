@@ -50,7 +50,8 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
     )
     if role is not None:
         try:
-            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            with deadline(connection, timeout):
+                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
             connection.close()
             raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
@@ -99,8 +100,12 @@ def check_version(connection: Connection) -> None:
     """Refuse a database that this worker was not made for.
 
     Raises:
-        UnsuitableDatabaseError: the schema is missing, older or newer.
+        UnsuitableDatabaseError: the server is a standby, or the schema is missing, older or newer.
     """
+    if _value(connection, "SELECT pg_is_in_recovery()"):
+        raise UnsuitableDatabaseError(
+            f"the server {connection.info.host} is a standby and takes no changes; connect to the primary"
+        )
     version = installed_version(connection)
     if version is None:
         raise UnsuitableDatabaseError(
@@ -196,6 +201,15 @@ def record_result(connection: Connection, job: Job, result: dict[str, Any]) -> i
     routine = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
     named = {f"p_{name}": value for name, value in result.items()}
     return int(_call(connection, routine[job.job_type], job, **named))
+
+
+def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
+    """Jobs that the database takes for running on this worker."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        return cursor.execute(
+            "SELECT id, attempt, job_type FROM public.ml_jobs WHERE status = 'RUNNING' AND worker_id = %s",
+            [worker_id],
+        ).fetchall()
 
 
 def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:

@@ -31,6 +31,9 @@ from worker.database import SupersededError
 
 log = logging.getLogger("ml-worker")
 
+# Errors after which a new connection may help: it broke, or the server has become a standby.
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 
@@ -134,7 +137,7 @@ class Supervisor:
                     self._drain(self.connection)
                 # A notification may have come with the answers; the socket would not wake the loop for it.
                 self._look |= database.was_notified(self.connection)
-        except psycopg.OperationalError as error:
+        except _LOST as error:
             self._lost_connection(error)
 
     def _deliver_all(self, connection: database.Connection) -> None:
@@ -143,6 +146,17 @@ class Supervisor:
                 self._deliver(connection, running)
             except SupersededError:
                 self._discard(running, "cancelled or taken over")
+            except _LOST:
+                raise
+            except psycopg.Error as error:
+                log.exception("job=%s attempt=%s cannot be recorded", running.job.id, running.job.attempt)
+                if "failure" in (running.outcome or {}):
+                    self._discard(running, "not even its failure can be recorded")
+                else:
+                    _kill(running.child)
+                    running.outcome = {
+                        "failure": f"its result cannot be recorded: {error.diag.message_primary}"
+                    }
 
     def _drain(self, connection: database.Connection) -> None:
         if self.running:
@@ -314,10 +328,27 @@ class Supervisor:
     def _reconnect(self) -> None:
         try:
             self._connect()
-        except (psycopg.OperationalError, database.UnsuitableDatabaseError) as error:
+        except (*_LOST, database.UnsuitableDatabaseError) as error:
             self._lost_connection(error)
         else:
             log.info("worker=%s reconnected", self.worker_id)
+            self._give_back_unknown_jobs()
+
+    def _give_back_unknown_jobs(self) -> None:
+        """A claim may have been committed although its answer was lost: its job waits for another attempt."""
+        assert self.connection is not None  # noqa: S101  # called right after connecting
+        try:
+            with database.deadline(self.connection, self.options.call_deadline):
+                for job in database.held_jobs(self.connection, self.worker_id):
+                    if job.id not in self.running:
+                        database.release_job(self.connection, job, "the answer to its claim was lost")
+                        log.warning(
+                            "job=%s attempt=%s released: the answer to its claim was lost",
+                            job.id,
+                            job.attempt,
+                        )
+        except _LOST as error:
+            self._lost_connection(error)
 
     def _lost_connection(self, error: Exception) -> None:
         """Try again later, ever later, and not at the same moment as all other workers."""
