@@ -2,6 +2,19 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- As the user may have typed it, over several lines; NULL where nothing is left.
+CREATE OR REPLACE FUNCTION ml.tidy_list(
+    p_csv text
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT nullif(regexp_replace(regexp_replace(p_csv, '^\s+|\s+$', '', 'g'), '\s*([,;=])\s*', '\1', 'g'), '');
+$$;
+
 CREATE OR REPLACE FUNCTION ml.list_items(
     p_csv text
 )
@@ -93,6 +106,7 @@ AS $$
     );
 $$;
 
+COMMENT ON FUNCTION ml.tidy_list(text) IS 'A list without the blanks around its separators; NULL if it is empty.';
 COMMENT ON FUNCTION ml.list_items(text) IS 'Items of a list "a,b,c" as rows, trimmed, with their place from 1.';
 COMMENT ON FUNCTION ml.param_items(text) IS 'Items of a list "key=value;key=value" as rows, trimmed, with their place from 1; name is NULL where there is no "=".';
 COMMENT ON FUNCTION ml.merge_params(text, text) IS 'Hyperparameters that a fit uses: the defaults with the job''s own on top.';

@@ -65,10 +65,18 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NEW.status <> OLD.status AND OLD.status <> 'TRAINING' THEN
+    -- A training run makes a model READY, the end of its job makes it FAILED, and both are final.
+    IF NEW.status <> OLD.status
+        AND NOT (OLD.status = 'TRAINING' AND NEW.status = 'READY' AND EXISTS (
+            SELECT FROM public.ml_training_runs r WHERE r.model_id = OLD.id
+        ))
+        AND NOT (OLD.status = 'TRAINING' AND NEW.status = 'FAILED' AND EXISTS (
+            SELECT FROM public.ml_job_events e WHERE e.job_id = OLD.train_job_id AND e.event IN ('FAILED', 'CANCELLED')
+        ))
+    THEN
         RAISE EXCEPTION 'model % cannot go from % to %', OLD.id, OLD.status, NEW.status
             USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'status',
-            HINT = 'READY and FAILED are final; train another model with a new TRAIN job.';
+            HINT = 'READY and FAILED are final, and the TRAIN job alone sets them; train another model with a new job.';
     END IF;
     IF NEW.is_deleted AND NEW.status = 'TRAINING' THEN
         RAISE EXCEPTION 'model % is being trained and cannot be deleted', OLD.id

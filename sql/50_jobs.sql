@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     train_model_type varchar(50),
     train_model_name varchar(255),
     train_description text,
-    train_test_size numeric(3, 2),
+    train_test_size numeric,
     train_random_state integer,
     train_future_minutes integer,
     result_model_id bigint,
@@ -92,7 +92,9 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     ),
     CONSTRAINT ml_jobs_operator_known CHECK (train_operator IN ('>', '<', '>=', '<=', '=', '!=')),
     CONSTRAINT ml_jobs_train_value_finite CHECK (train_value NOT IN ('NaN', 'Infinity', '-Infinity')),
-    CONSTRAINT ml_jobs_test_size_between_0_and_1 CHECK (train_test_size > 0 AND train_test_size < 1),
+    CONSTRAINT ml_jobs_test_size_between_0_and_1 CHECK (
+        train_test_size BETWEEN 0.01 AND 0.99 AND train_test_size = round(train_test_size, 2)
+    ),
     CONSTRAINT ml_jobs_random_state_not_negative CHECK (train_random_state >= 0),
     CONSTRAINT ml_jobs_future_minutes_within_a_year CHECK (train_future_minutes BETWEEN 1 AND 525600),
     CONSTRAINT ml_jobs_model_name_not_blank CHECK (btrim(train_model_name) <> ''),

@@ -28,9 +28,9 @@ BEGIN
     NEW.attempt := coalesce(NEW.attempt, 0);
     NEW.max_attempts := coalesce(NEW.max_attempts, 3);
     IF NEW.job_type = 'TRAIN' THEN
-        NEW.train_features_csv := nullif(regexp_replace(btrim(NEW.train_features_csv), '\s*,\s*', ',', 'g'), '');
-        NEW.train_phases_csv := nullif(regexp_replace(btrim(NEW.train_phases_csv), '\s*,\s*', ',', 'g'), '');
-        NEW.train_params_csv := nullif(regexp_replace(btrim(NEW.train_params_csv), '\s*([;=])\s*', '\1', 'g'), '');
+        NEW.train_features_csv := ml.tidy_list(NEW.train_features_csv);
+        NEW.train_phases_csv := ml.tidy_list(NEW.train_phases_csv);
+        NEW.train_params_csv := ml.tidy_list(NEW.train_params_csv);
         NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_' || NEW.id);
         NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
         NEW.train_random_state := coalesce(NEW.train_random_state, 42);
@@ -171,9 +171,9 @@ BEGIN
         v_column := 'train_value';
         v_message := format('train_value %s is not a number to compare with', NEW.train_value);
         v_hint := 'Give a finite threshold, for example 50000.';
-    ELSIF NEW.train_test_size <= 0 OR NEW.train_test_size >= 1 THEN
+    ELSIF NEW.train_test_size NOT BETWEEN 0.01 AND 0.99 OR NEW.train_test_size <> round(NEW.train_test_size, 2) THEN
         v_column := 'train_test_size';
-        v_message := format('train_test_size %s is not between 0.01 and 0.99', NEW.train_test_size);
+        v_message := format('train_test_size %s is not between 0.01 and 0.99 with two decimals', NEW.train_test_size);
         v_hint := 'It is the share of the rows held out for measuring; leave it out for the default of 0.2.';
     ELSIF NEW.train_random_state < 0 THEN
         v_column := 'train_random_state';
@@ -283,7 +283,7 @@ AS $$
             WHEN p_param.kind = 'boolean'
                 THEN p_value IN ('true', 'false')
             WHEN p_param.kind = 'integer' AND p_value ~ '^-?\d{1,18}$'
-                OR p_param.kind = 'number' AND p_value ~ '^-?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$'
+                OR p_param.kind = 'number' AND p_value ~ '^-?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?$'
                 THEN p_value::numeric BETWEEN p_param.min_value AND p_param.max_value
             WHEN p_param.kind = 'layers' AND p_value ~ '^\d{1,18}(,\d{1,18}){0,9}$'
                 THEN (SELECT bool_and(i.item::numeric BETWEEN p_param.min_value AND p_param.max_value) FROM ml.list_items(p_value) i)

@@ -16,6 +16,12 @@ AS $$
 DECLARE
     v_job public.ml_jobs;
 BEGIN
+    IF p_worker_id IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+        RAISE EXCEPTION 'worker % cannot claim a job for %',
+            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(p_lease::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give the worker a name, and a lease of at most one day.';
+    END IF;
     LOOP
         SELECT * INTO v_job
         FROM public.ml_jobs j
@@ -62,11 +68,12 @@ AS $$
 DECLARE
     v_lease_until timestamptz;
 BEGIN
+    CALL ml.require_attempt(p_job_id, p_attempt);
     INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, progress, message, lease_until)
     SELECT p_job_id, p_attempt, 'PROGRESS', j.worker_id, p_progress, p_message, clock_timestamp() + p_lease
     FROM public.ml_jobs j
     WHERE j.id = p_job_id
-    RETURNING lease_until INTO STRICT v_lease_until;
+    RETURNING lease_until INTO v_lease_until;
     RETURN v_lease_until;
 END
 $$;
@@ -82,9 +89,11 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- An attempt that was lost or given back did not record the failure that came after it.
     IF NOT EXISTS (
         SELECT FROM public.ml_job_events e
-        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'FAILED'
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event IN ('FAILED', 'EXPIRED', 'RELEASED')
+        HAVING min(e.event) = 'FAILED' AND max(e.event) = 'FAILED'
     ) THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
         INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
@@ -128,7 +137,13 @@ BEGIN
         FROM public.ml_jobs j
         WHERE j.id = p_job_id AND v_lost >= j.max_attempts;
     END IF;
-    RETURN (SELECT j.status FROM public.ml_jobs j WHERE j.id = p_job_id);
+    RETURN CASE
+        WHEN EXISTS (
+            SELECT FROM public.ml_job_events e
+            WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'FAILED'
+        ) THEN 'FAILED'
+        ELSE 'PENDING'
+    END;
 END
 $$;
 

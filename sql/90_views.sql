@@ -10,7 +10,7 @@ SELECT
     coalesce(j.train_model_name, t.name, a.name || ' / ' || b.name) AS model,
     j.status,
     j.priority,
-    date_trunc('second', coalesce(j.started_at, now()) - j.created_at) AS waiting,
+    date_trunc('second', CASE WHEN j.status = 'RUNNING' THEN j.started_at ELSE now() END - j.created_at) AS waiting,
     CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
     j.progress,
     rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,

@@ -22,6 +22,12 @@ BEGIN
             WHEN duplicate_object OR unique_violation THEN NULL;
         END;
     END LOOP;
+    -- Clients and workers read what readers read.
+    FOREACH v_role IN ARRAY ARRAY['ml_client', 'ml_worker'] LOOP
+        IF NOT pg_has_role(v_role, 'ml_reader', 'MEMBER') THEN
+            EXECUTE format('GRANT ml_reader TO %I', v_role);
+        END IF;
+    END LOOP;
 END
 $$;
 
@@ -39,7 +45,6 @@ TO ml_reader;
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
 -- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
-GRANT ml_reader TO ml_client;
 GRANT INSERT (
     job_type, status, priority, max_attempts,
     train_target_var, train_operator, train_value, train_start, train_end,
@@ -55,7 +60,6 @@ GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
 -- Reads everything; changes nothing but through these routines.
-GRANT ml_reader TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;

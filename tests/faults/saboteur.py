@@ -1,13 +1,16 @@
-"""A worker that is hit by a fault at a chosen step: ``python -m tests.faults.saboteur CALL WHEN FAULT ARG…``.
+"""A worker that is hit by a fault at a chosen step: ``python -m tests.faults.saboteur STEP FAULT ARG…``.
 
-CALL is a function of ``worker.database``, WHEN is ``before`` or ``after`` its statement commits, and FAULT is
-``kill`` (SIGKILL), ``stop`` (SIGSTOP) or ``cut`` (the connection breaks and the answer is lost). It strikes
-at the first call; what follows are the arguments of ``ml-worker``.
+STEP is ``before:CALL`` or ``after:CALL``, a function of ``worker.database`` before its statement is sent or
+after it is committed, or ``hears:WORDS``, when the child reports a progress that begins with these words.
+FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and an answer is lost), or one
+of these aimed at the child: ``kill-child``, ``segfault-child``. It strikes once, with ``always-`` before the
+fault each time; ARG… is for ``ml-worker``.
 """
 
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,35 +19,63 @@ import psycopg
 
 from worker import database
 from worker.cli import main
+from worker.supervisor import Supervisor
+
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "stop": signal.SIGSTOP,
+    "kill-child": signal.SIGKILL,
+    "segfault-child": signal.SIGSEGV,
+}
 
 
-def strike(fault: str, connection: database.Connection) -> None:
-    if fault == "cut":
-        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-            duplicate.shutdown(socket.SHUT_RDWR)
-        raise psycopg.OperationalError("cut by the saboteur")
-    os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
+def cut(connection: database.Connection) -> None:
+    with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+    raise psycopg.OperationalError("cut by the saboteur")
 
 
-def sabotage(call: str, when: str, fault: str) -> None:
-    original: Callable[..., Any] = getattr(database, call)
-    struck = False
+def sabotage_call(when: str, name: str, fault: str) -> None:
+    original: Callable[..., Any] = getattr(database, name)
+    strikes = [fault]
+
+    def strike(connection: database.Connection) -> None:
+        if strikes.pop() == "cut":
+            cut(connection)
+        os.kill(os.getpid(), SIGNALS[fault])
 
     def sabotaged(connection: database.Connection, *args: Any) -> Any:
-        nonlocal struck
-        if when == "before" and not struck:
-            struck = True
-            strike(fault, connection)
+        if when == "before" and strikes:
+            strike(connection)
         result = original(connection, *args)
         # A claim that finds no job is not yet the one to strike at.
-        if when == "after" and not struck and result is not None:
-            struck = True
-            strike(fault, connection)
+        if when == "after" and strikes and (result is not None or name != "claim_job"):
+            strike(connection)
         return result
 
-    setattr(database, call, sabotaged)
+    setattr(database, name, sabotaged)
+
+
+def sabotage_hearing(words: str, fault: str) -> None:
+    original = Supervisor._hear
+    always, fault = fault.startswith("always-"), fault.removeprefix("always-")
+    strikes = [fault]
+
+    def sabotaged(self: Supervisor, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        if strikes and message.get("message", "").startswith(words):
+            if not always:
+                strikes.clear()
+            os.kill(child.pid if fault.endswith("child") else os.getpid(), SIGNALS[fault])
+        original(self, child, message)
+
+    Supervisor._hear = sabotaged  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    sabotage(*sys.argv[1:4])
-    main(sys.argv[4:])
+    step, fault, *args = sys.argv[1:]
+    when, _, name = step.partition(":")
+    if when == "hears":
+        sabotage_hearing(name, fault)
+    else:
+        sabotage_call(when, name, fault)
+    main(args)

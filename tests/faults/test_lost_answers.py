@@ -16,7 +16,7 @@ def test_a_job_has_one_result_wherever_the_connection_is_cut(
 ) -> None:
     db = make_database()
     with db.connect("anna") as client:
-        start_worker(db, "--lease", "6", "--poll", "1", saboteur=(call, when, "cut"))
+        start_worker(db, "--lease", "6", "--poll", "1", saboteur=(f"{when}:{call}", "cut"))
         params = {"train_model_type": "random_forest", "train_params_csv": "n_estimators=300"}
         job = wait_for(client, insert_job(client, **(TRAIN | params)))
         assert job["status"] == "COMPLETED", job["error_msg"]

@@ -1,0 +1,103 @@
+"""What several tests of the database need."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import (
+    COMPARISON_RESULT,
+    TEST_RESULT,
+    TRAIN,
+    TRAINING_RESULT,
+    Connection,
+    claim,
+    insert_job,
+    one,
+    ready_model,
+    record,
+)
+
+FACTS = ("ml_job_events", "ml_training_runs", "ml_test_results", "ml_comparisons")
+STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
+TEST_PERIOD = {"test_start": "2024-03-01", "test_end": "2024-04-01"}
+COMPARE_PERIOD = {"compare_start": "2024-03-01", "compare_end": "2024-04-01"}
+RESULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "TRAIN": ("record_training", TRAINING_RESULT),
+    "TEST": ("record_test", TEST_RESULT),
+    "COMPARE": ("record_comparison", COMPARISON_RESULT),
+}
+
+
+@contextmanager
+def refused(sqlstate: str, message: str = "", hint: str = "") -> Iterator[None]:
+    """The block is refused with this SQLSTATE, and message and HINT contain these words."""
+    with pytest.raises(psycopg.Error) as caught:
+        yield
+    said = caught.value.diag
+    assert said.sqlstate == sqlstate, caught.value
+    assert message in (said.message_primary or ""), said.message_primary
+    assert hint in (said.message_hint or ""), said.message_hint
+
+
+@contextmanager
+def violates(constraint: str) -> Iterator[None]:
+    """The block is refused by the constraint of this name."""
+    with pytest.raises(psycopg.IntegrityError) as caught:
+        yield
+    assert caught.value.diag.constraint_name == constraint, caught.value
+
+
+def count(connection: Connection, relation: str) -> int:
+    return int(one(connection, f"SELECT count(*) AS n FROM {relation}")["n"])
+
+
+def events(connection: Connection, job_id: int) -> list[tuple[int, str]]:
+    """What happened to a job: (attempt, event), in order."""
+    rows = connection.execute(
+        "SELECT attempt, event FROM ml_job_events WHERE job_id = %s ORDER BY id", [job_id]
+    )
+    return [(row["attempt"], row["event"]) for row in rows]
+
+
+def request(client: Connection, worker: Connection, job_type: str) -> dict[str, Any]:
+    """Fields of a job of this type that is accepted; makes the models that it needs."""
+    if job_type == "TRAIN":
+        return TRAIN
+    if job_type == "TEST":
+        return {"job_type": "TEST", "test_model_id": ready_model(client, worker), **TEST_PERIOD}
+    pair = {f"compare_model_{side}_id": ready_model(client, worker) for side in "ab"}
+    return {"job_type": "COMPARE", **pair, **COMPARE_PERIOD}
+
+
+def running_job(client: Connection, worker: Connection, job_type: str = "TRAIN", **fields: Any) -> int:
+    """Insert a job and claim it, as attempt 1; returns its id. No other job may wait."""
+    job_id = insert_job(client, **request(client, worker, job_type) | fields)
+    assert claim(worker)["id"] == job_id
+    return job_id
+
+
+def complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1, **values: Any) -> int:
+    """Record a result of this type of job; returns the id of the fact."""
+    routine, result = RESULTS[job_type]
+    return int(record(worker, routine, job_id, attempt, **(result | values)))
+
+
+def call(worker: Connection, routine: str, *arguments: Any) -> Any:
+    """Call a function of the schema ml; returns what it returns."""
+    places = ", ".join(["%s"] * len(arguments))
+    return one(worker, f"SELECT ml.{routine}({places}) AS answer", arguments)["answer"]
+
+
+def jobs_in_every_state(client: Connection, worker: Connection) -> dict[str, int]:
+    """One TRAIN job in each of the five states, by state."""
+    jobs = {}
+    for status in ("COMPLETED", "FAILED", "CANCELLED", "RUNNING"):
+        jobs[status] = running_job(client, worker)
+    complete(worker, jobs["COMPLETED"], "TRAIN")
+    call(worker, "record_failure", jobs["FAILED"], 1, "no rows")
+    client.execute("CALL ml.cancel_job(%s)", [jobs["CANCELLED"]])
+    jobs["PENDING"] = insert_job(client, **TRAIN)
+    return jobs

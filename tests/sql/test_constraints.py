@@ -1,0 +1,178 @@
+"""Every named CHECK holds by itself: each is violated once by name, as the owner, with the triggers off."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Connection, Database
+from tests.sql.helpers import complete, jobs_in_every_state, running_job, violates
+
+PENDING, RUNNING, COMPLETED, FAILED = (
+    f"status = '{status}'" for status in ("PENDING", "RUNNING", "COMPLETED", "FAILED")
+)
+TEST, COMPARE = "job_type = 'TEST'", "job_type = 'COMPARE'"
+
+# Constraint, table, and the one change to a sound row that violates it.
+CHECKS = [
+    ("schema_version_positive", "ml.schema_version", "version = 0", "true"),
+    (
+        "ref_model_params_kind_known",
+        "ref_model_params",
+        "kind = 'text', min_value = NULL, max_value = NULL",
+        "true",
+    ),
+    ("ref_model_params_numbers_have_bounds", "ref_model_params", "max_value = NULL", "kind = 'integer'"),
+    (
+        "ref_model_params_numbers_have_bounds",
+        "ref_model_params",
+        "min_value = 0, max_value = 1",
+        "kind = 'boolean'",
+    ),
+    ("ref_model_params_min_below_max", "ref_model_params", "min_value = max_value + 1", "kind = 'number'"),
+    ("ref_model_params_choice_has_choices", "ref_model_params", "choices_csv = NULL", "kind = 'choice'"),
+    ("ml_models_name_not_blank", "ml_models", "name = '  '", "status = 'READY'"),
+    ("ml_models_status_known", "ml_models", "status = 'DONE'", "status = 'READY'"),
+    ("ml_models_operator_known", "ml_models", "target_operator = '<>'", "true"),
+    ("ml_models_start_before_end", "ml_models", "train_start = train_end", "true"),
+    ("ml_models_future_minutes_positive", "ml_models", "future_minutes = 0", "true"),
+    ("ml_models_test_size_between_0_and_1", "ml_models", "test_size = 1", "true"),
+    ("ml_models_deleted_has_time", "ml_models", "is_deleted = true", "true"),
+    ("ml_models_deleted_has_time", "ml_models", "deleted_at = now()", "true"),
+    ("ml_models_ready_has_file", "ml_models", "model_file_path = NULL", "status = 'READY'"),
+    ("ml_models_metrics_between_0_and_1", "ml_models", "training_accuracy = 1.1", "status = 'READY'"),
+    ("ml_models_metrics_between_0_and_1", "ml_models", "training_f1 = -0.1", "status = 'READY'"),
+    ("ml_models_metrics_between_0_and_1", "ml_models", "training_precision = 'NaN'", "status = 'READY'"),
+    ("ml_models_metrics_between_0_and_1", "ml_models", "training_recall = 2", "status = 'READY'"),
+    ("ml_jobs_job_type_known", "ml_jobs", "job_type = 'PREDICT'", PENDING),
+    ("ml_jobs_priority_between_1_and_10", "ml_jobs", "priority = 0", PENDING),
+    ("ml_jobs_priority_between_1_and_10", "ml_jobs", "priority = 11", PENDING),
+    ("ml_jobs_max_attempts_between_1_and_100", "ml_jobs", "max_attempts = 0", PENDING),
+    ("ml_jobs_train_fields", "ml_jobs", "train_value = NULL", PENDING),
+    ("ml_jobs_train_fields", "ml_jobs", "train_model_name = NULL", PENDING),
+    ("ml_jobs_train_fields", "ml_jobs", "train_description = 'mine'", TEST),
+    ("ml_jobs_train_fields", "ml_jobs", "train_future_minutes = 5", COMPARE),
+    ("ml_jobs_test_fields", "ml_jobs", "test_model_id = NULL", TEST),
+    ("ml_jobs_test_fields", "ml_jobs", "test_end = now()", PENDING),
+    ("ml_jobs_compare_fields", "ml_jobs", "compare_model_b_id = NULL", COMPARE),
+    ("ml_jobs_compare_fields", "ml_jobs", "compare_start = now()", PENDING),
+    ("ml_jobs_train_start_before_end", "ml_jobs", "train_start = train_end", PENDING),
+    ("ml_jobs_test_start_before_end", "ml_jobs", "test_start = test_end", TEST),
+    ("ml_jobs_compare_start_before_end", "ml_jobs", "compare_start = compare_end", COMPARE),
+    ("ml_jobs_periods_finite", "ml_jobs", "train_end = 'infinity'", PENDING),
+    ("ml_jobs_periods_finite", "ml_jobs", "test_start = '-infinity'", TEST),
+    ("ml_jobs_periods_finite", "ml_jobs", "compare_end = 'infinity'", COMPARE),
+    ("ml_jobs_operator_known", "ml_jobs", "train_operator = '=='", PENDING),
+    ("ml_jobs_train_value_finite", "ml_jobs", "train_value = 'NaN'", PENDING),
+    ("ml_jobs_test_size_between_0_and_1", "ml_jobs", "train_test_size = 0", PENDING),
+    ("ml_jobs_random_state_not_negative", "ml_jobs", "train_random_state = -1", PENDING),
+    ("ml_jobs_future_minutes_within_a_year", "ml_jobs", "train_future_minutes = 525601", PENDING),
+    ("ml_jobs_model_name_not_blank", "ml_jobs", "train_model_name = ' '", PENDING),
+    ("ml_jobs_compares_two_models", "ml_jobs", "compare_model_b_id = compare_model_a_id", COMPARE),
+    ("ml_jobs_status_known", "ml_jobs", "status = 'DONE'", PENDING),
+    ("ml_jobs_progress_between_0_and_1", "ml_jobs", "progress = 1.01", PENDING),
+    ("ml_jobs_attempt_not_negative", "ml_jobs", "attempt = -1", PENDING),
+    ("ml_jobs_running_has_worker", "ml_jobs", "worker_id = NULL", RUNNING),
+    ("ml_jobs_running_has_worker", "ml_jobs", "started_at = NULL", RUNNING),
+    ("ml_jobs_running_has_lease", "ml_jobs", "lease_until = NULL", RUNNING),
+    ("ml_jobs_running_has_lease", "ml_jobs", "lease_until = now()", PENDING),
+    ("ml_jobs_ended_has_time", "ml_jobs", "completed_at = NULL", COMPLETED),
+    ("ml_jobs_ended_has_time", "ml_jobs", "completed_at = now()", RUNNING),
+    ("ml_jobs_failed_has_reason", "ml_jobs", "error_msg = NULL", FAILED),
+    ("ml_jobs_failed_has_reason", "ml_jobs", "error_msg = 'why'", RUNNING),
+    (
+        "ml_jobs_completed_has_result",
+        "ml_jobs",
+        "result_model_id = NULL",
+        f"{COMPLETED} AND job_type = 'TRAIN'",
+    ),
+    ("ml_jobs_completed_has_result", "ml_jobs", "result_test_id = NULL", TEST),
+    ("ml_jobs_completed_has_result", "ml_jobs", "result_comparison_id = NULL", COMPARE),
+    ("ml_jobs_completed_has_result", "ml_jobs", "result_model_id = 1", PENDING),
+    ("ml_job_events_event_known", "ml_job_events", "event = 'PAUSED'", "event = 'COMPLETED'"),
+    ("ml_job_events_lease_while_running", "ml_job_events", "lease_until = NULL", "event = 'CLAIMED'"),
+    ("ml_job_events_lease_while_running", "ml_job_events", "lease_until = now()", "event = 'COMPLETED'"),
+    ("ml_job_events_progress_between_0_and_1", "ml_job_events", "progress = 1.01", "event = 'PROGRESS'"),
+    ("ml_job_events_progress_known", "ml_job_events", "progress = NULL", "event = 'PROGRESS'"),
+    ("ml_job_events_progress_known", "ml_job_events", "progress = 0", "event = 'CLAIMED'"),
+    ("ml_job_events_loss_has_reason", "ml_job_events", "message = NULL", "event = 'FAILED'"),
+    ("ml_training_runs_holdout_known", "ml_training_runs", "holdout = 'rows'", "true"),
+    ("ml_training_runs_counts_not_negative", "ml_training_runs", "num_coins = -1", "true"),
+    ("ml_training_runs_counts_not_negative", "ml_training_runs", "num_fitted = 0", "true"),
+    ("ml_training_runs_confusion_matrix_adds_up", "ml_training_runs", "tp = tp + 1", "true"),
+    ("ml_training_runs_confusion_matrix_adds_up", "ml_training_runs", "num_samples = 0", "true"),
+    ("ml_training_runs_roc_auc_between_0_and_1", "ml_training_runs", "roc_auc = 1.1", "true"),
+    (
+        "ml_training_runs_sha256_is_hexadecimal",
+        "ml_training_runs",
+        "artifact_sha256 = repeat('g', 64)",
+        "true",
+    ),
+    ("ml_training_runs_sha256_is_hexadecimal", "ml_training_runs", "data_fingerprint = 'abc'", "true"),
+    ("ml_test_results_start_before_end", "ml_test_results", "test_start = test_end", "true"),
+    ("ml_test_results_counts_not_negative", "ml_test_results", "num_unlabelled = -1", "true"),
+    ("ml_test_results_confusion_matrix_adds_up", "ml_test_results", "fn = fn + 1", "true"),
+    ("ml_test_results_roc_auc_between_0_and_1", "ml_test_results", "roc_auc = -0.1", "true"),
+    ("ml_test_results_overlap_has_note", "ml_test_results", "has_overlap = true", "true"),
+    ("ml_test_results_overlap_has_note", "ml_test_results", "overlap_note = '15%'", "true"),
+    ("ml_comparisons_two_models", "ml_comparisons", "model_b_id = model_a_id", "true"),
+    ("ml_comparisons_start_before_end", "ml_comparisons", "test_end = test_start", "true"),
+    ("ml_comparisons_winner_took_part", "ml_comparisons", "winner_id = 999", "true"),
+    ("ml_comparisons_counts_not_negative", "ml_comparisons", "num_unlabelled = -1", "true"),
+    ("ml_comparisons_same_rows", "ml_comparisons", "b_tp = b_tp + 1", "true"),
+    ("ml_comparisons_same_rows", "ml_comparisons", "num_samples = 0", "true"),
+    ("ml_comparisons_roc_auc_between_0_and_1", "ml_comparisons", "b_roc_auc = 2", "true"),
+]
+
+
+@pytest.fixture(scope="module")
+def history(module_db: Database) -> Database:
+    """A database with sound rows of every kind."""
+    with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
+        for job_type in ("TEST", "COMPARE"):
+            complete(wanda, running_job(anna, wanda, job_type), job_type)
+        running = jobs_in_every_state(anna, wanda)["RUNNING"]
+        wanda.execute("SELECT ml.record_progress(%s, 1, 0.5, 'half')", [running])
+    return module_db
+
+
+@pytest.fixture
+def unguarded(history: Database) -> Iterator[Callable[[str], Connection]]:
+    """The owner's connection with the triggers of a table off; what it does is rolled back."""
+    with history.connect("owner") as owner, owner.transaction(force_rollback=True):
+
+        def without_triggers(table: str) -> Connection:
+            owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            return owner
+
+        yield without_triggers
+
+
+@pytest.mark.parametrize(
+    ("constraint", "table", "change", "where"),
+    CHECKS,
+    ids=[f"{name}: {change}" for name, _, change, _ in CHECKS],
+)
+def test_a_check_holds(
+    unguarded: Callable[[str], Connection], constraint: str, table: str, change: str, where: str
+) -> None:
+    owner = unguarded(table)
+    assert owner.execute(f"SELECT FROM {table} WHERE {where}").rowcount > 0
+    with violates(constraint):
+        owner.execute(f"UPDATE {table} SET {change} WHERE {where}")
+
+
+def test_every_check_is_among_them(owner: Connection) -> None:
+    rows = owner.execute(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c'"
+        " AND connamespace IN ('public'::regnamespace, 'ml'::regnamespace)"
+    )
+    assert {row["conname"] for row in rows} == {constraint for constraint, *_ in CHECKS}
+
+
+def test_every_constraint_is_named_after_its_table(owner: Connection) -> None:
+    rows = owner.execute(
+        "SELECT conname, relname FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid"
+        " WHERE contype IN ('c', 'f', 'p', 'u') AND c.connamespace::regnamespace::text IN ('public', 'ml')"
+    ).fetchall()
+    assert rows
+    assert [row for row in rows if not row["conname"].startswith(row["relname"] + "_")] == []
