@@ -76,7 +76,7 @@ BEGIN
     THEN
         RAISE EXCEPTION 'model % cannot go from % to %', OLD.id, OLD.status, NEW.status
             USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'status',
-            HINT = 'READY and FAILED are final, and the TRAIN job alone sets them; train another model with a new job.';
+            HINT = 'READY and FAILED are final, and a TRAIN job alone sets them; train another model with a new TRAIN job.';
     END IF;
     IF NEW.is_deleted AND NEW.status = 'TRAINING' THEN
         RAISE EXCEPTION 'model % is being trained and cannot be deleted', OLD.id
