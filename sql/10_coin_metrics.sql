@@ -101,7 +101,9 @@ CREATE OR REPLACE VIEW public.ml_metric_columns WITH (security_invoker = true) A
 SELECT
     a.attname::text AS column_name,
     pg_catalog.format_type(a.atttypid, a.atttypmod) AS data_type,
-    t.typcategory = 'N' AS is_numeric
+    coalesce(nullif(t.typbasetype, 0), t.oid) IN (
+        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype
+    ) AS is_numeric
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = 'public.coin_metrics'::regclass

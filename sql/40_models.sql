@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
-    CONSTRAINT ml_models_name_not_blank CHECK (btrim(name) <> ''),
+    CONSTRAINT ml_models_name_not_blank CHECK (name ~ '\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
     CONSTRAINT ml_models_operator_known CHECK (target_operator IN ('>', '<', '>=', '<=', '=', '!=')),
     CONSTRAINT ml_models_start_before_end CHECK (train_start < train_end),
@@ -83,17 +83,31 @@ BEGIN
             USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = format('Cancel its job first: CALL ml.cancel_job(%s);', OLD.train_job_id);
     END IF;
-    IF btrim(NEW.name) = '' THEN
+    IF NEW.name !~ '\S' THEN
         RAISE EXCEPTION 'the name of a model cannot be blank'
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';
     END IF;
     IF NOT NEW.is_deleted AND (NEW.name <> OLD.name OR OLD.is_deleted) THEN
+        CALL ml.reserve_name(NEW.name);
         CALL ml.require_free_name(NEW.name, NEW.train_job_id);
     END IF;
     NEW.updated_at := now();
     NEW.deleted_at := CASE WHEN NEW.is_deleted THEN coalesce(OLD.deleted_at, now()) END;
     RETURN NEW;
+END
+$$;
+
+-- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name.
+CREATE OR REPLACE PROCEDURE ml.reserve_name(
+    p_name text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A thousand locks stand for all names: a sweep of many named jobs must not fill the table of locks.
+    PERFORM pg_advisory_xact_lock(hashtext('ml_models.name'), hashtext(p_name) % 1000);
 END
 $$;
 
@@ -117,7 +131,7 @@ DECLARE
         (
             SELECT 'job ' || j.id
             FROM public.ml_jobs j
-            WHERE j.train_model_name = p_name AND j.status IN ('PENDING', 'RUNNING')
+            WHERE j.train_model_name = p_name AND j.completed_at IS NULL
                 AND j.id IS DISTINCT FROM p_for_job_id
         )
     );
@@ -168,6 +182,7 @@ BEFORE UPDATE ON public.ml_models
 FOR EACH ROW EXECUTE FUNCTION ml.keep_model_rules();
 
 COMMENT ON FUNCTION ml.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
+COMMENT ON PROCEDURE ml.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other.';
 COMMENT ON PROCEDURE ml.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
 COMMENT ON FUNCTION ml.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
 COMMENT ON TABLE public.ml_models IS 'Every model: what it predicts, what it was trained on, how well it did on rows it had not seen.';

@@ -19,16 +19,16 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     max_attempts integer NOT NULL DEFAULT 3,
     lease_until timestamptz,
 
-    train_target_var varchar(100),
-    train_operator varchar(10),
+    train_target_var text,
+    train_operator text,
     train_value numeric,
     train_start timestamptz,
     train_end timestamptz,
     train_features_csv text,
     train_phases_csv text,
     train_params_csv text,
-    train_model_type varchar(50),
-    train_model_name varchar(255),
+    train_model_type text,
+    train_model_name text,
     train_description text,
     train_test_size numeric,
     train_random_state integer,
@@ -85,10 +85,10 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     CONSTRAINT ml_jobs_train_start_before_end CHECK (train_start < train_end),
     CONSTRAINT ml_jobs_test_start_before_end CHECK (test_start < test_end),
     CONSTRAINT ml_jobs_compare_start_before_end CHECK (compare_start < compare_end),
+    -- The years that clients and the worker can read.
     CONSTRAINT ml_jobs_periods_finite CHECK (
-        isfinite(train_start) AND isfinite(train_end)
-        AND isfinite(test_start) AND isfinite(test_end)
-        AND isfinite(compare_start) AND isfinite(compare_end)
+        least(train_start, test_start, compare_start) >= '0002-01-01 00:00:00+00'
+        AND greatest(train_end, test_end, compare_end) < '9999-01-01 00:00:00+00'
     ),
     CONSTRAINT ml_jobs_operator_known CHECK (train_operator IN ('>', '<', '>=', '<=', '=', '!=')),
     CONSTRAINT ml_jobs_train_value_finite CHECK (train_value NOT IN ('NaN', 'Infinity', '-Infinity')),
@@ -97,7 +97,7 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     ),
     CONSTRAINT ml_jobs_random_state_not_negative CHECK (train_random_state >= 0),
     CONSTRAINT ml_jobs_future_minutes_within_a_year CHECK (train_future_minutes BETWEEN 1 AND 525600),
-    CONSTRAINT ml_jobs_model_name_not_blank CHECK (btrim(train_model_name) <> ''),
+    CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ '\S' AND length(train_model_name) <= 255),
     CONSTRAINT ml_jobs_compares_two_models CHECK (compare_model_a_id <> compare_model_b_id),
 
     -- What a state implies.
@@ -122,7 +122,7 @@ CREATE INDEX IF NOT EXISTS ml_jobs_queue ON public.ml_jobs (priority, created_at
 
 CREATE UNIQUE INDEX IF NOT EXISTS ml_jobs_model_name_taken
 ON public.ml_jobs (train_model_name)
-WHERE status IN ('PENDING', 'RUNNING');
+WHERE completed_at IS NULL;
 
 DO $$
 BEGIN

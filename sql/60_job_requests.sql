@@ -17,6 +17,7 @@ DECLARE
     v_hint text;
     v_start timestamptz;
     v_end timestamptz;
+    v_is_named boolean;
     v_model_a public.ml_models;
     v_model_b public.ml_models;
 BEGIN
@@ -28,6 +29,10 @@ BEGIN
     NEW.attempt := coalesce(NEW.attempt, 0);
     NEW.max_attempts := coalesce(NEW.max_attempts, 3);
     IF NEW.job_type = 'TRAIN' THEN
+        v_is_named := NEW.train_model_name IS NOT NULL;
+        NEW.train_target_var := btrim(NEW.train_target_var);
+        NEW.train_operator := btrim(NEW.train_operator);
+        NEW.train_model_type := btrim(NEW.train_model_type);
         NEW.train_features_csv := ml.tidy_list(NEW.train_features_csv);
         NEW.train_phases_csv := ml.tidy_list(NEW.train_phases_csv);
         NEW.train_params_csv := ml.tidy_list(NEW.train_params_csv);
@@ -155,9 +160,9 @@ BEGIN
         v_column := 'max_attempts';
         v_message := format('max_attempts %s is not between 1 and 100', NEW.max_attempts);
         v_hint := 'Leave it out for the default of 3.';
-    ELSIF NOT isfinite(v_start) OR NOT isfinite(v_end) THEN
+    ELSIF v_start < '0002-01-01 00:00:00+00' OR v_end >= '9999-01-01 00:00:00+00' THEN
         v_column := lower(NEW.job_type) || '_start';
-        v_message := format('the period from %s to %s has no end', v_start, v_end);
+        v_message := format('the period from %s to %s is not within the years 2 to 9998', v_start, v_end);
         v_hint := 'Give both as dates, for example ''2024-01-01'' and ''2024-03-01''.';
     ELSIF v_start >= v_end THEN
         v_column := lower(NEW.job_type) || '_start';
@@ -165,7 +170,7 @@ BEGIN
         v_hint := format('Set %s_start to a moment before %1$s_end; the end itself is not part of the period.', lower(NEW.job_type));
     ELSIF NEW.train_operator NOT IN ('>', '<', '>=', '<=', '=', '!=') THEN
         v_column := 'train_operator';
-        v_message := format('train_operator %L is unknown', NEW.train_operator);
+        v_message := format('train_operator %L is unknown', left(NEW.train_operator, 50));
         v_hint := 'Use one of: > < >= <= = !=';
     ELSIF NEW.train_value IN ('NaN', 'Infinity', '-Infinity') THEN
         v_column := 'train_value';
@@ -183,14 +188,18 @@ BEGIN
         v_column := 'train_future_minutes';
         v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
         v_hint := 'Give the minutes to look ahead, at most a year; leave it out to read the label in the same row.';
-    ELSIF btrim(NEW.train_model_name) = '' THEN
+    ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) AND NEW.job_type = 'TRAIN' THEN
+        v_column := 'train_model_type';
+        v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
+        v_hint := ml.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
+    ELSIF NEW.train_model_name !~ '\S' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
         v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s id.';
-    ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) AND NEW.job_type = 'TRAIN' THEN
-        v_column := 'train_model_type';
-        v_message := format('train_model_type %L is unknown', NEW.train_model_type);
-        v_hint := ml.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
+    ELSIF length(NEW.train_model_name) > 255 THEN
+        v_column := 'train_model_name';
+        v_message := format('train_model_name %L… has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
+        v_hint := 'Give the model a name of at most 255 characters.';
     ELSIF NEW.compare_model_a_id = NEW.compare_model_b_id THEN
         v_column := 'compare_model_b_id';
         v_message := format('model %s cannot be compared with itself', NEW.compare_model_a_id);
@@ -203,6 +212,9 @@ BEGIN
 
     -- Names and models.
     IF NEW.job_type = 'TRAIN' THEN
+        IF v_is_named THEN
+            CALL ml.reserve_name(NEW.train_model_name);
+        END IF;
         CALL ml.require_free_name(NEW.train_model_name);
     ELSIF NEW.job_type = 'TEST' THEN
         PERFORM ml.require_ready_model(NEW.test_model_id);
@@ -282,10 +294,10 @@ AS $$
         OR CASE
             WHEN p_param.kind = 'boolean'
                 THEN p_value IN ('true', 'false')
-            WHEN p_param.kind = 'integer' AND p_value ~ '^-?\d{1,18}$'
-                OR p_param.kind = 'number' AND p_value ~ '^-?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?$'
+            WHEN p_param.kind = 'integer' AND p_value ~ '^-?[0-9]{1,18}$'
+                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
                 THEN p_value::numeric BETWEEN p_param.min_value AND p_param.max_value
-            WHEN p_param.kind = 'layers' AND p_value ~ '^\d{1,18}(,\d{1,18}){0,9}$'
+            WHEN p_param.kind = 'layers' AND p_value ~ '^[0-9]{1,18}(,[0-9]{1,18}){0,9}$'
                 THEN (SELECT bool_and(i.item::numeric BETWEEN p_param.min_value AND p_param.max_value) FROM ml.list_items(p_value) i)
             ELSE false
         END;
@@ -371,7 +383,7 @@ BEGIN
             'train_params_csv' AS field,
             CASE
                 WHEN p.name IS NULL OR p.name = '' OR p.value = ''
-                    THEN format('train_params_csv has %L, which is not key=value', left(p.item, 200))
+                    THEN format('train_params_csv %L has %L, which is not key=value', left(p.csv, 200), left(p.item, 200))
                 WHEN r.name IS NULL THEN format('%s has no hyperparameter %L', p.model_type, left(p.name, 200))
                 WHEN p.times > 1 THEN format('hyperparameter %L is given %s times', p.name, p.times)
                 ELSE format('hyperparameter %s cannot be %L', p.name, left(p.value, 200))
@@ -400,7 +412,7 @@ BEGIN
             END AS hint
         INTO v_fault
         FROM (
-            SELECT g.model_type, i.item, i.name, i.value, i.place, count(*) OVER (PARTITION BY g.model_type, g.csv, i.name) AS times
+            SELECT g.model_type, g.csv, i.item, i.name, i.value, i.place, count(*) OVER (PARTITION BY g.model_type, g.csv, i.name) AS times
             FROM (SELECT DISTINCT j.train_model_type AS model_type, j.train_params_csv AS csv FROM new_jobs j) g
             CROSS JOIN LATERAL ml.param_items(g.csv) i
         ) p

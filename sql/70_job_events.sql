@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS public.ml_job_events (
 
 CREATE INDEX IF NOT EXISTS ml_job_events_job ON public.ml_job_events (job_id, id);
 
--- An attempt is claimed once and ends once.
+-- An attempt is claimed once and ends once; a job whose last attempt was lost FAILS after that.
 CREATE UNIQUE INDEX IF NOT EXISTS ml_job_events_claimed_once
 ON public.ml_job_events (job_id, attempt)
 WHERE event = 'CLAIMED';

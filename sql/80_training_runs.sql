@@ -107,6 +107,11 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     CALL ml.require_attempt(NEW.job_id, NEW.attempt);
+    IF NOT EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = NEW.job_id AND j.job_type = TG_ARGV[0]) THEN
+        RAISE EXCEPTION 'job % is no % job', NEW.job_id, TG_ARGV[0]
+            USING ERRCODE = 'ML002', TABLE = TG_TABLE_NAME,
+            HINT = 'record_training is for TRAIN, record_test for TEST and record_comparison for COMPARE.';
+    END IF;
     RETURN NEW;
 END
 $$;
@@ -148,7 +153,7 @@ $$;
 
 CREATE OR REPLACE TRIGGER ml_training_runs_check_result
 BEFORE INSERT ON public.ml_training_runs
-FOR EACH ROW EXECUTE FUNCTION ml.check_result();
+FOR EACH ROW EXECUTE FUNCTION ml.check_result('TRAIN');
 
 CREATE OR REPLACE TRIGGER ml_training_runs_apply_to_model
 AFTER INSERT ON public.ml_training_runs
@@ -218,7 +223,7 @@ COMMENT ON FUNCTION ml.accuracy(bigint, bigint, bigint, bigint) IS 'Share of all
 COMMENT ON FUNCTION ml.precision_score(bigint, bigint) IS 'Share of the positive predictions that were right; NULL where there was none.';
 COMMENT ON FUNCTION ml.recall_score(bigint, bigint) IS 'Share of the positive rows that were found; NULL where there was none.';
 COMMENT ON FUNCTION ml.f1_score(bigint, bigint, bigint) IS 'Harmonic mean of precision and recall; NULL where there is neither a positive row nor a positive prediction.';
-COMMENT ON FUNCTION ml.check_result() IS 'Trigger: only the attempt that holds a job may record its result.';
+COMMENT ON FUNCTION ml.check_result() IS 'Trigger: only the attempt that holds a job may record its result, and only one of its kind.';
 COMMENT ON FUNCTION ml.complete_job() IS 'Trigger: a result completes its job in the same transaction.';
 COMMENT ON FUNCTION ml.apply_training_to_model() IS 'Trigger: a training run makes its model READY.';
 COMMENT ON FUNCTION ml.record_training(

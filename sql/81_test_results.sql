@@ -67,13 +67,14 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT format(
         '%s%% overlap: %s to %s is part of the training period',
-        greatest(
-            round(
-                100 * extract(epoch FROM upper(o.common) - lower(o.common))
-                / extract(epoch FROM upper(p_tested) - lower(p_tested))
-            ),
-            1
-        ),
+        -- 0 and 100 are said only of none and all.
+        CASE WHEN o.common = p_tested THEN 100
+            ELSE least(greatest(
+                round(
+                    100 * extract(epoch FROM upper(o.common) - lower(o.common))
+                    / extract(epoch FROM upper(p_tested) - lower(p_tested))
+                ), 1), 99)
+        END,
         lower(o.common),
         upper(o.common)
     )
@@ -103,7 +104,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
 
 CREATE OR REPLACE TRIGGER ml_test_results_check_result
 BEFORE INSERT ON public.ml_test_results
-FOR EACH ROW EXECUTE FUNCTION ml.check_result();
+FOR EACH ROW EXECUTE FUNCTION ml.check_result('TEST');
 
 CREATE OR REPLACE TRIGGER ml_test_results_fill_overlap
 BEFORE INSERT ON public.ml_test_results

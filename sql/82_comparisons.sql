@@ -97,7 +97,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
 
 CREATE OR REPLACE TRIGGER ml_comparisons_check_result
 BEFORE INSERT ON public.ml_comparisons
-FOR EACH ROW EXECUTE FUNCTION ml.check_result();
+FOR EACH ROW EXECUTE FUNCTION ml.check_result('COMPARE');
 
 CREATE OR REPLACE TRIGGER ml_comparisons_decide_winner
 BEFORE INSERT ON public.ml_comparisons

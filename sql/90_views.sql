@@ -107,7 +107,7 @@ COMMENT ON COLUMN public.ml_queue.attempt IS 'Number of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.worker_id IS 'Worker of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
 COMMENT ON VIEW public.ml_leaderboard IS 'READY models with their latest test, ranked among those with the same target: test F1, then accuracy.';
-COMMENT ON COLUMN public.ml_leaderboard.rank IS 'Rank by the latest test: F1, then accuracy; untested models come last, by training F1.';
+COMMENT ON COLUMN public.ml_leaderboard.rank IS 'Rank by the latest test: F1, then accuracy; ties, and untested models, which come last, by training F1.';
 COMMENT ON COLUMN public.ml_leaderboard.id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.model_type IS 'Kind of model.';

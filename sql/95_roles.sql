@@ -36,12 +36,32 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA ml FROM public;
 -- Reads everything.
 GRANT USAGE ON SCHEMA public, ml TO ml_reader;
 GRANT SELECT ON
-    public.coin_metrics, public.ref_coin_phases, public.ref_model_types, public.ref_model_params,
+    public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
     public.ml_training_runs, public.ml_test_results, public.ml_comparisons,
     public.ml_metric_columns, public.ml_queue, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
     ml.schema_version
 TO ml_reader;
+
+-- The collectors' login may own these two; then it has to grant.
+DO $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['public.coin_metrics', 'public.ref_coin_phases'] LOOP
+        IF NOT has_table_privilege('ml_reader', v_table, 'SELECT') THEN
+            BEGIN
+                EXECUTE format('GRANT SELECT ON %s TO ml_reader', v_table);
+            EXCEPTION
+                WHEN insufficient_privilege THEN
+                    RAISE EXCEPTION 'ml_reader may not read %, and this login may not allow it', v_table
+                        USING ERRCODE = 'insufficient_privilege',
+                        HINT = format('As its owner: CREATE ROLE ml_reader; GRANT SELECT ON %s TO ml_reader; then install again.', v_table);
+            END;
+        END IF;
+    END LOOP;
+END
+$$;
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
 -- It may name every field of a new job but the id: a field that the service fills is refused with a reason.

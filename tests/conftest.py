@@ -71,7 +71,6 @@ def _make_template(url: str) -> None:
     metrics = sample.make_metrics(SAMPLE_COINS)
     with database.connect(owner) as connection:
         database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
-        database.analyze_metrics(connection)
         for login, role in LOGINS.items():
             connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}'")
             connection.execute(f"GRANT {role} TO {login}")

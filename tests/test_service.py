@@ -366,6 +366,40 @@ def test_a_cancelled_job_and_its_process_are_gone(
         )
 
 
+def test_a_clients_open_transaction_holds_up_no_other_job(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("anna") as client, own.connect("anna") as other:
+        start_worker(own, "--concurrency", "2", "--lease", "600")
+        held = insert_job(client, **LONG)
+        wait_for(client, held, "RUNNING")
+        with other.transaction():
+            other.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id = %s", [held])
+            for _ in range(3):
+                assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+        assert wait_for(client, held)["status"] == "CANCELLED"
+
+
+def test_a_feature_without_values_to_learn_from_is_named(db: Database, start_worker: StartWorker) -> None:
+    """Three coins, so the last part of the period is held out; the column was added by then only."""
+    with db.connect("owner") as owner:
+        owner.execute("DELETE FROM coin_metrics WHERE mint > 'SAMPLE_0003'")
+        owner.execute("UPDATE coin_metrics SET unique_wallets = 1 WHERE mint = 'SAMPLE_0003'")
+    start_worker(db)
+    with db.connect("anna") as client:
+        fields = {
+            "train_features_csv": "price_low,unique_wallets",
+            "train_end": "2024-04-01",
+            "train_test_size": 0.2,
+        }
+        job = wait_for(client, insert_job(client, **(TRAIN | fields)))
+        assert job["status"] == "FAILED"
+        assert re.search(
+            r"unique_wallets has no value in any of the \d+ rows to learn from", job["error_msg"]
+        )
+
+
 def test_sigterm_gives_the_running_job_back(
     make_database: Callable[[], Database], start_worker: StartWorker
 ) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,8 @@ class Artifact:
 
 
 def path_of(folder: Path, model_id: int, attempt: int) -> Path:
-    """File of one attempt at a model: two attempts never share a file."""
-    return folder / f"model_{model_id}_attempt_{attempt}.pkl"
+    """A new file for an attempt at a model: no two share one, not even of two databases with one folder."""
+    return folder / f"model_{model_id}_attempt_{attempt}_{secrets.token_hex(4)}.pkl"
 
 
 def write(model: Pipeline, path: Path) -> Artifact:

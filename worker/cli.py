@@ -26,9 +26,8 @@ def _server_url() -> str:
     if url := settings.database_url():
         return url
     server = Server(settings.home())
-    if server.start():
+    if server.start(prepare=install_schema):
         click.echo(f"Made a PostgreSQL server in {server.home}", err=True)
-        install_schema(server.url())
     return server.url()
 
 
@@ -50,7 +49,14 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
 
         try:
             command(*args, **options)
-        except (ServerError, database.UnsuitableDatabaseError, LoadError, DemoError) as error:
+        except (
+            ServerError,
+            database.UnsuitableDatabaseError,
+            LoadError,
+            DemoError,
+            OSError,
+            ImportError,
+        ) as error:
             raise click.ClickException(str(error)) from error
         except psycopg.Error as error:
             hint = f"\nHINT: {error.diag.message_hint}" if error.diag.message_hint else ""
@@ -206,7 +212,7 @@ def demo(metrics: Path | None, **given: Any) -> None:
         raise click.UsageError(f"--metrics needs {', '.join(missing)} as well")
     else:
         task = show.Task(metrics=metrics, phases=None, **given)
-    show.run(_server_url(), task, settings.model_dir() / "demo")
+    show.run(_server_url(), task, settings.model_dir() / show.DATABASE)
     _connect_hint(show.DATABASE)
 
 

@@ -47,11 +47,15 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
         connect_timeout=max(2, int(timeout)),
         application_name="ml-worker",
         keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
     )
     if role is not None:
         try:
             with deadline(connection, timeout):
                 connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                # Columns without a time zone are read as UTC, wherever the worker runs.
+                connection.execute("SET TimeZone TO 'UTC'")
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
             connection.close()
             raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
@@ -132,6 +136,12 @@ def install(connection: Connection, files: Iterable[str]) -> None:
             connection.execute(text.encode())
 
 
+def ensure_database(connection: Connection, name: str) -> None:
+    """Create the database if it is not there."""
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
 def recreate_database(connection: Connection, name: str) -> None:
     """Drop the database if it is there and create it empty."""
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -139,6 +149,13 @@ def recreate_database(connection: Connection, name: str) -> None:
 
 
 # ── The queue ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def limit_lock_waits(connection: Connection, wait: timedelta) -> None:
+    """Give up on a row that another session has locked after this time, with LockNotAvailable."""
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false)", [str(int(wait.total_seconds() * 1000))]
+    )
 
 
 def listen(connection: Connection) -> None:
@@ -377,12 +394,9 @@ def copy_metrics(connection: Connection, columns: Sequence[str], blocks: Iterabl
         with cursor.copy(query) as copy:
             for block in blocks:
                 copy.write(block)
-        return cursor.rowcount
-
-
-def analyze_metrics(connection: Connection) -> None:
-    """Let the planner know what was loaded."""
-    connection.execute("ANALYZE public.coin_metrics")
+        rows = cursor.rowcount
+    connection.execute("ANALYZE public.coin_metrics")  # the planner should know of them at once
+    return rows
 
 
 # ── What a client does ──────────────────────────────────────────────────────────────────────────────

@@ -79,8 +79,8 @@ def run(server_url: str, task: Task, model_dir: Path) -> None:
     console.print(f"Installing the schema in the database {DATABASE}")
     install(url)
     _fill(url, task, console)
-    with database.connect(url, role="ml_client") as client, _Worker(url, model_dir):
-        _play(client, task, console)
+    with database.connect(url, role="ml_client") as client, _Worker(url, model_dir) as worker:
+        _play(client, task, worker, console)
     _report(url, console)
     console.print(
         f"To look further: [bold]{_program()} psql -d {DATABASE}[/bold]",
@@ -107,12 +107,10 @@ def _fill(url: str, task: Task, console: Console) -> None:
             rows = database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
     else:
         rows = load(url, task.metrics)
-    with database.connect(url) as connection:
-        database.analyze_metrics(connection)
     console.print(f"coin_metrics has {rows} rows\n")
 
 
-def _play(client: database.Connection, task: Task, console: Console) -> None:
+def _play(client: database.Connection, task: Task, worker: "_Worker", console: Console) -> None:
     """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
     variable, operator, value = task.target
     train: dict[str, Any] = {
@@ -132,14 +130,14 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
     console.rule("Train a model of each type")
     jobs = [train | {"train_model_type": model_type} for model_type in MODEL_TYPES]
     ids = _insert(client, jobs, console)
-    _watch(client, ids, console)
+    _watch(client, ids, worker, console)
 
     console.rule("Test each on a period that none has seen")
     test = {"job_type": "TEST", "status": "PENDING"}
     period = {"test_start": task.test[0], "test_end": task.test[1]}
     models = [row[0] for row in database.query(client, "SELECT id FROM ml_models ORDER BY id")[1]]
     ids = _insert(client, [test | {"test_model_id": model_id} | period for model_id in models], console)
-    _watch(client, ids, console)
+    _watch(client, ids, worker, console)
 
     console.rule("Compare the best two on the same rows")
     best, second = (
@@ -153,7 +151,7 @@ def _play(client: database.Connection, task: Task, console: Console) -> None:
         "compare_start": task.test[0],
         "compare_end": task.test[1],
     }
-    _watch(client, _insert(client, [compare], console), console)
+    _watch(client, _insert(client, [compare], console), worker, console)
 
 
 def _report(url: str, console: Console) -> None:
@@ -174,7 +172,7 @@ def _insert(client: database.Connection, jobs: Sequence[dict[str, Any]], console
     return [database.insert_job(client, job) for job in jobs]
 
 
-def _watch(client: database.Connection, ids: Sequence[int], console: Console) -> None:
+def _watch(client: database.Connection, ids: Sequence[int], worker: "_Worker", console: Console) -> None:
     """Show the jobs until all have ended."""
     with Live(console=console, refresh_per_second=8) as live:
         while True:
@@ -182,6 +180,7 @@ def _watch(client: database.Connection, ids: Sequence[int], console: Console) ->
             live.update(_draw(jobs))
             if all(job["completed_at"] for job in jobs):
                 break
+            worker.require_alive()
             time.sleep(0.1)
     console.print()
     if failed := [job for job in jobs if job["status"] != "COMPLETED"]:
@@ -213,7 +212,12 @@ class _Worker:
         self.url = url
         self.model_dir = model_dir
 
-    def __enter__(self) -> None:
+    def require_alive(self) -> None:
+        """Raise DemoError if the worker has ended."""
+        if self.process.poll() is not None:
+            raise DemoError(f"the worker ended; its log is {self.log.name}")
+
+    def __enter__(self) -> "_Worker":
         self.model_dir.mkdir(parents=True)
         self.log = (self.model_dir / "worker.log").open("w")
         self.process = subprocess.Popen(
@@ -222,6 +226,7 @@ class _Worker:
             stdout=self.log,
             stderr=self.log,
         )
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

@@ -9,13 +9,14 @@ import hashlib
 import logging
 import os
 import pwd
+import re
 import secrets
 import shutil
 import socket
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,20 +69,19 @@ class Server:
         return self.home / "postgres"
 
     @property
-    def log(self) -> Path:
-        """The server's log."""
-        return self.home / "postgres-log" / "postgres.log"
-
-    @property
     def password(self) -> str:
         """The generated password."""
         return (self.home / "password").read_text().strip()
 
-    def start(self) -> bool:
+    def start(self, prepare: Callable[[str], None] = lambda _url: None) -> bool:
         """Make the server if it is missing and start it if it is down.
 
+        Args:
+            prepare: is called with the connection string of a database that has no schema yet, before any
+                other command can come in.
+
         Returns:
-            Whether it was made just now, with a database that is empty.
+            Whether it was made just now.
 
         Raises:
             ServerError: with the server's own words.
@@ -93,9 +93,12 @@ class Server:
                 self._make()
             if not self._is_up():
                 self._start()
-            if is_new:
-                with database.connect(self.url("postgres")) as connection:
-                    database.recreate_database(connection, DATABASE)
+            with database.connect(self.url("postgres")) as connection:
+                database.ensure_database(connection, DATABASE)
+            with database.connect(self.url()) as connection:
+                version = database.installed_version(connection)
+            if version is None:
+                prepare(self.url())
         return is_new
 
     def stop(self) -> bool:
@@ -105,7 +108,7 @@ class Server:
         with self._lock():
             if not self._is_up():
                 return False
-            self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "stop")
+            self._run("pg_ctl", "-m", "fast", "-w", "stop")
         return True
 
     def url(self, dbname: str = DATABASE) -> str:
@@ -121,10 +124,9 @@ class Server:
         password = secrets.token_urlsafe(18)
         new = self.home / "postgres.new"
         shutil.rmtree(new, ignore_errors=True)
-        for folder in (new, self.log.parent, self._socket_dir()):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        _let_server_in(self.home, self.bin_dir, own=(new, self.log.parent, self._socket_dir()))
-        with tempfile.NamedTemporaryFile("w", dir=self.log.parent) as file:
+        new.mkdir(mode=0o700)
+        _let_server_in(self.home, self.bin_dir, own=(new,))
+        with tempfile.NamedTemporaryFile("w", dir=self.home) as file:
             file.write(password)
             file.flush()
             _let_server_own(Path(file.name))
@@ -138,6 +140,9 @@ class Server:
                         "listen_addresses = '127.0.0.1'",
                         f"port = {_free_port()}",
                         f"unix_socket_directories = '{self._socket_dir()}'",
+                        "logging_collector = on  # in the folder log: a file a weekday, for a week",
+                        "log_filename = 'postgres-%a.log'",
+                        "log_truncate_on_rotation = on",
                         *self.settings,
                         "",
                     ]
@@ -150,18 +155,26 @@ class Server:
 
     def _start(self) -> None:
         _let_server_in(self.home, self.bin_dir, own=())
-        self._socket_dir().mkdir(mode=0o700, exist_ok=True)  # a temporary folder may have been cleaned
-        _let_server_own(self._socket_dir())
-        command = ["-D", str(self.data), "-l", str(self.log), "-w"]
+        folder = self._socket_dir()
+        folder.mkdir(mode=0o700, exist_ok=True)  # a temporary folder may have been cleaned
+        found, user = folder.lstat(), _server_user()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), user.pw_uid if user else -1):
+            raise ServerError(
+                f"{folder} is not a folder of our own; remove it, or set ML_HOME to a shorter path"
+            )
+        _let_server_own(folder)
         try:
-            self._run("pg_ctl", *command, "start")
+            self._run("pg_ctl", "-w", "start")
         except ServerError:
             # Another program may have taken the port while the server was down.
-            self._run("pg_ctl", *command, "-o", f"-p {_free_port(usual=0)}", "start")
+            self._run("pg_ctl", "-w", "-o", f"-p {_free_port(usual=0)}", "start")
 
     def _is_up(self) -> bool:
-        status: list[str | Path] = [self.bin_dir / "pg_ctl", "-D", self.data, "status"]
-        return subprocess.run(status, capture_output=True, check=False, **_as_server()).returncode == 0
+        try:
+            self._run("pg_ctl", "status")
+        except ServerError:
+            return False
+        return True
 
     def _address(self) -> tuple[int, str]:
         lines = (self.data / "postmaster.pid").read_text().splitlines()
@@ -169,7 +182,9 @@ class Server:
 
     def _socket_dir(self) -> Path:
         folder = self.home / "socket"
-        if len(str(folder)) <= _LONGEST_SOCKET_PATH - len("/.s.PGSQL.54329.lock"):
+        # postgresql.conf separates several folders by commas, and quotes them.
+        is_plain = re.fullmatch(r"[\w/.-]+", str(folder), re.ASCII)
+        if is_plain and len(str(folder)) <= _LONGEST_SOCKET_PATH - len("/.s.PGSQL.54329.lock"):
             return folder
         name = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"ml-worker-{name}"
@@ -182,6 +197,8 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                # Not an argument: pg_ctl would hand it to a shell, in quotes that a path may contain.
+                env=os.environ | {"PGDATA": str(self.data)},
                 check=False,
                 **_as_server(),
             )
@@ -189,8 +206,7 @@ class Server:
                 return
             output.seek(0)
             said = output.read().decode(errors="replace").strip()
-        tail = self.log.read_text(errors="replace").splitlines()[-5:] if self.log.exists() else []
-        raise ServerError("\n".join([f"{program} failed in {self.home}:", said, *tail]))
+        raise ServerError(f"{program} failed in {self.home}:\n{said}")
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -97,9 +97,11 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
 def _random_forest(params: Params, random_state: int, threads: int) -> Pipeline:
     # scikit-learn's trees take values that differ by less than 1e-7 for equal, and a coin may cost 3e-8.
     # Trees see the order of the values alone, so each feature is stretched until no difference is that small.
+    # What lies far outside the rows of the fit goes to the end of the range: for a tree it is there anyway.
+    bound = FunctionTransformer(partial(np.clip, a_min=np.float32(-(2.0**27)), a_max=np.float32(2.0**27)))
     stretch = FunctionTransformer(partial(np.multiply, np.float32(2.0**100)))
     model = RandomForestClassifier(**params, random_state=random_state, n_jobs=threads)
-    return Pipeline([("shrink", MaxAbsScaler()), ("stretch", stretch), ("model", model)])
+    return Pipeline([("shrink", MaxAbsScaler()), ("bound", bound), ("stretch", stretch), ("model", model)])
 
 
 def _fit_forest(model: RandomForestClassifier, features: Features, labels: Labels, report: Report) -> None:
@@ -109,7 +111,8 @@ def _fit_forest(model: RandomForestClassifier, features: Features, labels: Label
     for trees in [*range(step, total, step), total]:
         model.set_params(n_estimators=trees).fit(features, labels)
         report(trees / total, f"Training: {trees}/{total} trees")
-    model.set_params(warm_start=False)
+    # Threads would add up the votes in the order in which they finish; predictions must not depend on that.
+    model.set_params(warm_start=False, n_jobs=1)
 
 
 class _Trees(xgboost.callback.TrainingCallback):

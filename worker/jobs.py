@@ -62,6 +62,7 @@ def train(
     parts = holdout.split(dataset, model.test_size, model.random_state, reach)
     features, labels = dataset.features[parts.fitted], dataset.labels[parts.fitted]
     _require_both_classes_to_fit(labels, parts, dataset)
+    _require_values_to_fit(features, parts, dataset)
 
     started = time.monotonic()
     values = estimators.parse_params(params)
@@ -165,6 +166,16 @@ def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdo
             f"({dataset.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie "
             f"in the gap before them; of the other {len(labels)}, {positive} are positive. "
             "Choose a longer period or another threshold"
+        )
+
+
+def _require_values_to_fit(features: NDArray[np.float32], parts: holdout.Holdout, dataset: Dataset) -> None:
+    missing = np.asarray(np.isnan(features).all(axis=0))
+    if missing.any():
+        raise JobError(
+            f"the feature {dataset.names[int(missing.argmax())]} has no value in any of the {len(features)} "
+            f"rows to learn from; all its values are in the {len(parts.held_out)} held-out rows. "
+            "Leave it out, or choose another period"
         )
 
 

@@ -66,8 +66,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[list[str], bytes]:
     line = file.readline().removeprefix(_BYTE_ORDER_MARK)
     try:
         names = next(csv.reader(io.StringIO(line.decode())), [])
-    except UnicodeDecodeError as error:
-        raise LoadError(f"{path} line 1: not UTF-8 text") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LoadError(f"{path} line 1: not a line of UTF-8 text: {error}") from error
     names = [name.strip() for name in names]
     if not any(names):
         raise LoadError(f"{path} line 1: a header line with the names of the columns is needed")
@@ -76,6 +76,8 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[list[str], bytes]:
 
 def _explain(path: Path, error: psycopg.Error) -> str:
     """The server's message; its context names the line: "COPY coin_metrics, line 17, column price_open"."""
+    if isinstance(error, psycopg.errors.UndefinedColumn | psycopg.errors.DuplicateColumn):
+        return f"{path} line 1: {error.diag.message_primary}"
     where = (error.diag.context or "").split("\n", maxsplit=1)[0]
     parts = [f"{path} was not loaded: {error.diag.message_primary}", error.diag.message_detail, where]
     return "\n".join(part for part in parts if part)

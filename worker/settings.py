@@ -7,9 +7,12 @@ import platformdirs
 
 
 def home() -> Path:
-    """Folder of the embedded server and of the models: ``ML_HOME``, else a per-user data folder."""
-    configured = os.environ.get("ML_HOME")
-    return Path(configured or platformdirs.user_data_dir("ml-worker")).expanduser().resolve()
+    """Folder of the embedded server and of the models: ``ML_HOME``, else a per-user data folder.
+
+    Root's is ``/var/lib/ml-worker``: PostgreSQL does not run as root, and must not need to enter root's home.
+    """
+    usual = "/var/lib/ml-worker" if os.geteuid() == 0 else platformdirs.user_data_dir("ml-worker")
+    return Path(os.environ.get("ML_HOME") or usual).expanduser().resolve()
 
 
 def model_dir() -> Path:

@@ -34,6 +34,9 @@ log = logging.getLogger("ml-worker")
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
+LOCK_TIMEOUT = timedelta(milliseconds=300)  # a client's open transaction must not hold up the other jobs
+LOCKED_SECONDS = 2.0
+RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 
@@ -66,7 +69,7 @@ class Running:
     message: str | None = None
     reported: tuple[float, str | None] = (0.0, None)
     outcome: dict[str, Any] | None = None
-    artifact: str | None = None
+    not_before: float = 0.0  # monotonic time of the next try, where another session has locked the job
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Supervisor:
         self._look = True  # whether the queue may have changed since it was last looked at
         self._looked_at = 0.0
         self._signal: int | None = None
+        self._warm_at = 0.0  # monotonic time before which no child is started
 
     # ── The loop ────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,6 +127,7 @@ class Supervisor:
 
     def _step(self) -> None:
         self._obey_signal()
+        self._warm_up()
         self._kill_past_deadline()
         if self.connection is None and time.monotonic() >= self._reconnect_at:
             self._reconnect()
@@ -146,6 +151,8 @@ class Supervisor:
                 self._deliver(connection, running)
             except SupersededError:
                 self._discard(running, "cancelled or taken over")
+            except psycopg.errors.LockNotAvailable:
+                running.not_before = time.monotonic() + LOCKED_SECONDS
             except _LOST:
                 raise
             except psycopg.Error as error:
@@ -162,11 +169,15 @@ class Supervisor:
         if self.running:
             for job_id in database.lost_jobs(connection, [r.job for r in self.running.values()]):
                 self._discard(self.running[job_id], "cancelled or taken over")
-        if expired := database.expire_leases(connection):
-            log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
+        with suppress(psycopg.errors.LockNotAvailable):
+            if expired := database.expire_leases(connection):
+                log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
         while not self.stopping and self.warm and len(self.running) < self.options.concurrency:
             renewed = time.monotonic()
-            job = database.claim_job(connection, self.worker_id, self._lease())
+            try:
+                job = database.claim_job(connection, self.worker_id, self._lease())
+            except psycopg.errors.LockNotAvailable:
+                break
             if job is None:
                 break
             self._start(job, renewed)
@@ -204,6 +215,8 @@ class Supervisor:
     def _deliver(self, connection: database.Connection, running: Running) -> None:
         """Tell the database what is new of a job: its outcome, or its progress and a sign of life."""
         job, outcome = running.job, running.outcome
+        if time.monotonic() < running.not_before:
+            return
         if outcome is not None:
             if "result" in outcome:
                 result_id = database.record_result(connection, job, outcome["result"])
@@ -229,9 +242,10 @@ class Supervisor:
     def _due(self, running: Running) -> float:
         """When the next word on this job is due: at once, soon, or by a third of the lease at the latest."""
         if running.outcome is not None:
-            return 0.0
+            return running.not_before
         changed = (running.progress, running.message) != running.reported
-        return running.renewed + (PROGRESS_SECONDS if changed else self.options.lease / 3)
+        due = running.renewed + (PROGRESS_SECONDS if changed else self.options.lease / 3)
+        return max(due, running.not_before)
 
     def _kill_past_deadline(self) -> None:
         """Stop work whose lease may have been taken over: this clock started before the renewal was sent."""
@@ -249,13 +263,15 @@ class Supervisor:
 
     def _forget(self, running: Running) -> None:
         del self.running[running.job.id]
-        self._look = True  # there is room for another
         self._warm_up()
+        self._look = True  # there is room for another
 
     # ── Children ────────────────────────────────────────────────────────────────────────────────────
 
     def _warm_up(self) -> None:
         """Keep a child ready for every free place, its imports done before a job comes."""
+        if time.monotonic() < self._warm_at:
+            return
         while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
             child = subprocess.Popen(
                 [sys.executable, "-m", "worker.child"],
@@ -303,8 +319,7 @@ class Supervisor:
                 child.pid,
                 _ending(code),
             )
-            time.sleep(1)  # a child that cannot even start must not be started in a busy loop
-            self._warm_up()
+            self._warm_at = time.monotonic() + RESTART_SECONDS
         for running in self.running.values():
             if running.child is child and running.outcome is None:
                 running.outcome = {"loss": f"the process of the job {_ending(code)}"}
@@ -316,6 +331,7 @@ class Supervisor:
         try:
             with database.deadline(connection, self.options.call_deadline):
                 database.check_version(connection)
+                database.limit_lock_waits(connection, LOCK_TIMEOUT)
                 database.listen(connection)
         except BaseException:
             connection.close()

@@ -24,7 +24,8 @@ def attempt(job: Job, url: str, model_dir: Path, concurrency: int, report: Repor
     """
     try:
         threads = max(1, joblib.cpu_count() // concurrency)  # the cores are shared out among the jobs
-        with threadpool_limits(threads):
+        # One thread for the linear algebra of a neural network: more are slower, and sum in another order.
+        with threadpool_limits({"openmp": threads, "blas": 1}):
             return {"result": _work(job, url, model_dir, threads, report)}
     except JobError as error:
         return {"failure": str(error)}
@@ -33,7 +34,7 @@ def attempt(job: Job, url: str, model_dir: Path, concurrency: int, report: Repor
         if isinstance(error, psycopg.OperationalError | OSError):
             return {"loss": f"{type(error).__name__}: {error}".strip()}
         if isinstance(error, psycopg.Error):
-            return {"failure": f"coin_metrics cannot be read: {error.diag.message_primary or error}"}
+            return {"failure": f"reading its data failed: {str(error.diag.message_primary or error)[:300]}"}
         if isinstance(error, MemoryError):
             return {"failure": "not enough memory for this job; choose a shorter period or fewer features"}
         return {"failure": f"internal error, see the worker's log: {type(error).__name__}: {error}"}

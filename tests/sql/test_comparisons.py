@@ -133,7 +133,7 @@ def test_a_job_of_another_type_has_no_comparison(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("23502"):
+    with refused("ML002", f"job {job_id} is no COMPARE job", "record_comparison for COMPARE"):
         complete(worker, job_id, "COMPARE")
     assert job_row(client, job_id)["status"] == "RUNNING"
 

@@ -276,3 +276,29 @@ def test_a_second_owner_on_the_same_server_can_install(server: str) -> None:
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
             admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_metrics_of_another_owner_are_read_once_he_allows_it(server: str) -> None:
+    """The collectors' login owns coin_metrics, another installs."""
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("DROP DATABASE IF EXISTS collected")
+        admin.execute("CREATE DATABASE collected OWNER owner")
+    mine = make_conninfo(server, dbname="collected", user="owner", password=PASSWORD)
+    with psycopg.connect(make_conninfo(server, dbname="collected"), autocommit=True) as admin:
+        admin.execute("ALTER SCHEMA public OWNER TO owner")
+        admin.execute(
+            """CREATE TABLE coin_metrics
+            (mint text, "timestamp" timestamptz, phase_id_at_time integer, price numeric, cash money)"""
+        )
+        with refused(
+            "42501", "ml_reader may not read public.coin_metrics", "GRANT SELECT ON public.coin_metrics"
+        ):
+            install(mine)
+        admin.execute("GRANT SELECT ON coin_metrics TO ml_reader")
+        admin.execute("GRANT SELECT ON coin_metrics TO owner")
+    install(mine)
+    with psycopg.connect(mine, autocommit=True) as owner:
+        found = owner.execute("SELECT column_name, is_numeric FROM ml_metric_columns").fetchall()
+        assert [name for name, is_numeric in found if is_numeric] == ["phase_id_at_time", "price"]
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("DROP DATABASE collected")

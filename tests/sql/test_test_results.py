@@ -96,7 +96,7 @@ def test_a_job_of_another_type_has_no_test_result(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("23502"):
+    with refused("ML002", f"job {job_id} is no TEST job", "record_test for TEST"):
         complete(worker, job_id, "TEST")
     assert job_row(client, job_id)["status"] == "RUNNING"
 

@@ -109,7 +109,7 @@ def test_a_job_of_another_type_has_no_training_run(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("23502", "model_id"):
+    with refused("ML002", f"job {job_id} is no TRAIN job", "record_training is for TRAIN"):
         complete(worker, job_id, "TRAIN")
     assert job_row(client, job_id)["status"] == "RUNNING"
 

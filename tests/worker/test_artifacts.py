@@ -64,5 +64,5 @@ def test_a_write_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_attempts_never_share_a_file(tmp_path: Path) -> None:
-    assert artifacts.path_of(tmp_path, 7, 1) != artifacts.path_of(tmp_path, 7, 2)
+def test_no_two_attempts_share_a_file_even_of_two_databases(tmp_path: Path) -> None:
+    assert artifacts.path_of(tmp_path, 7, 1) != artifacts.path_of(tmp_path, 7, 1)

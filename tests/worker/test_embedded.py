@@ -3,12 +3,14 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from worker.embedded import Server
+from worker.install import install
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,42 @@ def test_a_second_server_takes_another_port_and_a_long_path_a_short_socket() -> 
             assert by_socket.execute("SELECT 1").fetchone() == by_tcp.execute("SELECT 1").fetchone()
     finally:
         deep.stop()
+        shutil.rmtree(home)
+
+
+@pytest.mark.parametrize("name", ['h\'ome "q"', "back\\slash", "a, b ü"])
+def test_the_folder_may_have_any_name(name: str) -> None:
+    home = Path(tempfile.mkdtemp(prefix="ml-tests-"))
+    odd = Server(home / name, settings=("fsync = off",))
+    try:
+        odd.start()
+        with psycopg.connect(odd.url()) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        odd.stop()
+        shutil.rmtree(home)
+
+
+def test_two_starts_at_once_prepare_the_database_once() -> None:
+    home = Path(tempfile.mkdtemp(prefix="ml-tests-"))
+    prepared: list[str] = []
+
+    def start() -> None:
+        Server(home, settings=("fsync = off",)).start(prepare)
+
+    def prepare(url: str) -> None:
+        prepared.append(url)
+        install(url)
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            for ended in [threads.submit(start) for _ in range(3)]:
+                ended.result()
+        assert len(prepared) == 1
+        with psycopg.connect(Server(home).url()) as connection:
+            assert connection.execute("SELECT count(*) FROM ml_jobs").fetchone() == (0,)
+    finally:
+        Server(home).stop()
         shutil.rmtree(home)
 
 

@@ -144,6 +144,29 @@ def test_the_unit_of_a_feature_does_not_matter(
     assert abs(found[0] - found[1]) < 0.01
 
 
+@pytest.mark.parametrize("model_type", TYPES)
+def test_predictions_are_the_same_at_each_call_and_for_any_number_of_threads(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    data = rows(2000)
+    params = defaults(reference, model_type)
+    chances = [
+        fitted(model_type, params, data, threads=threads).predict_proba(data[0]) for threads in (1, 2, 2, 4)
+    ]
+    assert all(np.array_equal(chances[0], other) for other in chances)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_values_far_outside_the_rows_of_the_fit_can_be_predicted(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    features, labels = rows()
+    features[:, 3] = 0
+    model = fitted(model_type, defaults(reference, model_type), (features, labels))
+    features[:, 3] = 1e30
+    assert np.isfinite(model.predict_proba(features)).all()
+
+
 @pytest.mark.parametrize("model_type", ["logistic_regression", "neural_network"])
 def test_missing_values_are_imputed_from_the_rows_of_the_fit_alone(
     reference: list[dict[str, Any]], model_type: str

@@ -90,7 +90,7 @@ def test_a_bad_line_is_named_and_nothing_is_loaded(
     [
         (b"", "line 1: a header line"),
         (b"mint,timestamp,price\n", 'column "price"'),
-        (b"\xff\xfe\n", "line 1: not UTF-8"),
+        (b"\xff\xfe\n", "line 1: not a line of UTF-8"),
     ],
     ids=["empty", "unknown column", "not text"],
 )
