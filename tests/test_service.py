@@ -385,7 +385,9 @@ def test_a_feature_without_values_to_learn_from_is_named(db: Database, start_wor
     """Three coins, so the last part of the period is held out; the column was added by then only."""
     with db.connect("owner") as owner:
         owner.execute("DELETE FROM coin_metrics WHERE mint > 'SAMPLE_0003'")
-        owner.execute("UPDATE coin_metrics SET unique_wallets = 1 WHERE mint = 'SAMPLE_0003'")
+        owner.execute(
+            "UPDATE coin_metrics SET unique_wallets = 1 WHERE mint = 'SAMPLE_0003' AND phase_id_at_time = 3"
+        )
     start_worker(db)
     with db.connect("anna") as client:
         fields = {
