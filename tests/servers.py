@@ -35,8 +35,11 @@ class Kind:
 
 def _docker_answers() -> bool:
     try:
-        client = docker.from_env(timeout=5)
-        client.images.get(IMAGE_15)
+        client = docker.from_env(timeout=60)
+        try:
+            client.images.get(IMAGE_15)
+        except docker.errors.ImageNotFound:
+            client.images.pull(IMAGE_15)
     except docker.errors.DockerException:
         return False
     return True
