@@ -483,6 +483,21 @@ def test_another_worker_takes_over_from_one_that_was_killed(
         client.execute("CALL ml.cancel_job(%s)", [job_id])
 
 
+def test_a_result_that_the_database_refuses_fails_its_job_and_not_the_worker(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    own = make_database()
+    with own.connect("owner") as owner, own.connect("anna") as client:
+        worker = start_worker(own)
+        owner.execute("ALTER TABLE ml_training_runs ADD CONSTRAINT refused CHECK (num_fitted < 0)")
+        job = wait_for(client, insert_job(client, **TRAIN))
+        assert job["status"] == "FAILED"
+        assert "cannot be recorded" in job["error_msg"]
+        assert list(worker.model_dir.glob("*.pkl")) == []
+        owner.execute("ALTER TABLE ml_training_runs DROP CONSTRAINT refused")
+        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+
+
 def test_the_connection_comes_back(
     server: str, make_database: Callable[[], Database], start_worker: StartWorker
 ) -> None:

@@ -155,15 +155,17 @@ class Supervisor:
                 running.not_before = time.monotonic() + LOCKED_SECONDS
             except _LOST:
                 raise
-            except psycopg.Error as error:
+            except (psycopg.Error, UnicodeError) as error:
                 log.exception("job=%s attempt=%s cannot be recorded", running.job.id, running.job.attempt)
                 if "failure" in (running.outcome or {}):
                     self._discard(running, "not even its failure can be recorded")
                 else:
                     _kill(running.child)
-                    running.outcome = {
-                        "failure": f"its result cannot be recorded: {error.diag.message_primary}"
-                    }
+                    _drop_artifact(running)
+                    reason = (
+                        error.diag.message_primary if isinstance(error, psycopg.Error) else "not valid text"
+                    )
+                    running.outcome = {"failure": f"its result cannot be recorded: {reason}"}
 
     def _drain(self, connection: database.Connection) -> None:
         if self.running:
@@ -184,16 +186,17 @@ class Supervisor:
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
-        now = time.monotonic()
-        if self._look:
-            return 0.0
         if self.connection is None:
-            return max(0.0, self._reconnect_at - now)
-        due = [
-            self._looked_at + self.options.poll,
-            *(self._due(running) for running in self.running.values()),
-        ]
-        return max(0.0, min(due) - now)
+            due = [self._reconnect_at, *(r.renewed + self.options.lease for r in self._working())]
+        elif self._look:
+            return 0.0
+        else:
+            due = [self._looked_at + self.options.poll, *(self._due(r) for r in self.running.values())]
+        return max(0.0, min(due) - time.monotonic())
+
+    def _working(self) -> list[Running]:
+        """Jobs whose child has not ended."""
+        return [running for running in self.running.values() if running.outcome is None]
 
     # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,16 +252,14 @@ class Supervisor:
 
     def _kill_past_deadline(self) -> None:
         """Stop work whose lease may have been taken over: this clock started before the renewal was sent."""
-        for running in list(self.running.values()):
-            if running.outcome is None and time.monotonic() >= running.renewed + self.options.lease:
+        for running in self._working():
+            if time.monotonic() >= running.renewed + self.options.lease:
                 self._discard(running, "its lease could not be renewed in time")
 
     def _discard(self, running: Running, reason: str) -> None:
         _kill(running.child)
         self._forget(running)
-        result = (running.outcome or {}).get("result", {})
-        if artifact := result.get("artifact_path"):
-            Path(artifact).unlink(missing_ok=True)
+        _drop_artifact(running)
         log.warning("job=%s attempt=%s discarded: %s", running.job.id, running.job.attempt, reason)
 
     def _forget(self, running: Running) -> None:
@@ -420,10 +421,9 @@ class Supervisor:
             len(self.running),
             self.draining,
         )
-        for running in self.running.values():
-            if running.outcome is None and not self.draining:
-                _kill(running.child)
-                running.outcome = {"release": f"worker {self.worker_id} was stopped"}
+        for running in [] if self.draining else self._working():
+            _kill(running.child)
+            running.outcome = {"release": f"worker {self.worker_id} was stopped"}
 
     def _lease(self) -> timedelta:
         return timedelta(seconds=self.options.lease)
@@ -438,6 +438,12 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def _drop_artifact(running: Running) -> None:
+    """Remove the model file of an attempt whose result does not count."""
+    if path := (running.outcome or {}).get("result", {}).get("artifact_path"):
+        Path(path).unlink(missing_ok=True)
 
 
 def _ending(code: int) -> str:
