@@ -237,8 +237,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NEW.status = 'CANCELLED' THEN
-        INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id)
-        VALUES (NEW.id, NEW.attempt, 'CANCELLED', NEW.worker_id);
+        INSERT INTO public.ml_job_events (job_id, attempt, event)
+        VALUES (NEW.id, NEW.attempt, 'CANCELLED');
     END IF;
     IF NEW.status IN ('PENDING', 'CANCELLED') THEN
         PERFORM pg_catalog.pg_notify('ml_jobs', '');

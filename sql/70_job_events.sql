@@ -73,8 +73,9 @@ AS $$
 DECLARE
     v_status text;
     v_attempt integer;
+    v_worker_id text;
 BEGIN
-    SELECT j.status, j.attempt INTO v_status, v_attempt
+    SELECT j.status, j.attempt, j.worker_id INTO v_status, v_attempt, v_worker_id
     FROM public.ml_jobs j
     WHERE j.id = NEW.job_id
     FOR NO KEY UPDATE;
@@ -93,6 +94,7 @@ BEGIN
             USING ERRCODE = 'ML001', TABLE = 'ml_job_events',
             HINT = 'Stop working on it and discard what this attempt made.';
     END IF;
+    NEW.worker_id := coalesce(NEW.worker_id, v_worker_id);
     RETURN NEW;
 END
 $$;
@@ -201,7 +203,7 @@ WHEN (NEW.event IN ('CLAIMED', 'FAILED', 'CANCELLED'))
 EXECUTE FUNCTION ml.apply_event_to_model();
 
 COMMENT ON PROCEDURE ml.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job, and locks it for whoever does.';
-COMMENT ON FUNCTION ml.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow.';
+COMMENT ON FUNCTION ml.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow; fills in the worker of the attempt.';
 COMMENT ON FUNCTION ml.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';
 COMMENT ON FUNCTION ml.apply_event_to_model() IS 'Trigger: a model is TRAINING from the first claim and FAILED when its job fails or is cancelled.';
 COMMENT ON TABLE public.ml_job_events IS 'Everything that happened to a job, append-only.';

@@ -69,10 +69,8 @@ DECLARE
     v_lease_until timestamptz;
 BEGIN
     CALL ml.require_attempt(p_job_id, p_attempt);
-    INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, progress, message, lease_until)
-    SELECT p_job_id, p_attempt, 'PROGRESS', j.worker_id, p_progress, p_message, clock_timestamp() + p_lease
-    FROM public.ml_jobs j
-    WHERE j.id = p_job_id
+    INSERT INTO public.ml_job_events (job_id, attempt, event, progress, message, lease_until)
+    VALUES (p_job_id, p_attempt, 'PROGRESS', p_progress, p_message, clock_timestamp() + p_lease)
     RETURNING lease_until INTO v_lease_until;
     RETURN v_lease_until;
 END
@@ -96,10 +94,8 @@ BEGIN
         HAVING min(e.event) = 'FAILED' AND max(e.event) = 'FAILED'
     ) THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
-        INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-        SELECT j.id, j.attempt, 'FAILED', j.worker_id, p_message
-        FROM public.ml_jobs j
-        WHERE j.id = p_job_id;
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        VALUES (p_job_id, p_attempt, 'FAILED', p_message);
     END IF;
     RETURN 'FAILED';
 END
@@ -124,16 +120,14 @@ BEGIN
         WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'EXPIRED'
     ) THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
-        INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-        SELECT j.id, j.attempt, 'EXPIRED', j.worker_id, p_message
-        FROM public.ml_jobs j
-        WHERE j.id = p_job_id;
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        VALUES (p_job_id, p_attempt, 'EXPIRED', p_message);
 
         SELECT count(*) INTO v_lost
         FROM public.ml_job_events e
         WHERE e.job_id = p_job_id AND e.event = 'EXPIRED';
-        INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-        SELECT j.id, j.attempt, 'FAILED', j.worker_id, format('Lost %s of %s attempts; the last: %s', v_lost, j.max_attempts, p_message)
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        SELECT j.id, j.attempt, 'FAILED', format('Lost %s of %s attempts; the last: %s', v_lost, j.max_attempts, p_message)
         FROM public.ml_jobs j
         WHERE j.id = p_job_id AND v_lost >= j.max_attempts;
     END IF;
@@ -163,10 +157,8 @@ BEGIN
         WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'RELEASED'
     ) THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
-        INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-        SELECT j.id, j.attempt, 'RELEASED', j.worker_id, p_message
-        FROM public.ml_jobs j
-        WHERE j.id = p_job_id;
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        VALUES (p_job_id, p_attempt, 'RELEASED', p_message);
     END IF;
     RETURN 'PENDING';
 END

@@ -123,10 +123,8 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id)
-    SELECT j.id, NEW.attempt, 'COMPLETED', j.worker_id
-    FROM public.ml_jobs j
-    WHERE j.id = NEW.job_id;
+    INSERT INTO public.ml_job_events (job_id, attempt, event)
+    VALUES (NEW.job_id, NEW.attempt, 'COMPLETED');
     RETURN NULL;
 END
 $$;
