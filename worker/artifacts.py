@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +20,9 @@ class Artifact:
     num_bytes: int
 
 
-def path_of(folder: Path, model_id: int, attempt: int) -> Path:
-    """A new file for an attempt at a model: no two share one, not even of two databases with one folder."""
-    return folder / f"model_{model_id}_attempt_{attempt}_{secrets.token_hex(4)}.pkl"
+def path_of(folder: Path, model_id: int, attempt: int, token: str) -> Path:
+    """File of an attempt at a model; the token keeps attempts of two databases with one folder apart."""
+    return folder / f"model_{model_id}_attempt_{attempt}_{token}.pkl"
 
 
 def write(model: Pipeline, path: Path) -> Artifact:

@@ -15,6 +15,20 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Order:
+    """What a supervisor tells a child: the job, where things are, and how many share the machine's cores.
+
+    ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
+    """
+
+    job: Job
+    url: str
+    model_dir: str
+    token: str
+    concurrency: int
+
+
+@dataclass(frozen=True)
 class Period:
     """Half-open period ``[start, end)``."""
 

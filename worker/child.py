@@ -12,7 +12,6 @@ import queue
 import signal
 import sys
 import threading
-from pathlib import Path
 
 
 def main() -> None:
@@ -25,17 +24,16 @@ def main() -> None:
     os.dup2(2, 1)
 
     # Slow to import: done while no job is there, so that a job need not wait for it.
-    from worker.assignment import Job  # noqa: PLC0415
+    from worker.assignment import Job, Order  # noqa: PLC0415
     from worker.work import attempt  # noqa: PLC0415
 
-    order = json.loads(orders.get())
+    fields = json.loads(orders.get())
+    order = Order(**(fields | {"job": Job(**fields["job"])}))
 
     def report(progress: float, message: str) -> None:
         channel.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
-    job, model_dir = Job(**order["job"]), Path(order["model_dir"])
-    outcome = attempt(job, order["url"], model_dir, order["concurrency"], report)
-    channel.write(json.dumps(outcome) + "\n")
+    channel.write(json.dumps(attempt(order, report)) + "\n")
     channel.flush()
     os._exit(0)  # the thread that reads standard input would hold up a normal exit
 

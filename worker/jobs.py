@@ -45,12 +45,12 @@ def train(
     assignment: Assignment,
     params: Mapping[str, tuple[str, str]],
     dataset: Dataset,
-    model_dir: Path,
+    path: Path,
     *,
     threads: int,
     report: Report,
 ) -> Result:
-    """Fit a model on one part of the rows, measure it on the other, and write its file.
+    """Fit a model on one part of the rows, measure it on the other, and write its file to ``path``.
 
     Raises:
         JobError: there are too few rows, or one class only.
@@ -84,7 +84,6 @@ def train(
         model.random_state,
     )
     report(SCORED, "Writing the model file")
-    path = artifacts.path_of(model_dir, model.id, assignment.job.attempt)
     artifact = artifacts.write(estimator, path)
     return measured | {
         "holdout": parts.kind,

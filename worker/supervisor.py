@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import random
+import secrets
 import selectors
 import signal
 import socket
@@ -26,7 +27,7 @@ from typing import IO, Any
 import psycopg
 
 from worker import database
-from worker.assignment import Job
+from worker.assignment import Job, Order
 from worker.database import SupersededError
 
 log = logging.getLogger("ml-worker")
@@ -69,6 +70,7 @@ class Running:
     message: str | None = None
     reported: tuple[float, str | None] = (0.0, None)
     outcome: dict[str, Any] | None = None
+    token: str = field(default_factory=lambda: secrets.token_hex(4))  # in the names of the attempt's files
     not_before: float = 0.0  # monotonic time of the next try, where another session has locked the job
 
 
@@ -161,15 +163,16 @@ class Supervisor:
                     self._discard(running, "not even its failure can be recorded")
                 else:
                     _kill(running.child)
-                    _drop_artifact(running)
+                    self._drop_files(running)
                     reason = (
                         error.diag.message_primary if isinstance(error, psycopg.Error) else "not valid text"
                     )
                     running.outcome = {"failure": f"its result cannot be recorded: {reason}"}
 
     def _drain(self, connection: database.Connection) -> None:
-        if self.running:
-            for job_id in database.lost_jobs(connection, [r.job for r in self.running.values()]):
+        # Not those that have an outcome: recording it again tells whether it counts.
+        if working := self._working():
+            for job_id in database.lost_jobs(connection, [running.job for running in working]):
                 self._discard(self.running[job_id], "cancelled or taken over")
         with suppress(psycopg.errors.LockNotAvailable):
             if expired := database.expire_leases(connection):
@@ -202,16 +205,12 @@ class Supervisor:
 
     def _start(self, job: Job, renewed: float) -> None:
         child = self.warm.pop(0)
-        self.running[job.id] = Running(job, child, renewed)
-        order = {
-            "job": asdict(job),
-            "url": self.options.url,
-            "model_dir": str(self.options.model_dir),
-            "concurrency": self.options.concurrency,
-        }
+        running = self.running[job.id] = Running(job, child, renewed)
+        options = self.options
+        order = Order(job, options.url, str(options.model_dir), running.token, options.concurrency)
         assert child.stdin is not None  # noqa: S101  # opened as a pipe
         with suppress(BrokenPipeError):  # its end is then read from its output
-            child.stdin.write(json.dumps(order).encode() + b"\n")
+            child.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             child.stdin.flush()
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
 
@@ -221,6 +220,8 @@ class Supervisor:
         if time.monotonic() < running.not_before:
             return
         if outcome is not None:
+            if "result" not in outcome:
+                self._drop_files(running)
             if "result" in outcome:
                 result_id = database.record_result(connection, job, outcome["result"])
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
@@ -259,8 +260,13 @@ class Supervisor:
     def _discard(self, running: Running, reason: str) -> None:
         _kill(running.child)
         self._forget(running)
-        _drop_artifact(running)
+        self._drop_files(running)
         log.warning("job=%s attempt=%s discarded: %s", running.job.id, running.job.attempt, reason)
+
+    def _drop_files(self, running: Running) -> None:
+        """Remove what an attempt wrote whose result does not count; its child has ended."""
+        for path in self.options.model_dir.glob(f"*_{running.token}.*"):
+            path.unlink(missing_ok=True)
 
     def _forget(self, running: Running) -> None:
         del self.running[running.job.id]
@@ -438,12 +444,6 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-
-
-def _drop_artifact(running: Running) -> None:
-    """Remove the model file of an attempt whose result does not count."""
-    if path := (running.outcome or {}).get("result", {}).get("artifact_path"):
-        Path(path).unlink(missing_ok=True)
 
 
 def _ending(code: int) -> str:

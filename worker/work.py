@@ -9,28 +9,28 @@ import joblib
 import psycopg
 from threadpoolctl import threadpool_limits
 
-from worker import database, datasets, jobs
-from worker.assignment import Assignment, Job
+from worker import artifacts, database, datasets, jobs
+from worker.assignment import Assignment, Order
 from worker.errors import JobError
 from worker.jobs import Report, Result
 
 log = logging.getLogger("ml-worker.child")
 
 
-def attempt(job: Job, url: str, model_dir: Path, concurrency: int, report: Report) -> dict[str, Any]:
+def attempt(order: Order, report: Report) -> dict[str, Any]:
     """Do the job; returns ``{"result": …}``, ``{"failure": message}`` or ``{"loss": message}``.
 
     A failure is final: the job would fail again. A loss is not: another attempt may succeed.
     """
     try:
-        threads = max(1, joblib.cpu_count() // concurrency)  # the cores are shared out among the jobs
+        threads = max(1, joblib.cpu_count() // order.concurrency)  # the cores are shared out among the jobs
         # One thread for the linear algebra of a neural network: more are slower, and sum in another order.
         with threadpool_limits({"openmp": threads, "blas": 1}):
-            return {"result": _work(job, url, model_dir, threads, report)}
+            return {"result": _work(order, threads, report)}
     except JobError as error:
         return {"failure": str(error)}
     except Exception as error:
-        log.exception("job=%s attempt=%s", job.id, job.attempt)
+        log.exception("job=%s attempt=%s", order.job.id, order.job.attempt)
         if isinstance(error, psycopg.OperationalError | OSError):
             return {"loss": f"{type(error).__name__}: {error}".strip()}
         if isinstance(error, psycopg.Error):
@@ -40,16 +40,18 @@ def attempt(job: Job, url: str, model_dir: Path, concurrency: int, report: Repor
         return {"failure": f"internal error, see the worker's log: {type(error).__name__}: {error}"}
 
 
-def _work(job: Job, url: str, model_dir: Path, threads: int, report: Report) -> Result:
+def _work(order: Order, threads: int, report: Report) -> Result:
     started = time.monotonic()
-    with database.connect(url, role="ml_worker") as connection:
+    job, model_dir = order.job, Path(order.model_dir)
+    with database.connect(order.url, role="ml_worker") as connection:
         assignment = database.fetch_assignment(connection, job)
         params = database.fetch_params(connection, assignment.models[0].id)
         pipelines = jobs.read_models(assignment, model_dir)
         dataset = _load(connection, assignment, report)
     loading = {"seconds_loading": round(time.monotonic() - started, 3)}
     if job.job_type == "TRAIN":
-        return loading | jobs.train(assignment, params, dataset, model_dir, threads=threads, report=report)
+        path = artifacts.path_of(model_dir, assignment.models[0].id, job.attempt, order.token)
+        return loading | jobs.train(assignment, params, dataset, path, threads=threads, report=report)
     if job.job_type == "TEST":
         return loading | jobs.test(assignment, pipelines[0], dataset, report=report)
     return loading | jobs.compare(assignment, pipelines, dataset, report=report)

@@ -1,10 +1,11 @@
 """A worker or a child that dies, at each step of the protocol: the job ends once, with one result."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, wait_for
+from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, until, wait_for
 
 StartWorker = Callable[..., Worker]
 LEASE = ("--lease", "3", "--poll", "1")
@@ -84,3 +85,31 @@ def test_a_poison_job_fails_after_max_attempts_while_others_progress(
         assert (
             job["error_msg"] == "Lost 3 of 3 attempts; the last: the process of the job was killed by SIGKILL"
         )
+
+
+@pytest.mark.parametrize(
+    "step", ["after:claim_job", "hears:Training", "hears:Writing", "before:record_result"]
+)
+def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
+    make_database: Callable[[], Database], start_worker: StartWorker, step: str
+) -> None:
+    db = make_database()
+    with db.connect("anna") as client:
+        victim = start_worker(db, *LEASE, saboteur=(step, "stop"))
+        job_id = insert_job(client, **FOREST)
+        wait_for(client, job_id, "RUNNING")
+        start_worker(db, *LEASE, model_dir=victim.model_dir)
+        wait_for(client, job_id)
+        before = client.execute("SELECT * FROM ml_job_events ORDER BY id").fetchall()
+        victim.process.send_signal(signal.SIGCONT)
+        # It lives on, and works: the next job is done by whichever of the two is first.
+        until(lambda: f"job={job_id} attempt=1 discarded" in victim.log, "the victim to give up")
+        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+        assert_one_result(client, job_id)
+        after = client.execute(
+            "SELECT * FROM ml_job_events WHERE job_id = %s ORDER BY id", [job_id]
+        ).fetchall()
+        assert after == before
+        recorded = client.execute("SELECT artifact_path FROM ml_training_runs").fetchall()
+        found = {str(path) for path in victim.model_dir.iterdir()}
+        assert found == {row["artifact_path"] for row in recorded}

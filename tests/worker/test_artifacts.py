@@ -65,4 +65,5 @@ def test_a_write_that_fails_leaves_nothing(
 
 
 def test_no_two_attempts_share_a_file_even_of_two_databases(tmp_path: Path) -> None:
-    assert artifacts.path_of(tmp_path, 7, 1) != artifacts.path_of(tmp_path, 7, 1)
+    attempts = [(7, 1, "a"), (7, 2, "a"), (8, 1, "a"), (7, 1, "b")]
+    assert len({artifacts.path_of(tmp_path, *attempt) for attempt in attempts}) == len(attempts)
