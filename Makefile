@@ -25,7 +25,7 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pgspot --append --summary-only $(RERUNNABLE) sql/*.sql
+	$(BIN)/pgspot $(RERUNNABLE) sql/*.sql
 	$(BIN)/pytest --quiet tests/test_comments.py
 
 clean:
