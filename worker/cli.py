@@ -18,8 +18,6 @@ from worker.embedded import DATABASE, Server, ServerError
 from worker.install import install as install_schema
 from worker.psql import command as psql_command
 
-log = logging.getLogger("ml-worker")
-
 
 def _server_url() -> str:
     """``DATABASE_URL``, or the embedded server, started and with the schema in place."""

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -77,7 +77,11 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
     """
 
     def shut_down() -> None:
-        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        # It may have been closed at this very moment.
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(connection.fileno())) as duplicate,
+        ):
             duplicate.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, shut_down)

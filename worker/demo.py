@@ -1,6 +1,5 @@
 """The demo: trains, tests and compares models by nothing but rows inserted into ``ml_jobs``."""
 
-import logging
 import os
 import shutil
 import subprocess
@@ -22,8 +21,6 @@ from worker import database
 from worker.install import install
 from worker.load import load
 from worker.psql import run_psql
-
-log = logging.getLogger("ml-worker")
 
 DATABASE = "ml_demo"
 MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network")

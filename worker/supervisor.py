@@ -363,13 +363,11 @@ class Supervisor:
         try:
             with database.deadline(self.connection, self.options.call_deadline):
                 for job in database.held_jobs(self.connection, self.worker_id):
-                    if job.id not in self.running:
+                    if job.id in self.running:
+                        continue
+                    with suppress(SupersededError):  # cancelled just now
                         database.release_job(self.connection, job, "the answer to its claim was lost")
-                        log.warning(
-                            "job=%s attempt=%s released: the answer to its claim was lost",
-                            job.id,
-                            job.attempt,
-                        )
+                        log.warning("job=%s attempt=%s released, its claim was lost", job.id, job.attempt)
         except _LOST as error:
             self._lost_connection(error)
 
@@ -377,7 +375,8 @@ class Supervisor:
         """Try again later, ever later, and not at the same moment as all other workers."""
         self._disconnect()
         self._failures += 1
-        delay = random.uniform(0.1, min(MAX_BACKOFF_SECONDS, 0.5 * 2**self._failures))  # noqa: S311
+        longest = min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(self._failures, 10))
+        delay = random.uniform(0.1, longest)  # noqa: S311
         self._reconnect_at = time.monotonic() + delay
         reason = str(error).strip().split("\n", maxsplit=1)[0]
         log.warning("worker=%s connection lost, next try in %.1f s: %s", self.worker_id, delay, reason)
