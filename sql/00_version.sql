@@ -1,6 +1,6 @@
 -- The schema of the routines and the version of this database.
--- A database that is newer than these files is refused here, before anything is touched;
--- 99_version.sql records the version once all the files between have been applied.
+-- A database that these files do not fit is refused here, before anything is touched: a newer one, and an older
+-- one that upgrades/ has not yet brought here. 99_version.sql records the version after all the files between.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -14,11 +14,15 @@ CREATE TABLE IF NOT EXISTS ml.schema_version (
 );
 
 DO $$
+DECLARE
+    v_installed integer := (SELECT max(v.version) FROM ml.schema_version v);
 BEGIN
-    IF EXISTS (SELECT FROM ml.schema_version v WHERE v.version > 1) THEN
-        RAISE EXCEPTION 'this database has schema version %, these files are version 1',
-            (SELECT max(v.version) FROM ml.schema_version v)
-            USING ERRCODE = 'ML005', HINT = 'Use the release that installed the newer version, or one after it.';
+    IF v_installed <> 2 THEN
+        RAISE EXCEPTION 'this database has schema version %, these files are version 2', v_installed
+            USING ERRCODE = 'ML005', HINT = CASE
+                WHEN v_installed > 2 THEN 'Use the release that installed the newer version, or one after it.'
+                ELSE format('Run ml-worker install, or first apply the files of sql/upgrades/ after %s, in order.', v_installed)
+            END;
     END IF;
 END
 $$;

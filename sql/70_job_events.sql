@@ -60,6 +60,13 @@ BEGIN
             p_attempt, p_job_id, coalesce(v_status, 'missing'), coalesce(v_attempt, 0)
             USING ERRCODE = 'ML001', TABLE = 'ml_jobs',
             HINT = 'Stop working on it and discard what this attempt made.';
+    ELSIF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'CLAIMED' AND e.created_by = session_user
+    ) THEN
+        RAISE EXCEPTION 'attempt % of job % was claimed by another login than %', p_attempt, p_job_id, session_user
+            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
+            HINT = 'Only the login that claimed a job may go on with it.';
     END IF;
 END
 $$;
@@ -202,7 +209,7 @@ FOR EACH ROW
 WHEN (NEW.event IN ('CLAIMED', 'FAILED', 'CANCELLED'))
 EXECUTE FUNCTION ml.apply_event_to_model();
 
-COMMENT ON PROCEDURE ml.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job, and locks it for whoever does.';
+COMMENT ON PROCEDURE ml.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job and any other login, and locks it for whoever does.';
 COMMENT ON FUNCTION ml.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow; fills in the worker of the attempt.';
 COMMENT ON FUNCTION ml.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';
 COMMENT ON FUNCTION ml.apply_event_to_model() IS 'Trigger: a model is TRAINING from the first claim and FAILED when its job fails or is cancelled.';

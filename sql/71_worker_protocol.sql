@@ -102,6 +102,30 @@ END
 $$;
 
 -- The attempt is lost, not the job: it waits for another, or fails once max_attempts are lost.
+CREATE OR REPLACE PROCEDURE ml.lose_attempt(
+    p_job_id bigint,
+    p_attempt integer,
+    p_message text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lost bigint;
+BEGIN
+    INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+    VALUES (p_job_id, p_attempt, 'EXPIRED', p_message);
+
+    SELECT count(*) INTO v_lost
+    FROM public.ml_job_events e
+    WHERE e.job_id = p_job_id AND e.event = 'EXPIRED';
+    INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+    SELECT j.id, j.attempt, 'FAILED', format('Lost %s of %s attempts; the last: %s', v_lost, j.max_attempts, p_message)
+    FROM public.ml_jobs j
+    WHERE j.id = p_job_id AND v_lost >= j.max_attempts;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml.record_loss(
     p_job_id bigint,
     p_attempt integer,
@@ -112,24 +136,13 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_lost bigint;
 BEGIN
     IF NOT EXISTS (
         SELECT FROM public.ml_job_events e
         WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'EXPIRED'
     ) THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
-        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
-        VALUES (p_job_id, p_attempt, 'EXPIRED', p_message);
-
-        SELECT count(*) INTO v_lost
-        FROM public.ml_job_events e
-        WHERE e.job_id = p_job_id AND e.event = 'EXPIRED';
-        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
-        SELECT j.id, j.attempt, 'FAILED', format('Lost %s of %s attempts; the last: %s', v_lost, j.max_attempts, p_message)
-        FROM public.ml_jobs j
-        WHERE j.id = p_job_id AND v_lost >= j.max_attempts;
+        CALL ml.lose_attempt(p_job_id, p_attempt, p_message);
     END IF;
     RETURN CASE
         WHEN EXISTS (
@@ -181,7 +194,7 @@ BEGIN
         ORDER BY j.id
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
-        PERFORM ml.record_loss(
+        CALL ml.lose_attempt(
             v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
         );
         v_expired := v_expired + 1;
@@ -193,6 +206,7 @@ $$;
 COMMENT ON FUNCTION ml.claim_job(text, interval) IS 'Worker: takes the next PENDING job (priority, then age) and returns its row; none: no row.';
 COMMENT ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: sign of life; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml.record_failure(bigint, integer, text) IS 'Worker: the job cannot succeed; ends it as FAILED with this error_msg.';
+COMMENT ON PROCEDURE ml.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';
 COMMENT ON FUNCTION ml.record_loss(bigint, integer, text) IS 'Worker: the attempt died; the job waits for another or FAILS after max_attempts. Returns its new status.';
 COMMENT ON FUNCTION ml.release_job(bigint, integer, text) IS 'Worker: gives a job back unharmed, for another attempt that does not count as lost.';
 COMMENT ON FUNCTION ml.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many.';

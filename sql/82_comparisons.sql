@@ -56,6 +56,8 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
 );
 
 CREATE INDEX IF NOT EXISTS idx_comparisons_models ON public.ml_comparisons (model_a_id, model_b_id);
+CREATE INDEX IF NOT EXISTS ml_comparisons_model_b ON public.ml_comparisons (model_b_id);
+CREATE INDEX IF NOT EXISTS ml_comparisons_winner ON public.ml_comparisons (winner_id);
 
 DO $$
 BEGIN

@@ -1,4 +1,4 @@
--- Views for the eye: the queue, the models by rank, and the text lists of a model as rows.
+-- Views for the eye: the queue, the workers, the models by rank, and the text lists of a model as rows.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -24,6 +24,28 @@ LEFT JOIN public.ml_models a ON a.id = j.compare_model_a_id
 LEFT JOIN public.ml_models b ON b.id = j.compare_model_b_id
 WHERE j.status IN ('PENDING', 'RUNNING')
 ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
+
+CREATE OR REPLACE VIEW public.ml_workers WITH (security_invoker = true) AS
+SELECT
+    s.worker_id,
+    split_part(s.worker_id, ':', 1) AS host,
+    CASE WHEN r.running = 0 THEN 'IDLE' ELSE 'BUSY' END AS state,
+    s.concurrency,
+    r.running,
+    r.job_ids,
+    s.started_at,
+    s.created_at AS last_sign_at,
+    s.alive_until,
+    s.created_by AS login
+FROM public.ml_worker_signs s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS running, string_agg(j.id::text, ',' ORDER BY j.id) AS job_ids
+    FROM public.ml_jobs j
+    WHERE j.status = 'RUNNING' AND j.worker_id = s.worker_id
+) r
+WHERE s.alive_until > clock_timestamp()
+    AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
+ORDER BY s.started_at, s.worker_id;
 
 CREATE OR REPLACE VIEW public.ml_leaderboard WITH (security_invoker = true) AS
 SELECT
@@ -106,6 +128,17 @@ COMMENT ON COLUMN public.ml_queue.progress_msg IS 'What is being done.';
 COMMENT ON COLUMN public.ml_queue.attempt IS 'Number of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.worker_id IS 'Worker of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
+COMMENT ON VIEW public.ml_workers IS 'Workers that are alive, and what they do.';
+COMMENT ON COLUMN public.ml_workers.worker_id IS 'Worker: host, process and a random part.';
+COMMENT ON COLUMN public.ml_workers.host IS 'Host that it runs on.';
+COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY.';
+COMMENT ON COLUMN public.ml_workers.concurrency IS 'Jobs that it does at a time.';
+COMMENT ON COLUMN public.ml_workers.running IS 'Jobs that it does now.';
+COMMENT ON COLUMN public.ml_workers.job_ids IS 'Numbers of these jobs: 12,13.';
+COMMENT ON COLUMN public.ml_workers.started_at IS 'When it gave its first sign of life.';
+COMMENT ON COLUMN public.ml_workers.last_sign_at IS 'When it gave its last: it had just looked at the queue.';
+COMMENT ON COLUMN public.ml_workers.alive_until IS 'When it counts as dead without another.';
+COMMENT ON COLUMN public.ml_workers.login IS 'Login that it works as.';
 COMMENT ON VIEW public.ml_leaderboard IS 'READY models with their latest test, ranked among those with the same target: test F1, then accuracy.';
 COMMENT ON COLUMN public.ml_leaderboard.rank IS 'Rank by the latest test: F1, then accuracy; ties, and untested models, which come last, by training F1.';
 COMMENT ON COLUMN public.ml_leaderboard.id IS 'Number of the model.';

@@ -38,8 +38,8 @@ GRANT USAGE ON SCHEMA public, ml TO ml_reader;
 GRANT SELECT ON
     public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
-    public.ml_training_runs, public.ml_test_results, public.ml_comparisons,
-    public.ml_metric_columns, public.ml_queue, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
+    public.ml_training_runs, public.ml_test_results, public.ml_comparisons, public.ml_worker_signs,
+    public.ml_metric_columns, public.ml_queue, public.ml_workers, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
     ml.schema_version
 TO ml_reader;
 
@@ -86,6 +86,7 @@ GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_loss(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.release_job(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.expire_leases() TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml.record_sign(text, integer, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_training(
     bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
     numeric, text, text, text, bigint, text, text, numeric, numeric, text

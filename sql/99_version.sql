@@ -1,7 +1,7 @@
--- All files have been applied: this database has version 1.
+-- All files have been applied: this database has version 2.
 
 SET search_path TO pg_catalog, pg_temp;
 
 INSERT INTO ml.schema_version (version)
-VALUES (1)
+VALUES (2)
 ON CONFLICT DO NOTHING;

@@ -535,10 +535,10 @@ def test_a_database_without_the_schema_is_refused_at_start(
 
 def test_a_newer_database_is_refused_at_start(db: Database, start_worker: StartWorker) -> None:
     with db.connect("owner") as owner:
-        owner.execute("INSERT INTO ml.schema_version (version) VALUES (2)")
+        owner.execute("INSERT INTO ml.schema_version (version) VALUES (3)")
     worker = start_worker(db)
     assert worker.process.wait(60) == 1
-    assert "schema version 2, newer than this worker's" in worker.log
+    assert "schema version 3, newer than this worker's" in worker.log
 
 
 def test_the_password_stands_in_no_log_and_no_command_line(

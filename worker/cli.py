@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -33,7 +34,12 @@ def _connect_hint(dbname: str = DATABASE) -> None:
     """Say how any SQL client comes in."""
     if settings.database_url() is None:
         server = Server(settings.home())
-        click.echo(f"Connect with any SQL client: {server.tcp_url(dbname)}", err=True)
+        url = server.tcp_url(dbname)
+        if not sys.stderr.isatty():  # it may be a log, and a log holds no secrets
+            url = (
+                f"{url.replace(f':{server.password}@', '@')}, with the password in {server.home / 'password'}"
+            )
+        click.echo(f"Connect with any SQL client: {url}", err=True)
         click.echo("The server stays up until: ml-worker stop", err=True)
 
 
@@ -116,7 +122,7 @@ def install() -> None:
     "--poll",
     default=5.0,
     show_default=True,
-    type=click.FloatRange(0.1),
+    type=click.FloatRange(0.1, 3600),
     help="Seconds between looks without a notice.",
 )
 @click.option(
@@ -137,6 +143,28 @@ def run(concurrency: int, drain: bool, lease: float, poll: float, model_dir: Pat
     url = _server_url()
     _connect_hint()
     Supervisor(Options(url, model_dir.resolve(), concurrency, lease, poll, drain)).run()
+
+
+@main.command()
+@_explained
+def health() -> None:
+    """Tell whether a worker on this host looks at the queue.
+
+    Exit code 0 if one does, 1 if none does or the database cannot be reached: a health check for containers.
+    """
+    host = socket.gethostname()
+    server = Server(settings.home())
+    if not (url := settings.database_url()):
+        if not server.is_up():
+            raise click.ClickException(f"the server in {server.home} is not running")
+        url = server.url()
+    with database.connect(url, timeout=5) as connection, database.deadline(connection, 5):
+        workers = database.living_workers(connection, host)
+    if not workers:
+        raise click.ClickException(
+            f"no worker on {host} looks at the queue; the view ml_workers lists those that do"
+        )
+    click.echo("\n".join(f"{worker_id} looks at the queue" for worker_id in workers))
 
 
 @main.command()

@@ -4,6 +4,7 @@ Connections are in autocommit mode: a call is a transaction, and none is open wh
 """
 
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,11 +15,12 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row, dict_row
 
 from worker.assignment import Assignment, Job, Model, Period
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -39,8 +41,9 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
 
     Raises:
         psycopg.OperationalError: the server cannot be reached.
-        UnsuitableDatabaseError: the role is missing, or this login may not use it.
+        UnsuitableDatabaseError: ``url`` is none, the role is missing, or this login may not use it.
     """
+    _check_url(url)
     connection = psycopg.connect(
         url,
         autocommit=True,
@@ -66,6 +69,19 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
                 f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
             ) from error
     return connection
+
+
+def _check_url(url: str) -> None:
+    """Refuse a connection string that libpq would take apart wrongly, and then show parts of a password."""
+    try:
+        host = str(conninfo_to_dict(url).get("host") or "")
+    except psycopg.ProgrammingError:
+        host = "@"
+    if "@" in host:
+        raise UnsuitableDatabaseError(
+            "DATABASE_URL is not a connection string like postgresql://user:password@host:5432/dbname; "
+            "in a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+        ) from None
 
 
 @contextmanager
@@ -131,11 +147,39 @@ def check_version(connection: Connection) -> None:
         )
 
 
-def install(connection: Connection, files: Iterable[str]) -> None:
-    """Apply the files of ``sql/`` in one transaction, one installer at a time."""
+def check_notifications(connection: Connection, url: str, timeout: float) -> None:
+    """Refuse a pooler that hands a session's server on between transactions: notifications would be lost.
+
+    Raises:
+        UnsuitableDatabaseError: a notification did not reach this connection while it was idle.
+    """
+    if _value(connection, "SELECT pg_backend_pid()") == connection.info.backend_pid:
+        return  # no pooler: it gives numbers of its own
+    channel = f"ml_probe_{secrets.token_hex(8)}"
+    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    with connect(url) as sender:
+        sender.execute(sql.SQL("NOTIFY {}").format(sql.Identifier(channel)))
+    if not any(True for _ in connection.notifies(timeout=timeout, stop_after=1)):
+        raise UnsuitableDatabaseError(
+            f"the server {connection.info.host} is a connection pooler in transaction mode, which loses "
+            "notifications; connect to PostgreSQL itself, or to a pool in session mode"
+        )
+    connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
+
+
+def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable[str]) -> None:
+    """Apply what is missing of ``sql/upgrades/``, then the files of ``sql/``, in one transaction.
+
+    One installer at a time; workers and clients that write wait for it, those that read do not.
+    """
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+        if (installed := installed_version(connection)) is not None:
+            # Every write begins at ml_jobs: with it locked first, nobody holds what is changed after.
+            connection.execute("LOCK TABLE public.ml_jobs IN EXCLUSIVE MODE")
+            for version in range(installed + 1, SCHEMA_VERSION + 1):
+                connection.execute(upgrades[version].encode())
         for text in files:
             connection.execute(text.encode())
 
@@ -205,6 +249,11 @@ def release_job(connection: Connection, job: Job, message: str) -> str:
     return str(_call(connection, "release_job", job, message))
 
 
+def record_sign(connection: Connection, worker_id: str, concurrency: int, alive_for: timedelta) -> None:
+    """Tell that this worker looks at the queue, and will again within this time."""
+    connection.execute("SELECT ml.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
+
+
 def expire_leases(connection: Connection) -> int:
     """Take away every job whose lease has ended; returns how many."""
     return int(_value(connection, "SELECT ml.expire_leases()"))
@@ -231,6 +280,12 @@ def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
             "SELECT id, attempt, job_type FROM public.ml_jobs WHERE status = 'RUNNING' AND worker_id = %s",
             [worker_id],
         ).fetchall()
+
+
+def living_workers(connection: Connection, host: str) -> list[str]:
+    """Workers on this host that look at the queue."""
+    rows = connection.execute("SELECT worker_id FROM public.ml_workers WHERE host = %s", [host])
+    return [worker_id for (worker_id,) in rows]
 
 
 def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:

@@ -91,7 +91,7 @@ class Server:
             is_new = not self.data.exists()
             if is_new:
                 self._make()
-            if not self._is_up():
+            if not self.is_up():
                 self._start()
             with database.connect(self.url("postgres")) as connection:
                 database.ensure_database(connection, DATABASE)
@@ -106,7 +106,7 @@ class Server:
         if not self.data.exists():
             return False
         with self._lock():
-            if not self._is_up():
+            if not self.is_up():
                 return False
             self._run("pg_ctl", "-m", "fast", "-w", "stop")
         return True
@@ -169,7 +169,8 @@ class Server:
             # Another program may have taken the port while the server was down.
             self._run("pg_ctl", "-w", "-o", f"-p {_free_port(usual=0)}", "start")
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
+        """Whether the server runs."""
         try:
             self._run("pg_ctl", "status")
         except ServerError:

@@ -6,11 +6,20 @@ from pathlib import Path
 from worker import database
 
 
-def sql_files() -> list[Path]:
-    """Files of ``sql/`` in their order: from the package, or beside it in a checkout."""
+def _folder() -> Path:
+    """Folder ``sql``: in the package, or beside it in a checkout."""
     packaged = Path(str(resources.files("worker"))) / "sql"
-    folder = packaged if packaged.is_dir() else Path(__file__).parent.parent / "sql"
-    return sorted(folder.glob("*.sql"))
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "sql"
+
+
+def sql_files() -> list[Path]:
+    """Files of ``sql/`` in their order."""
+    return sorted(_folder().glob("*.sql"))
+
+
+def upgrade_files() -> dict[int, Path]:
+    """Files of ``sql/upgrades/`` by the version that they lead to."""
+    return {int(file.stem): file for file in sorted((_folder() / "upgrades").glob("*.sql"))}
 
 
 def install(url: str) -> None:
@@ -19,5 +28,6 @@ def install(url: str) -> None:
     Raises:
         psycopg.DatabaseError: the database is newer than these files (ML005), or the login may not install.
     """
+    upgrades = {version: file.read_text(encoding="utf-8") for version, file in upgrade_files().items()}
     with database.connect(url) as connection:
-        database.install(connection, (file.read_text(encoding="utf-8") for file in sql_files()))
+        database.install(connection, upgrades, (file.read_text(encoding="utf-8") for file in sql_files()))

@@ -40,6 +40,7 @@ LOCKED_SECONDS = 2.0
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
+SIGN_SECONDS = 10.0  # between signs of life, which count for three times as long
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Supervisor:
         self._failures = 0
         self._look = True  # whether the queue may have changed since it was last looked at
         self._looked_at = 0.0
+        self._sign_at = 0.0
         self._signal: int | None = None
         self._warm_at = 0.0  # monotonic time before which no child is started
 
@@ -120,6 +122,7 @@ class Supervisor:
             restore()
             for child in [*self.warm, *(running.child for running in self.running.values())]:
                 _kill(child)
+            self._sign_off()
             self._disconnect()
             log.info("worker=%s stopped", self.worker_id)
 
@@ -186,6 +189,12 @@ class Supervisor:
             if job is None:
                 break
             self._start(job, renewed)
+        if time.monotonic() >= self._sign_at:
+            every = max(SIGN_SECONDS, self.options.poll)
+            database.record_sign(
+                connection, self.worker_id, self.options.concurrency, timedelta(seconds=3 * every)
+            )
+            self._sign_at = time.monotonic() + every
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
@@ -340,6 +349,7 @@ class Supervisor:
                 database.check_version(connection)
                 database.limit_lock_waits(connection, LOCK_TIMEOUT)
                 database.listen(connection)
+                database.check_notifications(connection, self.options.url, self.options.call_deadline / 2)
         except BaseException:
             connection.close()
             raise
@@ -380,6 +390,11 @@ class Supervisor:
         self._reconnect_at = time.monotonic() + delay
         reason = str(error).strip().split("\n", maxsplit=1)[0]
         log.warning("worker=%s connection lost, next try in %.1f s: %s", self.worker_id, delay, reason)
+
+    def _sign_off(self) -> None:
+        if self.connection is not None:
+            with suppress(psycopg.Error), database.deadline(self.connection, self.options.call_deadline):
+                database.record_sign(self.connection, self.worker_id, self.options.concurrency, timedelta(0))
 
     def _disconnect(self) -> None:
         if self.connection is not None:

@@ -121,6 +121,9 @@ CHECKS = [
     ("ml_comparisons_same_rows", "ml_comparisons", "b_tp = b_tp + 1", "true"),
     ("ml_comparisons_same_rows", "ml_comparisons", "num_samples = 0", "true"),
     ("ml_comparisons_roc_auc_between_0_and_1", "ml_comparisons", "b_roc_auc = 2", "true"),
+    ("ml_worker_signs_worker_id_not_blank", "ml_worker_signs", "worker_id = ' '", "true"),
+    ("ml_worker_signs_concurrency_positive", "ml_worker_signs", "concurrency = 0", "true"),
+    ("ml_worker_signs_alive_for_a_day_at_most", "ml_worker_signs", "alive_until = 'infinity'", "true"),
 ]
 
 
@@ -132,6 +135,7 @@ def history(module_db: Database) -> Database:
             complete(wanda, running_job(anna, wanda, job_type), job_type)
         running = jobs_in_every_state(anna, wanda)["RUNNING"]
         wanda.execute("SELECT ml.record_progress(%s, 1, 0.5, 'half')", [running])
+        wanda.execute("SELECT ml.record_sign('w1', 1, '1 minute')")
     return module_db
 
 

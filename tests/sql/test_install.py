@@ -165,7 +165,7 @@ def test_the_files_are_plain_sql() -> None:
 
 def test_the_version_is_recorded(reader: Connection) -> None:
     row = one(reader, "SELECT version, installed_at FROM ml.schema_version")
-    assert row["version"] == 1
+    assert row["version"] == 2
     assert row["installed_at"] is not None
 
 
@@ -174,7 +174,7 @@ def newer(make_database: Callable[[], Database]) -> Database:
     """A database of a later release: it has another version, and lacks a view."""
     database = make_database()
     with database.connect("owner") as owner:
-        owner.execute("INSERT INTO ml.schema_version (version) VALUES (2)")
+        owner.execute("INSERT INTO ml.schema_version (version) VALUES (3)")
         owner.execute("DROP VIEW ml_queue")
         owner.execute("ALTER TABLE ml_jobs DROP CONSTRAINT ml_jobs_attempt_not_negative")
     return database
@@ -183,7 +183,7 @@ def newer(make_database: Callable[[], Database]) -> Database:
 def test_a_newer_database_is_refused_and_stays_as_it_is(newer: Database) -> None:
     with newer.connect("owner") as owner:
         before = catalog(owner)
-        with refused("ML005", "has schema version 2, these files are version 1", "newer version"):
+        with refused("ML005", "has schema version 3, these files are version 2", "newer version"):
             install(newer.login("owner"))
         assert catalog(owner) == before
 
@@ -193,7 +193,7 @@ def test_psql_in_a_loop_stops_at_a_newer_database(newer: Database) -> None:
         before = catalog(owner)
         with pytest.raises(subprocess.CalledProcessError) as caught:
             run_files(newer)
-        assert b"schema version 2" in caught.value.stderr
+        assert b"schema version 3" in caught.value.stderr
         assert b"00_version.sql" in caught.value.stderr
         assert catalog(owner) == before
 

@@ -1,0 +1,57 @@
+-- Signs of life: a worker that goes on looking at the queue says so, and until when it may be taken for alive.
+-- Leases do not depend on them; they are for people and health checks (view ml_workers).
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE IF NOT EXISTS public.ml_worker_signs (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    worker_id varchar(255) NOT NULL,
+    concurrency integer NOT NULL,
+    started_at timestamptz NOT NULL,
+    alive_until timestamptz NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by name NOT NULL DEFAULT session_user,
+    CONSTRAINT ml_worker_signs_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ '\S'),
+    CONSTRAINT ml_worker_signs_concurrency_positive CHECK (concurrency > 0),
+    CONSTRAINT ml_worker_signs_alive_for_a_day_at_most CHECK (alive_until BETWEEN created_at - interval '1 second' AND created_at + interval '1 day')
+);
+
+CREATE INDEX IF NOT EXISTS ml_worker_signs_worker ON public.ml_worker_signs (worker_id, id);
+CREATE INDEX IF NOT EXISTS ml_worker_signs_alive ON public.ml_worker_signs (alive_until);
+
+CREATE OR REPLACE TRIGGER ml_worker_signs_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_worker_signs
+FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
+
+CREATE OR REPLACE FUNCTION ml.record_sign(
+    p_worker_id text,
+    p_concurrency integer,
+    p_alive_for interval
+)
+RETURNS timestamptz
+LANGUAGE sql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+BEGIN ATOMIC
+    INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until)
+    SELECT
+        p_worker_id,
+        p_concurrency,
+        coalesce(
+            (SELECT s.started_at FROM public.ml_worker_signs s WHERE s.worker_id = p_worker_id ORDER BY s.id DESC LIMIT 1),
+            clock_timestamp()
+        ),
+        clock_timestamp() + p_alive_for
+    RETURNING alive_until;
+END;
+
+COMMENT ON FUNCTION ml.record_sign(text, integer, interval) IS 'Worker: it has looked at the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
+COMMENT ON TABLE public.ml_worker_signs IS 'Signs of life of the workers, append-only; ml_workers shows the latest.';
+COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the sign.';
+COMMENT ON COLUMN public.ml_worker_signs.worker_id IS 'Worker that gave it: host, process and a random part.';
+COMMENT ON COLUMN public.ml_worker_signs.concurrency IS 'Jobs that it does at a time.';
+COMMENT ON COLUMN public.ml_worker_signs.started_at IS 'When it gave its first sign.';
+COMMENT ON COLUMN public.ml_worker_signs.alive_until IS 'When it must be taken for dead without another sign.';
+COMMENT ON COLUMN public.ml_worker_signs.created_at IS 'When it was given.';
+COMMENT ON COLUMN public.ml_worker_signs.created_by IS 'Login of the worker.';
