@@ -199,6 +199,38 @@ def test_a_job_that_does_not_exist_is_refused(worker: Connection, routine: str) 
 
 
 @EVERY_ROUTINE
+def test_an_attempt_that_another_login_claimed_is_refused(
+    db: Database, owner: Connection, client: Connection, worker: Connection, routine: str
+) -> None:
+    """A second worker's login knows the numbers, but does not hold the job."""
+    job_id = running_job(client, worker, FENCED[routine])
+    owner.execute("CREATE ROLE eve LOGIN PASSWORD 'only-for-tests' IN ROLE ml_worker")
+    try:
+        with db.connect("eve") as eve:
+            before = job_row(client, job_id)
+            with refused("42501", f"attempt 1 of job {job_id} was claimed by another login than eve"):
+                invoke(eve, routine, job_id, 1)
+            assert job_row(client, job_id) == before
+    finally:
+        owner.execute("DROP ROLE eve")
+
+
+def test_a_lease_that_ended_can_be_taken_by_another_login(
+    db: Database, owner: Connection, client: Connection, worker: Connection
+) -> None:
+    job_id = insert_job(client, **TRAIN)
+    claim(worker, lease="0")
+    owner.execute("CREATE ROLE eve LOGIN PASSWORD 'only-for-tests' IN ROLE ml_worker")
+    try:
+        with db.connect("eve") as eve:
+            assert call(eve, "expire_leases") == 1
+            assert claim(eve)["id"] == job_id
+            call(eve, "release_job", job_id, 2, "done with it")
+    finally:
+        owner.execute("DROP ROLE eve")
+
+
+@EVERY_ROUTINE
 def test_a_job_that_was_never_claimed_is_refused(
     client: Connection, worker: Connection, routine: str
 ) -> None:

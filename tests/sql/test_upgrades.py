@@ -1,0 +1,162 @@
+"""A database of an older version is brought here: it equals a fresh one, and nothing in it is lost."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TEST_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
+from tests.sql.helpers import TEST_PERIOD, call, complete, refused, running_job
+from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
+from worker import database, psql
+from worker.install import install, upgrade_files
+
+__all__ = ["empty", "installed"]
+
+VERSION_1 = Path(__file__).parents[1] / "upgrades" / "version_1.sql"
+KEPT = ("coin_metrics", "ml_jobs", "ml_models", "ml_job_events", "ml_training_runs", "ml_test_results")
+
+
+@pytest.fixture
+def old(empty: Database) -> Iterator[Database]:
+    """A database of version 1 with a job in every state that counts, and rows of every kind."""
+    with empty.connect("owner") as owner:
+        owner.execute(VERSION_1.read_bytes())
+    with empty.connect("owner") as owner:
+        owner.execute(
+            "INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', '2024-01-01', 1)"
+        )
+    with empty.connect("anna") as client, empty.connect("wanda") as worker:
+        complete(worker, running_job(client, worker, "TEST"), "TEST")
+        complete(worker, running_job(client, worker, "COMPARE"), "COMPARE")
+        call(worker, "record_failure", running_job(client, worker), 1, "no rows")
+        call(worker, "record_progress", running_job(client, worker), 1, "0.5")
+        insert_job(client, **TRAIN)
+        yield empty
+
+
+def rows(connection: Connection) -> dict[str, list[str]]:
+    """Every row, as text of the columns that version 1 has."""
+    return {
+        table: [str(list(row.values())) for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
+        for table in KEPT
+    }
+
+
+def without_versions(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {what: lines for what, lines in without_owner_of_public(found).items() if what != "versions"}
+
+
+def test_there_is_a_file_for_each_version() -> None:
+    assert sorted(upgrade_files()) == list(range(2, database.SCHEMA_VERSION + 1))
+
+
+def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
+    old: Database, installed: dict[str, list[str]]
+) -> None:
+    with old.connect("owner") as owner:
+        before = rows(owner)
+        for _ in range(2):
+            install(old.login("owner"))
+        after = rows(owner)
+        for table in KEPT:
+            # New columns come last.
+            assert [line[: len(was) - 1] for was, line in zip(before[table], after[table], strict=True)] == [
+                was[:-1] for was in before[table]
+            ]
+        assert without_versions(catalog(owner)) == without_versions(installed)
+        versions = owner.execute("SELECT version FROM ml.schema_version ORDER BY version").fetchall()
+        assert [row["version"] for row in versions] == list(range(1, database.SCHEMA_VERSION + 1))
+
+
+def test_psql_upgrades_with_the_files_in_order(old: Database, installed: dict[str, list[str]]) -> None:
+    for _, file in sorted(upgrade_files().items()):
+        arguments = ["--no-psqlrc", "--quiet", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
+        command, environment = psql.command(arguments, old.login("owner"))
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    run_files(old, "-1")
+    with old.connect("owner") as owner:
+        assert without_versions(catalog(owner)) == without_versions(installed)
+
+
+def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Database) -> None:
+    with old.connect("owner") as owner:
+        before = catalog(owner)
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            run_files(old)
+        assert b"has schema version 1, these files are version" in caught.value.stderr
+        assert b"first apply the files of sql/upgrades/ after 1" in caught.value.stderr
+        assert catalog(owner) == before
+
+
+def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old: Database) -> None:
+    """The old worker knows nothing of it: its calls are answered as ever."""
+    with old.connect("anna") as client, old.connect("wanda") as worker:
+        waiting = claim(worker)
+        install(old.login("owner"))
+        call(worker, "record_progress", waiting["id"], 1, "0.5")
+        complete(worker, waiting["id"], "TRAIN")
+        assert call(worker, "expire_leases") == 0
+        model_id = job_row(client, waiting["id"])["result_model_id"]
+        test_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
+        assert claim(worker)["id"] == test_id
+        record(worker, "record_test", test_id, 1, **TEST_RESULT)
+        assert job_row(client, test_id)["status"] == "COMPLETED"
+
+
+def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> None:
+    """Old workers claim and record all through it: no deadlock, no lost job, every row whole."""
+    stop = threading.Event()
+    errors: list[BaseException] = []
+    finished: list[int] = []
+
+    def work(number: int) -> None:
+        try:
+            with old.connect("anna") as client, old.connect("wanda") as worker:
+                while not stop.is_set():
+                    insert_job(client, **TRAIN)
+                    job = claim(worker, f"old-{number}")
+                    call(worker, "record_progress", job["id"], job["attempt"], "0.5")
+                    complete(worker, job["id"], "TRAIN", job["attempt"])
+                    finished.append(job["id"])
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        while len(finished) < 5 and not errors:
+            stop.wait(0.01)
+        for _ in range(3):
+            install(old.login("owner"))
+        reached = len(finished) + 5
+        while len(finished) < reached and not errors:
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    with old.connect("owner") as owner:
+        done = owner.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED'").fetchall()
+        assert set(finished) <= {row["id"] for row in done}
+
+
+def test_a_worker_refuses_an_old_database(old: Database) -> None:
+    with (
+        database.connect(old.login("wanda"), role="ml_worker") as connection,
+        pytest.raises(database.UnsuitableDatabaseError, match=r"schema version 1, .* run: ml-worker install"),
+    ):
+        database.check_version(connection)
+
+
+def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:
+    with old.connect("owner") as owner:
+        owner.execute("CREATE VIEW ml_workers AS SELECT 'in the way' AS note")
+        before = catalog(owner)
+        with refused("42P16"):
+            install(old.login("owner"))
+        assert catalog(owner) == before
