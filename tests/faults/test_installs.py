@@ -1,0 +1,140 @@
+"""Installing and upgrading: many at once, or killed anywhere, end with the same schema and nothing lost."""
+
+import itertools
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from tests.conftest import TRAIN, Connection, Database, claim, insert_job, one
+from tests.sql.helpers import call, complete, running_job
+from tests.sql.test_install import catalog, without_owner_of_public
+from tests.sql.test_upgrades import VERSION_1, without_versions
+from worker import psql
+from worker.install import install, sql_files
+
+_numbers = itertools.count(1)
+# An installer that is killed before it applies the file of this number.
+KILLED = """
+import os, signal, sys
+from worker import database, install
+
+apply = database.install
+
+def interrupted(connection, upgrades, files):
+    def until_killed():
+        for number, text in enumerate(files):
+            if number == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield text
+    apply(connection, upgrades, until_killed())
+
+database.install = interrupted
+install.install(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def make_empty(server: str) -> Iterator[Callable[[], Database]]:
+    made: list[str] = []
+
+    def make() -> Database:
+        made.append(f"bare_{next(_numbers)}")
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {made[-1]} OWNER owner".encode())
+        return Database(make_conninfo(server, dbname=made[-1]))
+
+    yield make
+    with psycopg.connect(server, autocommit=True) as admin:
+        for name in made:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="module")
+def fresh(make_database: Callable[[], Database]) -> dict[str, list[str]]:
+    with make_database().connect("owner") as owner:
+        return without_owner_of_public(catalog(owner))
+
+
+def what_is_in(db: Database) -> dict[str, list[str]]:
+    with db.connect("owner") as owner:
+        return without_owner_of_public(catalog(owner))
+
+
+def kill_an_installer(db: Database, number: int) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, db.login("owner"), str(number)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def schema_version(owner: Connection) -> int:
+    return int(one(owner, "SELECT max(version) AS v FROM ml.schema_version")["v"])
+
+
+def test_twenty_installers_at_once_in_two_databases_equal_one(
+    make_empty: Callable[[], Database], fresh: dict[str, list[str]]
+) -> None:
+    databases = [make_empty(), make_empty()]
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(install, [databases[number % 2].login("owner") for number in range(20)]))
+    assert [what_is_in(db) for db in databases] == [fresh, fresh]
+
+
+def test_an_installer_that_is_killed_leaves_nothing(
+    make_empty: Callable[[], Database], fresh: dict[str, list[str]]
+) -> None:
+    db = make_empty()
+    with db.connect("owner") as owner:
+        for number in (1, len(sql_files()) // 2, len(sql_files()) - 1):
+            kill_an_installer(db, number)
+            assert one(owner, "SELECT to_regnamespace('ml') AS ml, to_regclass('ml_jobs') AS jobs") == {
+                "ml": None,
+                "jobs": None,
+            }
+    install(db.login("owner"))
+    assert what_is_in(db) == fresh
+
+
+def test_psql_that_is_killed_in_the_middle_of_any_file_can_be_run_again(
+    make_empty: Callable[[], Database], fresh: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """Without -1 each statement commits by itself: what a half file left is no obstacle."""
+    db = make_empty()
+    for file in sql_files():
+        text = file.read_text(encoding="utf-8")
+        half = tmp_path / file.name
+        half.write_text(text[: text.index("\n", len(text) // 2)], encoding="utf-8")
+        command, environment = psql.command(["-X", "-q", "-f", str(half)], db.login("owner"))
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
+        command, environment = psql.command(arguments, db.login("owner"))
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert what_is_in(db) == fresh
+
+
+def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
+    make_empty: Callable[[], Database], fresh: dict[str, list[str]]
+) -> None:
+    db = make_empty()
+    with db.connect("owner") as owner:
+        owner.execute(VERSION_1.read_bytes())
+    with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
+        owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
+        jobs = [running_job(client, worker)]
+        for number in range(len(sql_files())):
+            kill_an_installer(db, number)
+            assert schema_version(owner) == 1
+            call(worker, "record_progress", jobs[-1], 1, "0.5")
+            complete(worker, jobs[-1], "TRAIN")
+            jobs.append(insert_job(client, **TRAIN))
+            assert claim(worker)["id"] == jobs[-1]
+        install(db.login("owner"))
+        complete(worker, jobs[-1], "TRAIN")
+        done = client.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED' ORDER BY id").fetchall()
+        assert [row["id"] for row in done] == jobs
+    assert without_versions(what_is_in(db)) == without_versions(fresh)
