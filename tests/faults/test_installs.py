@@ -1,6 +1,7 @@
 """Installing and upgrading: many at once, or killed anywhere, end with the same schema and nothing lost."""
 
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+from testcontainers.community.postgres import PostgresContainer
 
-from tests.conftest import TRAIN, Connection, Database, claim, insert_job, one
+from tests.conftest import KINDS, TRAIN, Connection, Database, claim, insert_job, one
+from tests.servers import IMAGE_15
 from tests.sql.helpers import call, complete, running_job
 from tests.sql.test_install import catalog, without_owner_of_public
 from tests.sql.test_upgrades import VERSION_1, without_versions
@@ -138,3 +142,26 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
         done = client.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED' ORDER BY id").fetchall()
         assert [row["id"] for row in done] == jobs
     assert without_versions(what_is_in(db)) == without_versions(fresh)
+
+
+@pytest.mark.skipif(
+    all(kind.how != "container" for kind in KINDS),
+    reason="initdb.d is the image's, and no Docker engine answers",
+)
+def test_a_container_that_is_made_with_the_files_equals_an_installation() -> None:
+    folder = sql_files()[0].parent
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    container = PostgresContainer(IMAGE_15, driver=None).with_volume_mapping(
+        str(folder), "/docker-entrypoint-initdb.d", "ro"
+    )
+    with container:
+        url = container.get_connection_url()
+        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as made:
+            found = catalog(made)
+            made.execute("CREATE DATABASE installed")
+        install(make_conninfo(url, dbname="installed"))
+        with psycopg.connect(
+            make_conninfo(url, dbname="installed"), autocommit=True, row_factory=dict_row
+        ) as other:
+            assert found == catalog(other)
+            assert found["routines"]
