@@ -74,10 +74,11 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
 def _check_url(url: str) -> None:
     """Refuse a connection string that libpq would take apart wrongly, and then show parts of a password."""
     try:
-        host = str(conninfo_to_dict(url).get("host") or "")
+        given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        host = "@"
-    if "@" in host:
+        given = {"host": "@"}
+    ports = str(given.get("port") or "").replace(",", "")
+    if "@" in str(given.get("host")) or not (ports.isdigit() or ports == ""):
         raise UnsuitableDatabaseError(
             "DATABASE_URL is not a connection string like postgresql://user:password@host:5432/dbname; "
             "in a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"

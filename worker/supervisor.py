@@ -40,7 +40,7 @@ LOCKED_SECONDS = 2.0
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
-SIGN_SECONDS = 10.0  # between signs of life, which count for three times as long
+SIGN_SECONDS = 10.0  # at most between signs of life, each of which counts for three times as long
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class Supervisor:
                 break
             self._start(job, renewed)
         if time.monotonic() >= self._sign_at:
-            every = max(SIGN_SECONDS, self.options.poll)
+            every = max(min(SIGN_SECONDS, self.options.lease / 3), self.options.poll)
             database.record_sign(
                 connection, self.worker_id, self.options.concurrency, timedelta(seconds=3 * every)
             )

@@ -3,20 +3,22 @@
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.conftest import Database
+from tests.conftest import Database, Worker, until
 from worker import database
 from worker.embedded import Server
 
-COMMANDS = ("demo", "install", "load", "psql", "run", "stop")
+COMMANDS = ("demo", "health", "install", "load", "psql", "run", "stop")
 
 
 def ml_worker(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,9 +52,11 @@ def test_help_names_every_command_and_variable() -> None:
 def test_without_database_url_a_command_makes_a_server_and_says_how_to_connect(home: Path) -> None:
     first = ml_worker("install", ML_HOME=str(home), DATABASE_URL="")
     assert first.returncode == 0, first.stderr
-    found = re.search(r"postgresql://\S+", first.stderr)
+    found = re.search(r"(postgresql://[^\s,]+), with the password in (\S+)", first.stderr)
     assert found
-    with psycopg.connect(found[0]) as connection:
+    password = Path(found[2]).read_text()
+    assert password not in first.stderr  # it is no terminal, and may be a log
+    with psycopg.connect(found[1], password=password) as connection:
         assert database.installed_version(connection) == database.SCHEMA_VERSION
     again = ml_worker(
         "psql", "-X", "-A", "-t", "-c", "SELECT count(*) FROM ml_jobs", ML_HOME=str(home), DATABASE_URL=""
@@ -84,6 +88,51 @@ def test_install_on_a_newer_database_says_what_to_do(db: Database) -> None:
     assert result.returncode == 1
     assert "schema version 99" in result.stderr
     assert "HINT" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://anna:s3cr3t@p4ss@localhost/ml",
+        "postgresql://anna:s3cr3t/p4ss@localhost/ml",
+        "postgresql://anna:s3cr3t:p4ss@local:host/ml",
+        "postgresql://anna:s3cr3t%p4ss@localhost/ml",
+        "host=localhost password='s3cr3t",
+        "s3cr3t",
+    ],
+)
+def test_a_connection_string_that_is_none_is_explained_without_its_password(url: str) -> None:
+    result = ml_worker("run", DATABASE_URL=url)
+    assert result.returncode == 1
+    assert "DATABASE_URL is not a connection string like postgresql://" in result.stderr
+    assert "s3cr3t" not in result.stdout + result.stderr
+    assert "p4ss" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_health_tells_whether_a_worker_of_this_host_looks_at_the_queue(
+    db: Database, start_worker: Callable[..., Worker]
+) -> None:
+    url = db.login("rosa")
+    assert ml_worker("health", DATABASE_URL=url).returncode == 1
+    worker = start_worker(db, "--lease", "6", "--poll", "1")
+    until(lambda: ml_worker("health", DATABASE_URL=url).returncode == 0, "health")
+    assert f"{socket.gethostname()}:{worker.process.pid}:" in ml_worker("health", DATABASE_URL=url).stdout
+    worker.process.send_signal(signal.SIGSTOP)
+    until(lambda: ml_worker("health", DATABASE_URL=url).returncode == 1, "the end of its last sign")
+    worker.process.send_signal(signal.SIGCONT)
+    until(lambda: ml_worker("health", DATABASE_URL=url).returncode == 0, "health")
+    assert worker.stop() == 0
+    stopped = ml_worker("health", DATABASE_URL=url)
+    assert (stopped.returncode, "no worker on" in stopped.stderr) == (1, True)
+
+
+def test_health_without_a_server_is_one_clear_message(tmp_path: Path) -> None:
+    gone = ml_worker("health", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    none = ml_worker("health", DATABASE_URL="", ML_HOME=str(tmp_path / "none"))
+    assert (gone.returncode, none.returncode) == (1, 1)
+    assert "is not running" in none.stderr
+    assert "Traceback" not in gone.stderr + none.stderr
 
 
 @pytest.mark.parametrize(
