@@ -1,24 +1,27 @@
-"""The child process: does one job and exits.
+"""The child process: does one job and exits. ``python -m worker.child SUPERVISOR``, a process id.
 
 It reads one JSON line from standard input (the job, the database, the folder of the models) and writes JSON
 lines to what was its standard output: progress, then one outcome. It never writes to the database. When its
-standard input closes, its supervisor is gone, and it ends with all its descendants.
+supervisor is gone, it ends with all its descendants.
 """
 
 import json
 import logging
 import os
 import queue
+import select
 import signal
 import sys
 import threading
+
+WATCH_SECONDS = 0.5
 
 
 def main() -> None:
     """Do the job that is named on standard input."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_obey_supervisor, args=[orders], daemon=True).start()
+    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_obey_supervisor, args=[orders, int(sys.argv[1])], daemon=True).start()
     # Whatever a library prints must not be taken for a message to the supervisor.
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -38,10 +41,20 @@ def main() -> None:
     os._exit(0)  # the thread that reads standard input would hold up a normal exit
 
 
-def _obey_supervisor(orders: queue.SimpleQueue[str]) -> None:
-    """Pass the order on; at the end of the supervisor, end the process group."""
-    for line in sys.stdin:
-        orders.put(line)
+def _obey_supervisor(orders: queue.SimpleQueue[bytes], supervisor: int) -> None:
+    """Pass the order on; at the end of the supervisor, end the process group.
+
+    Standard input ends with the supervisor, unless another process has inherited the other end of the pipe.
+    """
+    order = b""
+    while os.getppid() == supervisor:
+        if select.select([0], [], [], WATCH_SECONDS)[0]:
+            data = os.read(0, 1 << 16)
+            if not data:
+                break
+            order += data
+            if order.endswith(b"\n"):
+                orders.put(order)
     os.killpg(0, signal.SIGKILL)
 
 

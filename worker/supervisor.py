@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -290,7 +291,7 @@ class Supervisor:
             return
         while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
             child = subprocess.Popen(
-                [sys.executable, "-m", "worker.child"],
+                [sys.executable, "-m", "worker.child", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -326,7 +327,7 @@ class Supervisor:
                     running.outcome = message
 
     def _ended(self, child: subprocess.Popen[bytes]) -> None:
-        code = child.wait()
+        code = _kill(child)  # what it started ends with it, however it ended
         if child in self.warm:
             self.warm.remove(child)
             log.error(
@@ -404,6 +405,8 @@ class Supervisor:
             self.connection = None
 
     def _catch_signals(self) -> Callable[[], None]:
+        if threading.current_thread() is not threading.main_thread():
+            return lambda: None  # signals are for the main thread alone to handle
         wake, woken = socket.socketpair()
         for end in (wake, woken):
             end.setblocking(False)
@@ -453,11 +456,12 @@ def _step_reads_it() -> None:
     """Nothing to do on a readable connection: the next step takes its notifications."""
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End a child and all its descendants: they share its process group."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+def _kill(child: subprocess.Popen[bytes]) -> int:
+    """End a child and all its descendants: they share its process group. Returns the child's exit code."""
+    if child.returncode is None:  # the number of a process that was waited for may be another's by now
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
 
 
 def _ending(code: int) -> str:
