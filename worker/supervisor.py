@@ -36,6 +36,7 @@ log = logging.getLogger("ml-worker")
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
+CHILD_COMMAND = [sys.executable, "-m", "worker.child"]
 LOCK_TIMEOUT = timedelta(milliseconds=300)  # a client's open transaction must not hold up the other jobs
 LOCKED_SECONDS = 2.0
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
@@ -291,7 +292,7 @@ class Supervisor:
             return
         while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
             child = subprocess.Popen(
-                [sys.executable, "-m", "worker.child", str(os.getpid())],
+                [*CHILD_COMMAND, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
