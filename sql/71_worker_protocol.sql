@@ -1,6 +1,7 @@
 -- What a worker may do with a job: claim it, show progress, fail it, give it back, and take over lost ones.
 -- Each routine inserts one event. (job, attempt) is the fence; the clock of the database alone ends a lease.
--- A call repeated after its answer was lost gives the answer again.
+-- A call repeated after its answer was lost gives the answer again; it locks the job before it looks for one,
+-- because the first call may not be committed yet.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -87,6 +88,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
     -- An attempt that was lost or given back did not record the failure that came after it.
     IF NOT EXISTS (
         SELECT FROM public.ml_job_events e
@@ -137,6 +139,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
     IF NOT EXISTS (
         SELECT FROM public.ml_job_events e
         WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'EXPIRED'
@@ -165,6 +168,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
     IF NOT EXISTS (
         SELECT FROM public.ml_job_events e
         WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'RELEASED'

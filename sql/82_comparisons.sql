@@ -134,8 +134,10 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_id bigint := (SELECT r.id FROM public.ml_comparisons r WHERE r.job_id = p_job_id AND r.attempt = p_attempt);
+    v_id bigint;
 BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
+    SELECT r.id INTO v_id FROM public.ml_comparisons r WHERE r.job_id = p_job_id AND r.attempt = p_attempt;
     IF v_id IS NULL THEN
         CALL ml.require_attempt(p_job_id, p_attempt);
         INSERT INTO public.ml_comparisons (
