@@ -1,0 +1,163 @@
+"""What came of a soak: counted from the tables, and whatever breaks a rule."""
+
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg.rows import DictRow
+
+from tests.chaos import invariants
+from tests.chaos.soak import Soak
+
+SHOWN = 5  # of the rows that break one rule, and of the jobs whose story is told
+
+
+@dataclass
+class Report:
+    """Lines to print, and whether all went well."""
+
+    lines: list[str] = field(default_factory=list)
+    lost: int = 0
+    duplicated: int = 0
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.duplicated or self.broken)
+
+
+def make_report(soak: Soak) -> Report:
+    report = Report()
+    say = report.lines.append
+    _count_jobs(soak, report)
+
+    say(f"faults: {sum(soak.faults.values())} of {len(soak.faults)} kinds")
+    report.lines += [f"  {number:5} {kind}" for kind, number in sorted(soak.faults.items())]
+    say(f"workers started: {soak.starts}, of which {soak.refused_starts} found no server or were ended first")
+    _count_recoveries(soak, report)
+
+    guilty: list[int] = []
+    report.lost = _apply(soak, invariants.LOST, report, guilty)
+    known = {row["id"] for row in soak.ask("SELECT id FROM ml_jobs")}
+    for job_id in set(soak.accepted) - known:
+        report.lost += 1
+        report.broken.append(f"every accepted job is in ml_jobs: not {job_id}")
+    report.duplicated = _apply(soak, invariants.DUPLICATED, report, guilty)
+    _apply(soak, invariants.OTHERS, report, guilty)
+    report.broken += _bad_model_files(soak)
+    left, others = _orphans(soak)
+    report.broken += [f"no file without an owner: {name}" for name in others]
+    report.broken += soak.surprises
+
+    say(f"files that no model owns: {len(left)} left by killed workers, {len(others)} others")
+    say(f"lost: {report.lost}")
+    say(f"duplicated: {report.duplicated}")
+    say(f"invariants broken: {len(report.broken)}")
+    report.lines += [f"  {line}" for line in report.broken]
+    for job_id in list(dict.fromkeys(guilty))[:SHOWN]:
+        report.lines += _story(soak, job_id)
+    return report
+
+
+def _count_jobs(soak: Soak, report: Report) -> None:
+    rows = soak.ask(invariants.ENDS)
+    ends = ["COMPLETED", "FAILED", "CANCELLED"]
+    ends += sorted({row["status"] for row in rows} - set(ends))
+    report.lines.append(f"jobs: {sum(row['jobs'] for row in rows)}, {len(soak.accepted)} INSERTs answered")
+    report.lines.append("  " + "".join(f"{word:>11}" for word in ["", *ends]))
+    for job_type in ("TRAIN", "TEST", "COMPARE"):
+        counts = {row["status"]: row["jobs"] for row in rows if row["job_type"] == job_type}
+        report.lines.append(f"  {job_type:>11}" + "".join(f"{counts.get(end, 0):11}" for end in ends))
+
+
+def _count_recoveries(soak: Soak, report: Report) -> None:
+    events = {row["event"]: row["events"] for row in soak.ask(invariants.ATTEMPTS)}
+    report.lines.append(
+        f"attempts: {events.get('CLAIMED', 0)}, of which {events.get('EXPIRED', 0)} were lost "
+        f"and {events.get('RELEASED', 0)} given back"
+    )
+    (recovered,) = soak.ask(invariants.RECOVERED)
+    report.lines.append(f"recoveries: {recovered['jobs']} jobs COMPLETED after such an attempt")
+    noticed, claimed = [], []
+    for row in soak.ask(invariants.RECOVERIES):
+        name = f"job {row['job_id']} after attempt {row['attempt']}"
+        start, end, again = (
+            row[column].timestamp() for column in ("claimed_at", "ended_at", "claimed_again_at")
+        )
+        killed = soak.kills.get(_pid(row["worker_id"]), 0)
+        if start <= killed <= end:
+            noticed.append((end - killed, name))
+            claimed.append((again - killed, name))
+        else:
+            claimed.append((again - end, name))
+    report.lines.append(f"  from the kill of a worker until its attempt was taken away: {_spread(noticed)}")
+    report.lines.append(
+        f"  from the kill, or else the end of the attempt, to the next claim: {_spread(claimed)}"
+    )
+
+
+def _spread(times: list[tuple[float, str]]) -> str:
+    if not times:
+        return "none"
+    worst, name = max(times)
+    median = statistics.median(seconds for seconds, _ in times)
+    return f"median {median:.1f} s, worst {worst:.1f} s ({name})"
+
+
+def _apply(soak: Soak, rules: dict[str, str], report: Report, guilty: list[int]) -> int:
+    jobs: set[int] = set()
+    for rule, query in rules.items():
+        rows = soak.ask(query)
+        report.broken += [f"{rule}: not {_text(row)}" for row in rows[:SHOWN]]
+        if len(rows) > SHOWN:
+            report.broken.append(f"{rule}: nor {len(rows) - SHOWN} more")
+        jobs |= {row["job_id"] for row in rows}
+        guilty += [row["job_id"] for row in rows]
+    return len(jobs)
+
+
+def _bad_model_files(soak: Soak) -> Iterator[str]:
+    for row in soak.ask(invariants.MODEL_FILES):
+        path = Path(row["artifact_path"])
+        if not path.exists():
+            yield f"the file of each READY model is there: not {_text(row)}"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != row["artifact_sha256"]:
+            yield f"the file of each READY model has its SHA-256: not {_text(row)}"
+
+
+def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
+    """Files that no model owns: those of attempts whose supervisor was killed, and others."""
+    owned = {row["artifact_path"] for row in soak.ask(invariants.MODEL_FILES)}
+    left, others = [], []
+    for path in sorted(soak.model_dir.glob("*")):
+        if str(path) in owned:
+            continue
+        named = re.match(r"model_(\d+)_attempt_(\d+)_", path.name)
+        workers = soak.ask(invariants.WORKER_OF_FILE, named.groups()) if named else []
+        if workers and _pid(workers[0]["worker_id"]) in soak.kills:
+            left.append(path.name)
+        else:
+            others.append(f"{path.name}, {[row['worker_id'] for row in workers]}")
+    return left, others
+
+
+def _story(soak: Soak, job_id: int) -> list[str]:
+    """Everything that is known of a job."""
+    lines = [f"job {job_id}:"]
+    lines += [f"  {_text(row)}" for row in soak.ask(invariants.EVENTS_OF_JOB, [job_id])]
+    for log_file in sorted(soak.home.glob("worker-*.log")):
+        log = log_file.read_text(errors="replace")
+        lines += [f"  {log_file.stem}: {line}" for line in re.findall(rf".*job={job_id} .*", log)]
+    return lines
+
+
+def _pid(worker_id: str) -> int:
+    return int(worker_id.split(":")[1])
+
+
+def _text(row: DictRow) -> str:
+    return json.dumps(row, default=str)
