@@ -93,8 +93,8 @@ MODEL_FILES = """
     SELECT r.job_id, r.artifact_path, r.artifact_sha256 FROM ml_training_runs r
     JOIN ml_models m ON m.id = r.model_id WHERE m.status = 'READY'"""
 
-WORKER_OF_FILE = """
-    SELECT e.worker_id FROM ml_models m JOIN ml_job_events e ON e.job_id = m.train_job_id
+ATTEMPT_OF_FILE = """
+    SELECT e.job_id, e.attempt, e.worker_id FROM ml_models m JOIN ml_job_events e ON e.job_id = m.train_job_id
     WHERE m.id = %s AND e.attempt = %s AND e.event = 'CLAIMED'"""
 
 ENDS = """

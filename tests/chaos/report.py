@@ -53,7 +53,7 @@ def make_report(soak: Soak) -> Report:
     report.broken += [f"no file without an owner: {name}" for name in others]
     report.broken += soak.surprises
 
-    say(f"files that no model owns: {len(left)} left by killed workers, {len(others)} others")
+    say(f"files that no model owns: {len(left)} of killed workers, {len(others)} others")
     say(f"lost: {report.lost}")
     say(f"duplicated: {report.duplicated}")
     say(f"invariants broken: {len(report.broken)}")
@@ -130,18 +130,23 @@ def _bad_model_files(soak: Soak) -> Iterator[str]:
 
 
 def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
-    """Files that no model owns: those of attempts whose supervisor was killed, and others."""
+    """Files that no model owns: those of workers that were killed or could not ask any more, and others."""
     owned = {row["artifact_path"] for row in soak.ask(invariants.MODEL_FILES)}
+    logs = "".join(log_file.read_text(errors="replace") for log_file in soak.home.glob("worker-*.log"))
     left, others = [], []
     for path in sorted(soak.model_dir.glob("*")):
         if str(path) in owned:
             continue
         named = re.match(r"model_(\d+)_attempt_(\d+)_", path.name)
-        workers = soak.ask(invariants.WORKER_OF_FILE, named.groups()) if named else []
-        if workers and _pid(workers[0]["worker_id"]) in soak.kills:
+        attempts = soak.ask(invariants.ATTEMPT_OF_FILE, named.groups()) if named else []
+        if any(
+            _pid(attempt["worker_id"]) in soak.kills
+            or f"job={attempt['job_id']} attempt={attempt['attempt']} left, " in logs
+            for attempt in attempts
+        ):
             left.append(path.name)
         else:
-            others.append(f"{path.name}, {[row['worker_id'] for row in workers]}")
+            others.append(f"{path.name} {[_text(attempt) for attempt in attempts]}")
     return left, others
 
 
