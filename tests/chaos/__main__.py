@@ -21,7 +21,8 @@ def main() -> int:
     parser.add_argument("--logs", type=Path, help="folder to keep the workers' logs in")
     options = parser.parse_args()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the proxy's server may be away
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way all is cleared away
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # whichever it is, all is cleared away
     sys.stdout.write(f"seed={options.seed} minutes={options.minutes:g} workers={options.workers}\n")
     sys.stdout.flush()
     with soak(options.workers, options.seed) as made:
@@ -37,4 +38,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
