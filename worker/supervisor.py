@@ -74,6 +74,7 @@ class Running:
     reported: tuple[float, str | None] = (0.0, None)
     outcome: dict[str, Any] | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # in the names of the attempt's files
+    is_sent: bool = False  # whether the result may be recorded, although no answer says so
     not_before: float = 0.0  # monotonic time of the next try, where another session has locked the job
 
 
@@ -125,6 +126,12 @@ class Supervisor:
             for child in [*self.warm, *(running.child for running in self.running.values())]:
                 _kill(child)
             self._sign_off()
+            for running in self.running.values():
+                job = running.job
+                if running.is_sent:
+                    log.warning("job=%s attempt=%s left, its result may be recorded", job.id, job.attempt)
+                else:
+                    self._drop_files(running)
             self._disconnect()
             log.info("worker=%s stopped", self.worker_id)
 
@@ -215,6 +222,8 @@ class Supervisor:
     # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
 
     def _start(self, job: Job, renewed: float) -> None:
+        if job.id in self.running:  # its lease ended while its result waited for a lock
+            self._discard(self.running[job.id], "taken over by the same worker")
         child = self.warm.pop(0)
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
@@ -234,6 +243,7 @@ class Supervisor:
             if "result" not in outcome:
                 self._drop_files(running)
             if "result" in outcome:
+                running.is_sent = True
                 result_id = database.record_result(connection, job, outcome["result"])
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
             elif "failure" in outcome:
