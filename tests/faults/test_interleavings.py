@@ -14,8 +14,9 @@ from itertools import combinations_with_replacement, permutations, product
 import pytest
 from psycopg.rows import DictRow
 
-from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, until
+from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, ready_model, until
 from tests.faults.protocol import TERMINAL, Job, call, violations
+from tests.sql.helpers import TEST_PERIOD
 
 FINISHES = ("record", "fail", "lose", "release")
 FENCED = (*FINISHES, "progress")
@@ -33,17 +34,23 @@ class Sessions:
     workers: list[Connection]
     watcher: Connection
     pool: ThreadPoolExecutor
+    model_id: int
 
     def who(self, name: str, number: int) -> Connection:
         return (self.clients if name == "cancel" else self.workers)[number]
 
-    def call(self, name: str, number: int, job_id: int, attempt: int = 1) -> str:
-        return call(self.who(name, number), name, job_id, attempt, "TRAIN")
+    def insert(self, job: Job) -> int:
+        fields = TRAIN if job.job_type == "TRAIN" else {"test_model_id": self.model_id, **TEST_PERIOD}
+        fields = fields | {"job_type": job.job_type, "max_attempts": job.max_attempts}
+        return insert_job(self.clients[0], **fields)
 
-    def send(self, name: str, number: int, job_id: int) -> Future[str]:
+    def call(self, name: str, number: int, job_id: int, job: Job, attempt: int = 1) -> str:
+        return call(self.who(name, number), name, job_id, attempt, job.job_type)
+
+    def send(self, name: str, number: int, job_id: int, job: Job) -> Future[str]:
         """Call in another thread; returns when the call is done or waits for a lock."""
         pid = self.who(name, number).info.backend_pid
-        future = self.pool.submit(self.call, name, number, job_id)
+        future = self.pool.submit(self.call, name, number, job_id, job)
 
         def is_settled() -> bool:
             waits = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
@@ -56,7 +63,7 @@ class Sessions:
         """End the job, so that the next test has the queue for itself."""
         assert violations(self.watcher, [job_id]) == []
         if job_row(self.watcher, job_id)["status"] not in TERMINAL:
-            self.call("cancel", 0, job_id)
+            self.clients[0].execute("CALL ml.cancel_job(%s)", [job_id])
             assert violations(self.watcher, [job_id]) == []
 
 
@@ -68,7 +75,8 @@ def sessions(make_database: Callable[[], Database]) -> Iterator[Sessions]:
             [stack.enter_context(db.connect(user)) for _ in range(3)] for user in ("anna", "wanda")
         )
         pool = stack.enter_context(ThreadPoolExecutor(3))
-        yield Sessions(clients, workers, stack.enter_context(db.connect("rosa")), pool)
+        watcher = stack.enter_context(db.connect("rosa"))
+        yield Sessions(clients, workers, watcher, pool, ready_model(clients[0], workers[0]))
 
 
 def interleavings(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -85,15 +93,15 @@ def play(
     sessions: Sessions, scripts: Sequence[Sequence[str]], order: Sequence[int], max_attempts: int
 ) -> None:
     """Take the steps in this order, each a transaction; after each the job is what the protocol says."""
-    job_id = insert_job(sessions.clients[0], **TRAIN, max_attempts=max_attempts)
     expected = Job(max_attempts=max_attempts)
+    job_id = sessions.insert(expected)
     held = [NEVER_CLAIMED] * len(scripts)
     steps = [iter(script) for script in scripts]
     before: DictRow | None = None
     for number in order:
         name = next(steps[number])
         arguments = [held[number]] if name in FENCED else []
-        outcome = sessions.call(name, number, job_id, *arguments)
+        outcome = sessions.call(name, number, job_id, expected, *arguments)
         said = (order, scripts, number, name)
         assert outcome == getattr(expected, name)(*arguments), said
         if outcome.startswith("attempt "):
@@ -139,11 +147,12 @@ def test_three_sessions_in_any_order_end_a_job_once(sessions: Sessions, late: st
 # ── A step is an open transaction, others wait for it ───────────────────────────────────────────────
 
 
-def start(sessions: Sessions, status: str) -> tuple[int, Job]:
+def start(sessions: Sessions, status: str, job_type: str = "TRAIN") -> tuple[int, Job]:
     """A job whose first attempt runs with a lease that is over, or was lost and waits for another."""
-    job_id, expected = insert_job(sessions.clients[0], **TRAIN), Job()
+    expected = Job(job_type)
+    job_id = sessions.insert(expected)
     for name in ("claim",) if status == "RUNNING" else ("claim", "expire"):
-        assert sessions.call(name, 0, job_id) == getattr(expected, name)()
+        assert sessions.call(name, 0, job_id, expected) == getattr(expected, name)()
     assert expected.status == status
     return job_id, expected
 
@@ -163,17 +172,19 @@ def predict(expected: Job, names: Sequence[str]) -> set[tuple[tuple[str, ...], s
     return possible
 
 
-def race(sessions: Sessions, status: str, names: Sequence[str], ending: str) -> None:
+def race(sessions: Sessions, status: str, names: Sequence[str], ending: str, job_type: str = "TRAIN") -> None:
     """The first call stays uncommitted while the others are sent; they do what they would do after it."""
-    job_id, expected = start(sessions, status)
+    job_id, expected = start(sessions, status, job_type)
     first, *others = names
     after_first = deepcopy(expected)
     predicted = getattr(after_first, first)(*([1] if first in FENCED else []))
     holder = sessions.who(first, 0)
     holder.execute("BEGIN")
     try:
-        assert sessions.call(first, 0, job_id) == predicted
-        futures = [sessions.send(name, number, job_id) for number, name in enumerate(others, start=1)]
+        assert sessions.call(first, 0, job_id, expected) == predicted
+        futures = [
+            sessions.send(name, number, job_id, expected) for number, name in enumerate(others, start=1)
+        ]
     finally:
         holder.execute(ending)
     outcomes = [future.result(60) for future in futures]
@@ -188,14 +199,15 @@ def race(sessions: Sessions, status: str, names: Sequence[str], ending: str) -> 
     sessions.close(job_id)
 
 
+@pytest.mark.parametrize("job_type", ["TRAIN", "TEST"])
 @pytest.mark.parametrize("ending", ["COMMIT", "ROLLBACK"])
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING"])
 @pytest.mark.parametrize("first", CALLS)
 def test_a_call_beside_an_open_transaction_does_what_it_would_do_after_it(
-    sessions: Sessions, first: str, status: str, ending: str
+    sessions: Sessions, first: str, status: str, ending: str, job_type: str
 ) -> None:
     for second in CALLS:
-        race(sessions, status, [first, second], ending)
+        race(sessions, status, [first, second], ending, job_type)
 
 
 @pytest.mark.parametrize("first", CALLS)
@@ -214,10 +226,10 @@ def test_a_transaction_that_looked_before_changes_nothing_after(
     late.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
     try:
         assert job_row(late, job_id)["status"] == "RUNNING"
-        outcome = sessions.call(first, 0, job_id)
+        outcome = sessions.call(first, 0, job_id, expected)
         assert outcome == getattr(expected, first)(*([1] if first in FENCED else []))
         row = job_row(sessions.watcher, job_id)
-        assert sessions.call(second, 1, job_id) in ("nothing", SERIALIZATION_FAILURE)
+        assert sessions.call(second, 1, job_id, expected) in ("nothing", SERIALIZATION_FAILURE)
     finally:
         late.execute("COMMIT")
     assert job_row(sessions.watcher, job_id) == row

@@ -28,6 +28,7 @@ from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD
 
 EXAMPLES, STEPS = 25, 40
 TYPES = ("TRAIN", "TEST", "COMPARE")
+WRONG_TYPES = st.sampled_from([None, None, None, *TYPES])
 PICKS = st.integers(0, 9)  # how long ago the job, model or call was made that is meant
 FENCED = ("record", "fail", "lose", "release", "progress")
 NAME_TAKEN, NOT_READY, ITSELF, FORBIDDEN = "23505", "23503", "23514", "42501"
@@ -255,7 +256,7 @@ class Machine(RuleBasedStateMachine):
         name=st.sampled_from(FENCED),
         pick=PICKS,
         ahead=st.sampled_from([0, 0, 0, 0, 1, -1]),
-        wrong_type=st.sampled_from([None, None, None, "TRAIN", "TEST", "COMPARE"]),
+        wrong_type=WRONG_TYPES,
         lease=st.sampled_from(["0", "60"]),
     )
     def write(self, who: int, name: str, pick: int, ahead: int, wrong_type: str | None, lease: str) -> None:
@@ -264,10 +265,16 @@ class Machine(RuleBasedStateMachine):
         self.same_call(self.workers[who], name, job_id, attempt + ahead, job_type, lease)
 
     @precondition(lambda self: self.running())
-    @rule(who=st.integers(0, 2), name=st.sampled_from(FENCED), pick=PICKS, lease=st.sampled_from(["0", "60"]))
-    def write_as_holder(self, who: int, name: str, pick: int, lease: str) -> None:
+    @rule(
+        who=st.integers(0, 2),
+        name=st.sampled_from(FENCED),
+        pick=PICKS,
+        wrong_type=WRONG_TYPES,
+        lease=st.sampled_from(["0", "60"]),
+    )
+    def write_as_holder(self, who: int, name: str, pick: int, wrong_type: str | None, lease: str) -> None:
         job = self.running()[pick % len(self.running())]
-        self.same_call(self.workers[who], name, job.id, job.attempt, job.job_type, lease)
+        self.same_call(self.workers[who], name, job.id, job.attempt, wrong_type or job.job_type, lease)
 
     @rule(who=st.integers(0, 2), pick=PICKS)
     def repeat(self, who: int, pick: int) -> None:
