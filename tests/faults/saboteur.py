@@ -1,10 +1,10 @@
-"""A worker that is hit by a fault at a chosen step: ``python -m tests.faults.saboteur STEP FAULT ARG…``.
+"""A worker that is hit by a fault at a chosen step: ``python -m tests.faults.saboteur STEPS FAULT ARG…``.
 
-STEP is ``before:CALL`` or ``after:CALL``, a function of ``worker.database`` before its statement is sent or
-after it is committed, or ``hears:WORDS``, when the child reports a progress that begins with these words.
-FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and an answer is lost), or one
-of these aimed at the child: ``kill-child``, ``segfault-child``. It strikes once, with ``always-`` before the
-fault each time; ARG… is for ``ml-worker``.
+STEPS are separated by commas: ``before:CALL`` or ``after:CALL``, a function of ``worker.database`` before
+its statement is sent or after it is committed, or ``hears:WORDS``, when a child reports a progress that
+begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and
+an answer is lost), or one of these aimed at the child: ``kill-child``, ``segfault-child``. It strikes once
+at each step, and no child twice, with ``always-`` before the fault each time; ARG… is for ``ml-worker``.
 """
 
 import os
@@ -27,6 +27,7 @@ SIGNALS = {
     "kill-child": signal.SIGKILL,
     "segfault-child": signal.SIGSEGV,
 }
+STRUCK: set[int] = set()  # children whose words were already struck at
 
 
 def cut(connection: database.Connection) -> None:
@@ -62,7 +63,8 @@ def sabotage_hearing(words: str, fault: str) -> None:
     strikes = [fault]
 
     def sabotaged(self: Supervisor, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-        if strikes and message.get("message", "").startswith(words):
+        if strikes and child.pid not in STRUCK and message.get("message", "").startswith(words):
+            STRUCK.add(child.pid)
             if not always:
                 strikes.clear()
             os.kill(child.pid if fault.endswith("child") else os.getpid(), SIGNALS[fault])
@@ -72,10 +74,11 @@ def sabotage_hearing(words: str, fault: str) -> None:
 
 
 if __name__ == "__main__":
-    step, fault, *args = sys.argv[1:]
-    when, _, name = step.partition(":")
-    if when == "hears":
-        sabotage_hearing(name, fault)
-    else:
-        sabotage_call(when, name, fault)
+    steps, fault, *args = sys.argv[1:]
+    for step in steps.split(","):
+        when, _, name = step.partition(":")
+        if when == "hears":
+            sabotage_hearing(name, fault)
+        else:
+            sabotage_call(when, name, fault)
     main(args)
