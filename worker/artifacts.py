@@ -9,6 +9,7 @@ import joblib
 from sklearn.pipeline import Pipeline
 
 from worker.errors import JobError
+from worker.folder import FolderError
 
 
 @dataclass(frozen=True)
@@ -29,25 +30,28 @@ def write(model: Pipeline, path: Path) -> Artifact:
     """Write a model atomically: it is there whole and on disk, or not at all.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full.
+        FolderError: the folder cannot be written, or the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     try:
-        with unfinished.open("wb") as file:
-            joblib.dump(model, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return Artifact(path, _sha256(path), path.stat().st_size)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                joblib.dump(model, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return Artifact(path, _sha256(path), path.stat().st_size)
+    except OSError as error:
+        raise FolderError(path.parent, error) from error
 
 
 def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
@@ -59,10 +63,10 @@ def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
         folder: folder of the model files here, where the worker that wrote it may have seen another path.
 
     Raises:
-        JobError: the file is missing, unreadable or altered.
+        JobError: the file is missing, unreadable or altered, or holds no model that this worker can use.
     """
     path = Path(recorded)
-    if not path.exists():
+    if not os.path.exists(path):  # false where a folder on the way may not be entered, too
         path = folder / path.name
     try:
         found = _sha256(path)
@@ -71,13 +75,26 @@ def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
             f"the model file {recorded} is missing; restore it, or train the model again"
         ) from error
     except OSError as error:
-        raise JobError(f"the model file {path} cannot be read: {error.strerror}") from error
+        raise JobError(
+            f"the model file {path} cannot be read: {error.strerror}; "
+            "let the worker's user read it, or train the model again"
+        ) from error
     if found != sha256:
         raise JobError(
             f"the model file {path} was altered: its SHA-256 is {found}, recorded was {sha256}; "
             "restore it, or train the model again"
         )
-    model: Pipeline = joblib.load(path)
+    try:
+        model = joblib.load(path)
+        if not isinstance(model, Pipeline):
+            raise TypeError(f"it holds a {type(model).__name__}")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # unpickling raises whatever it likes
+        raise JobError(
+            f"the model file {path} is as it was recorded, but this worker's libraries cannot load a model "
+            f"from it ({type(error).__name__}: {error}); train the model again"
+        ) from error
     return model
 
 

@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import psycopg
 
-from worker import database
+from worker import database, folder
 from worker.assignment import Job, Order
 from worker.database import SupersededError
 
@@ -110,10 +110,12 @@ class Supervisor:
         Raises:
             UnsuitableDatabaseError: the database has not the schema or the role that this worker needs.
             psycopg.OperationalError: the database cannot be reached at the start.
+            folder.FolderError: no model file can be written at the start.
         """
         self._connect()
         restore = self._catch_signals()
         try:
+            folder.check(self.options.model_dir)
             self._warm_up()
             log.info("worker=%s listening concurrency=%s", self.worker_id, self.options.concurrency)
             self._step()
@@ -286,8 +288,11 @@ class Supervisor:
 
     def _drop_files(self, running: Running) -> None:
         """Remove what an attempt wrote whose result does not count; its child has ended."""
-        for path in self.options.model_dir.glob(f"*_{running.token}.*"):
-            path.unlink(missing_ok=True)
+        try:
+            for path in self.options.model_dir.glob(f"*_{running.token}.*"):
+                path.unlink(missing_ok=True)
+        except OSError as error:  # the folder may have become read-only, or be away
+            log.warning("job=%s attempt=%s its files stay: %s", running.job.id, running.job.attempt, error)
 
     def _forget(self, running: Running) -> None:
         del self.running[running.job.id]

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from worker import artifacts, database, datasets, jobs
 from worker.assignment import Assignment, Order
 from worker.errors import JobError
+from worker.folder import FolderError
 from worker.jobs import Report, Result
 
 log = logging.getLogger("ml-worker.child")
@@ -32,7 +33,8 @@ def attempt(order: Order, report: Report) -> dict[str, Any]:
     except Exception as error:
         log.exception("job=%s attempt=%s", order.job.id, order.job.attempt)
         if isinstance(error, psycopg.OperationalError | OSError):
-            return {"loss": f"{type(error).__name__}: {error}".strip()}
+            kind = "" if isinstance(error, FolderError) else f"{type(error).__name__}: "
+            return {"loss": f"{kind}{error}".strip()}
         if isinstance(error, psycopg.Error):
             return {"failure": f"reading its data failed: {str(error.diag.message_primary or error)[:300]}"}
         if isinstance(error, MemoryError):
