@@ -1,6 +1,8 @@
 """Model files."""
 
+import hashlib
 import os
+import pickle
 from pathlib import Path
 
 import joblib
@@ -47,6 +49,27 @@ def test_an_altered_file_is_refused_before_it_is_unpickled(model: Pipeline, tmp_
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "EOFError"),
+        (b"\x00 no pickle", "KeyError"),
+        (pickle.dumps({"a": 1}), "it holds a dict"),
+        (b"cno_such_library\nModel\n.", "no_such_library"),
+    ],
+    ids=["empty", "no pickle", "no model", "of a library that is not here"],
+)
+def test_a_file_as_recorded_that_holds_no_usable_model_says_what_to_do(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(content)
+    with pytest.raises(JobError, match=says) as caught:
+        artifacts.read(str(path), hashlib.sha256(content).hexdigest(), tmp_path)
+    assert str(path) in str(caught.value)
+    assert "train the model again" in str(caught.value)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"/gone/model\.pkl is missing"):
         artifacts.read("/gone/model.pkl", "0" * 64, tmp_path)
@@ -67,3 +90,10 @@ def test_a_write_that_fails_leaves_nothing(
 def test_no_two_attempts_share_a_file_even_of_two_databases(tmp_path: Path) -> None:
     attempts = [(7, 1, "a"), (7, 2, "a"), (8, 1, "a"), (7, 1, "b")]
     assert len({artifacts.path_of(tmp_path, *attempt) for attempt in attempts}) == len(attempts)
+
+
+def test_a_file_is_found_in_the_folder_where_its_recorded_path_cannot_even_be_looked_at(
+    model: Pipeline, tmp_path: Path
+) -> None:
+    written = artifacts.write(model, tmp_path / "model.pkl")
+    assert artifacts.read(f"/{'x' * 300}/model.pkl", written.sha256, tmp_path)
