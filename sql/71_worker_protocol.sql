@@ -16,6 +16,7 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job public.ml_jobs;
+    v_locked bigint [] := '{}';
 BEGIN
     IF p_worker_id IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
@@ -26,7 +27,7 @@ BEGIN
     LOOP
         SELECT * INTO v_job
         FROM public.ml_jobs j
-        WHERE j.status = 'PENDING'
+        WHERE j.status = 'PENDING' AND j.id <> ALL (v_locked)
         ORDER BY j.priority, j.created_at, j.id
         LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED;
@@ -49,6 +50,9 @@ BEGIN
             WHEN integrity_constraint_violation THEN
                 INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
                 VALUES (v_job.id, v_job.attempt, 'FAILED', p_worker_id, SQLERRM);
+            WHEN lock_not_available THEN
+                -- A client is about to take the name of its model: the jobs behind it need not wait for that.
+                v_locked := v_locked || v_job.id;
         END;
     END LOOP;
 END
@@ -198,10 +202,15 @@ BEGIN
         ORDER BY j.id
         FOR NO KEY UPDATE SKIP LOCKED
     LOOP
-        CALL ml.lose_attempt(
-            v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
-        );
-        v_expired := v_expired + 1;
+        BEGIN
+            CALL ml.lose_attempt(
+                v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
+            );
+            v_expired := v_expired + 1;
+        EXCEPTION
+            -- A client has locked its model: this one later, the others now.
+            WHEN lock_not_available THEN NULL;
+        END;
     END LOOP;
     RETURN v_expired;
 END
