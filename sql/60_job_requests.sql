@@ -28,6 +28,17 @@ BEGIN
     NEW.progress := coalesce(NEW.progress, 0);
     NEW.attempt := coalesce(NEW.attempt, 0);
     NEW.max_attempts := coalesce(NEW.max_attempts, 3);
+    -- To read a list takes time and room that grow faster than the list.
+    v_column := CASE
+        WHEN length(NEW.train_features_csv) > 20000 THEN 'train_features_csv'
+        WHEN length(NEW.train_phases_csv) > 20000 THEN 'train_phases_csv'
+        WHEN length(NEW.train_params_csv) > 20000 THEN 'train_params_csv'
+    END;
+    IF v_column IS NOT NULL THEN
+        RAISE EXCEPTION '% has more than 20000 characters', v_column
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = v_column,
+            HINT = 'Name each item once, without blanks.';
+    END IF;
     IF NEW.job_type = 'TRAIN' THEN
         v_is_named := NEW.train_model_name IS NOT NULL;
         NEW.train_target_var := btrim(NEW.train_target_var);

@@ -347,9 +347,16 @@ REJECTED = [
     params(
         "number_very_long",
         BOOST,
-        "gamma=" + "9" * 140_000,
+        "gamma=" + "9" * 19_000,
         "'9999",
         "gamma of xgboost is a number from 0 to ",
+    ),
+    params(
+        "too_long_to_read",
+        BOOST,
+        "gamma=" + "9" * 140_000,
+        "train_params_csv has more than 20000 characters",
+        "Name each item once",
     ),
     params(
         "number_word", BOOST, "learning_rate=small", "'small'", "learning_rate of xgboost is a number from "
