@@ -57,6 +57,9 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
         try:
             with deadline(connection, timeout):
                 connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                if role == "ml_worker":
+                    # Nobody else's operators and functions, even where everybody may create some in public.
+                    connection.execute("SET search_path TO pg_catalog, pg_temp")
                 # Columns without a time zone are read as UTC, wherever the worker runs.
                 connection.execute("SET TimeZone TO 'UTC'")
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
