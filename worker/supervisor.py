@@ -191,7 +191,8 @@ class Supervisor:
         with suppress(psycopg.errors.LockNotAvailable):
             if expired := database.expire_leases(connection):
                 log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
-        while not self.stopping and self.warm and len(self.running) < self.options.concurrency:
+        # A job whose outcome cannot be recorded, because a client has locked it, takes no place.
+        while not self.stopping and self.warm and len(self._working()) < self.options.concurrency:
             renewed = time.monotonic()
             try:
                 job = database.claim_job(connection, self.worker_id, self._lease())
@@ -305,7 +306,7 @@ class Supervisor:
         """Keep a child ready for every free place, its imports done before a job comes."""
         if time.monotonic() < self._warm_at:
             return
-        while not self.stopping and len(self.warm) + len(self.running) < self.options.concurrency:
+        while not self.stopping and len(self.warm) + len(self._working()) < self.options.concurrency:
             child = subprocess.Popen(
                 [*CHILD_COMMAND, str(os.getpid())],
                 stdin=subprocess.PIPE,
