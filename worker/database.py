@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
@@ -210,14 +210,14 @@ def limit_lock_waits(connection: Connection, wait: timedelta) -> None:
     )
 
 
-def listen(connection: Connection) -> None:
-    """Be told when there is something to look at in the queue."""
+def listen(connection: Connection, note: Callable[[], None]) -> None:
+    """Be told when there is something to look at in the queue.
+
+    ``note`` is called for each notification that a call finds on the connection; none is kept. What arrives
+    between two calls makes the socket readable, and the next call finds it.
+    """
+    connection.add_notify_handler(lambda _notification: note())
     connection.execute("LISTEN ml_jobs")
-
-
-def was_notified(connection: Connection) -> bool:
-    """Take the notifications that have arrived, now or with earlier answers; whether there was any."""
-    return len(list(connection.notifies(timeout=0))) > 0
 
 
 def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:

@@ -151,13 +151,10 @@ class Supervisor:
             return
         try:
             with database.deadline(self.connection, self.options.call_deadline):
-                self._look |= database.was_notified(self.connection)
                 self._deliver_all(self.connection)
                 if self._look or time.monotonic() >= self._looked_at + self.options.poll:
                     self._look, self._looked_at = False, time.monotonic()
                     self._drain(self.connection)
-                # A notification may have come with the answers; the socket would not wake the loop for it.
-                self._look |= database.was_notified(self.connection)
         except _LOST as error:
             self._lost_connection(error)
 
@@ -366,15 +363,15 @@ class Supervisor:
             with database.deadline(connection, self.options.call_deadline):
                 database.check_version(connection)
                 database.limit_lock_waits(connection, LOCK_TIMEOUT)
-                database.listen(connection)
                 database.check_notifications(connection, self.options.url, self.options.call_deadline / 2)
+                database.listen(connection, self._note_change)
         except BaseException:
             connection.close()
             raise
         self.connection = connection
         self._failures = 0
         self._look = True
-        self._selector.register(connection.fileno(), selectors.EVENT_READ, _step_reads_it)
+        self._selector.register(connection.fileno(), selectors.EVENT_READ, self._note_change)
 
     def _reconnect(self) -> None:
         try:
@@ -409,6 +406,10 @@ class Supervisor:
         reason = str(error).strip().split("\n", maxsplit=1)[0]
         log.warning("worker=%s connection lost, next try in %.1f s: %s", self.worker_id, delay, reason)
 
+    def _note_change(self) -> None:
+        """A notification came, or something from the server while nothing was asked: that is mostly one."""
+        self._look = True
+
     def _sign_off(self) -> None:
         if self.connection is not None:
             with suppress(psycopg.Error), database.deadline(self.connection, self.options.call_deadline):
@@ -416,7 +417,7 @@ class Supervisor:
 
     def _disconnect(self) -> None:
         if self.connection is not None:
-            for key in [k for k in self._selector.get_map().values() if k.data is _step_reads_it]:
+            for key in [k for k in self._selector.get_map().values() if k.data == self._note_change]:
                 self._selector.unregister(key.fileobj)
             self.connection.close()
             self.connection = None
@@ -467,10 +468,6 @@ class Supervisor:
 
     def _lease(self) -> timedelta:
         return timedelta(seconds=self.options.lease)
-
-
-def _step_reads_it() -> None:
-    """Nothing to do on a readable connection: the next step takes its notifications."""
 
 
 def _kill(child: subprocess.Popen[bytes]) -> int:
