@@ -3,8 +3,9 @@
 STEPS are separated by commas: ``before:CALL`` or ``after:CALL``, a function of ``worker.database`` before
 its statement is sent or after it is committed, or ``hears:WORDS``, when a child reports a progress that
 begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and
-an answer is lost), or one of these aimed at the child: ``kill-child``, ``segfault-child``. It strikes once
-at each step, and no child twice, with ``always-`` before the fault each time; ARG… is for ``ml-worker``.
+an answer is lost), ``skip`` (the call is never made), or one of these aimed at the child: ``kill-child``,
+``segfault-child``. It strikes once at each step, and no child twice, with ``always-`` before the fault each
+time; ARG… is for ``ml-worker``.
 """
 
 import os
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -36,8 +38,16 @@ def cut(connection: database.Connection) -> None:
     raise psycopg.OperationalError("cut by the saboteur")
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by SIGSTOP and waits for SIGCONT."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def sabotage_call(when: str, name: str, fault: str) -> None:
     original: Callable[..., Any] = getattr(database, name)
+    if fault == "skip":
+        setattr(database, name, lambda *_: None)
+        return
     strikes = [fault]
 
     def strike(connection: database.Connection) -> None:
