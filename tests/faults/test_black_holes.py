@@ -71,7 +71,7 @@ def test_a_job_has_one_result_when_the_network_swallows(
     with remote.db.connect("anna") as client:
         before = remote.notices()
         remote.proxy.strike_at(words.encode(), *directions.split(), late=late)
-        job_id = insert_job(client, **LONG)
+        job_id = insert_job(client, **(LONG if words.startswith("Training") else TRAIN))
         assert remote.proxy.struck.wait(60)
         until(lambda: remote.notices() > before, "the worker to notice")
         in_time = "SELECT coalesce(lease_until > clock_timestamp(), true) AS yes FROM ml_jobs WHERE id = %s"
