@@ -42,7 +42,7 @@ def test_every_job_ends_with_one_result_while_sessions_are_terminated_at_random(
     chance = random.Random(seed)
     db = make_database()
     with db.connect("anna") as client, psycopg.connect(db.url, autocommit=True) as admin:
-        workers = [start_worker(db, "--lease", "15", "--poll", "0.5") for _ in range(2)]
+        workers = [start_worker(db, "--lease", "40", "--poll", "0.5") for _ in range(2)]
         for worker in workers:
             until(lambda worker=worker: "listening" in worker.log, "the worker to listen")  # type: ignore[misc]
         jobs = [insert_job(client, **FOREST, max_attempts=100) for _ in range(4)]
