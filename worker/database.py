@@ -52,6 +52,7 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
+        tcp_user_timeout=25_000,  # keepalives say nothing while sent data waits for an answer
     )
     if role is not None:
         try:
