@@ -96,7 +96,7 @@ def test_a_job_survives_a_crash_of_the_server_in_each_phase(
 ) -> None:
     phases = {
         "before:claim_job": "PENDING",
-        "hears:Loading": "RUNNING",
+        "before:record_progress": "RUNNING",
         "hears:Training": "RUNNING",
         "before:record_result": "RUNNING",
         "after:record_result": "COMPLETED",
