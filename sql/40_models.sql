@@ -83,8 +83,13 @@ BEGIN
             USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = format('Cancel its job first: CALL ml.cancel_job(%s);', OLD.train_job_id);
     END IF;
-    IF NEW.name !~ '\S' THEN
-        RAISE EXCEPTION 'the name of a model cannot be blank'
+    IF NEW.is_deleted IS NULL THEN
+        RAISE EXCEPTION 'is_deleted of model % cannot be NULL', OLD.id
+            USING ERRCODE = 'not_null_violation', TABLE = 'ml_models', COLUMN = 'is_deleted',
+            HINT = 'Set it to true to delete the model, to false to take it back.';
+    END IF;
+    IF NEW.name IS NULL OR NEW.name !~ '\S' THEN
+        RAISE EXCEPTION 'the name of model % cannot be blank', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';
     END IF;
@@ -170,7 +175,7 @@ BEGIN
             USING ERRCODE = 'foreign_key_violation', TABLE = 'ml_models',
             HINT = CASE v_model.status
                 WHEN 'TRAINING' THEN format('Wait until job %s has trained it.', v_model.train_job_id)
-                ELSE format('Its training failed; see error_msg of job %s.', v_model.train_job_id)
+                ELSE format('Its training failed; see error_msg of job %s. Use another model, or train a new one.', v_model.train_job_id)
             END;
     END IF;
     RETURN v_model;

@@ -171,13 +171,13 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NEW.priority IS NULL OR NEW.priority NOT BETWEEN 1 AND 10 THEN
-        RAISE EXCEPTION 'priority % is not between 1 and 10', NEW.priority
+        RAISE EXCEPTION 'priority % is not between 1 and 10', coalesce(NEW.priority::text, 'NULL')
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'priority',
             HINT = '1 is the highest priority, 10 the lowest, 5 the default.';
     ELSIF NEW.priority <> OLD.priority AND OLD.status <> 'PENDING' THEN
         RAISE EXCEPTION 'job % is % and its priority can no longer be changed', OLD.id, OLD.status
             USING ERRCODE = 'ML002', TABLE = 'ml_jobs', COLUMN = 'priority',
-            HINT = 'Only a PENDING job has a place in the queue.';
+            HINT = 'Only a PENDING job has a place in the queue; leave this one as it is, or insert another.';
     END IF;
     RETURN NEW;
 END
@@ -222,11 +222,11 @@ BEGIN
     ) THEN
         RETURN NEW;
     END IF;
-    RAISE EXCEPTION 'job % cannot go from % to %', OLD.id, OLD.status, NEW.status
+    RAISE EXCEPTION 'job % cannot go from % to %', OLD.id, OLD.status, coalesce(NEW.status, 'NULL')
         USING ERRCODE = 'ML002', TABLE = 'ml_jobs', COLUMN = 'status',
         HINT = CASE
             WHEN OLD.status IN ('PENDING', 'RUNNING')
-                THEN 'The worker''s procedures change the state; by hand a job can only be set to CANCELLED.'
+                THEN 'By hand a job can only be set to CANCELLED; the worker sets all other states.'
             ELSE format('%s is final; insert another job.', OLD.status)
         END;
 END
@@ -287,7 +287,7 @@ AS $$
 BEGIN
     UPDATE public.ml_jobs SET status = 'CANCELLED' WHERE id = p_job_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'job % does not exist', p_job_id
+        RAISE EXCEPTION 'job % does not exist', coalesce(p_job_id::text, 'NULL')
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_queue; lists the jobs that can be cancelled.';
     END IF;
 END

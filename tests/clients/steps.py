@@ -84,7 +84,7 @@ REFUSED = [
         "UPDATE ml_jobs SET status = 'COMPLETED' WHERE id = 1",
         "ML002",
         "job 1 cannot go from PENDING to COMPLETED",
-        "The worker's procedures change the state; by hand a job can only be set to CANCELLED.",
+        "By hand a job can only be set to CANCELLED; the worker sets all other states.",
     ),
     (
         "CALL ml.cancel_job(999)",

@@ -276,7 +276,7 @@ def test_a_priority_outside_1_to_10_is_refused(
 ) -> None:
     with (
         common.connect("anna") as client,
-        refused("23514", f"priority {'<NULL>' if priority is None else priority} ", "1 is the highest"),
+        refused("23514", f"priority {'NULL' if priority is None else priority} ", "1 is the highest"),
     ):
         client.execute("UPDATE ml_jobs SET priority = %s WHERE id = %s", [priority, jobs["PENDING"]])
 

@@ -339,7 +339,9 @@ def test_a_worker_does_not_start_a_job_by_hand(
     for connection in (client, worker):
         with refused("42501", "permission denied for table ml_jobs"):
             connection.execute(step_2, [job_id])
-    with refused("ML002", f"job {job_id} cannot go from PENDING to RUNNING", "worker's procedures"):
+    with refused(
+        "ML002", f"job {job_id} cannot go from PENDING to RUNNING", "the worker sets all other states"
+    ):
         owner.execute(step_2, [job_id])
 
 
