@@ -11,7 +11,10 @@ from worker.embedded import bundled
 
 
 def command(args: Sequence[str], url: str) -> tuple[list[str], dict[str, str]]:
-    """Command line and environment of psql; the connection is in the environment, where ps has none of it."""
+    """Command line and environment of psql; the connection is in the environment, where ps has none of it.
+
+    An error shows its message and hint, not the line of the trigger that raised it.
+    """
     program = shutil.which("psql") or str(bundled() / "psql")
     variables = {option.keyword: option.envvar for option in pq.Conninfo.get_defaults()}
     environment = dict(os.environ)
@@ -19,7 +22,7 @@ def command(args: Sequence[str], url: str) -> tuple[list[str], dict[str, str]]:
         variable = variables[option.keyword]
         if option.val is not None and variable is not None:
             environment[variable.decode()] = option.val.decode()
-    return [program, *args], environment
+    return [program, "--set=SHOW_CONTEXT=never", *args], environment
 
 
 def run_psql(args: Sequence[str], url: str) -> None:

@@ -69,6 +69,14 @@ def test_psql_goes_to_database_url_with_its_password(db: Database) -> None:
     assert result.stdout.strip() == "anna"
 
 
+def test_psql_shows_an_error_as_message_and_hint_alone(db: Database) -> None:
+    result = ml_worker("psql", "-X", "-c", "CALL ml.cancel_job(999)", DATABASE_URL=db.login("anna"))
+    assert result.stderr.splitlines() == [
+        "ERROR:  job 999 does not exist",
+        "HINT:  SELECT id, status FROM ml_queue; lists the jobs that can be cancelled.",
+    ]
+
+
 def test_psql_of_the_package_serves_where_the_machine_has_none(db: Database) -> None:
     result = ml_worker("psql", "--version", DATABASE_URL=db.login("anna"), PATH="/nowhere")
     assert "psql (PostgreSQL) 18" in result.stdout
