@@ -36,6 +36,7 @@ START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
 PERIOD = (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC))
 FEATURES = "price_open,volume_sol"
 DESCRIPTION = "größer als 'alles' \\ 🚀"
+SECONDS = 180  # to wait for a notification, at most
 BERLIN = ZoneInfo("Europe/Berlin")
 MODEL = ("id", "name", "status", "training_accuracy", "training_f1", "feature_importance_csv")
 TEST = ("accuracy", "f1_score", "roc_auc", "tp", "tn", "fp", "fn", "num_samples", "has_overlap")
@@ -141,7 +142,7 @@ def overheard(service: Service) -> Iterator[Notes]:
         notes = Notes()
         yield notes
         worker.execute("NOTIFY ml_jobs, 'end'")
-        for heard in worker.notifies(timeout=60):
+        for heard in worker.notifies(timeout=SECONDS):
             if heard.payload == "end":
                 break
             notes.to_workers.append(heard.payload)
@@ -159,7 +160,7 @@ def run_program(service: Service, command: list[str], environment: Mapping[str, 
             env={**environment, "PGPASSWORD": PASSWORD},
             capture_output=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=4 * SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from tests.clients.steps import (
     MODEL,
     PERIOD,
     REFUSED,
+    SECONDS,
     START,
     TEST,
     Notes,
@@ -40,7 +41,6 @@ COMPARE = """
     VALUES ('COMPARE', $1, $2, $3, $4) RETURNING id
 """
 PLAIN = (5, 50000, START, END, FEATURES, None)
-SECONDS = 60
 
 
 class Session:

@@ -90,7 +90,7 @@ public class Client {
     }
 
     static void hear(Connection connection, String wanted) throws SQLException {
-        long ends = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+        long ends = System.nanoTime() + Duration.ofSeconds(180).toNanos();
         boolean heard = false;
         while (!heard) {
             PGNotification[] notifications = connection.unwrap(PGConnection.class).getNotifications(1000);

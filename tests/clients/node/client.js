@@ -53,7 +53,7 @@ async function value (client, text, values) {
 async function hear (client, payload) {
   while (!client.heard.has(payload)) {
     await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`waited in vain for ${payload}`)), 60000)
+      const timer = setTimeout(() => reject(new Error(`waited in vain for ${payload}`)), 180000)
       client.once('heard', () => { clearTimeout(timer); resolve() })
     })
   }

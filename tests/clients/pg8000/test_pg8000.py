@@ -13,6 +13,7 @@ from tests.clients.steps import (
     MODEL,
     PERIOD,
     REFUSED,
+    SECONDS,
     START,
     TEST,
     Notes,
@@ -67,7 +68,7 @@ class Session(pg8000.native.Connection):  # type: ignore[misc]
             self.listen()
             return payload in self.notes.heard
 
-        until(has_come, f"the notification {payload}")
+        until(has_come, f"the notification {payload}", SECONDS)
 
     def finish(self, kind: str, query: str, result: str, **given: Any) -> int:
         """Submit, wait until the job has ended, and return the id of its result."""

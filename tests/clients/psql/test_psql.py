@@ -14,6 +14,7 @@ from tests.clients.steps import (
     DESCRIPTION,
     MODEL,
     REFUSED,
+    SECONDS,
     TEST,
     Notes,
     Service,
@@ -65,7 +66,7 @@ class Psql:
             self.type("SELECT;")
             return payload in self.notes.heard
 
-        until(has_come, f"the notification {payload}")
+        until(has_come, f"the notification {payload}", SECONDS)
 
     def read(self, table: str, columns: tuple[str, ...], row_id: str) -> dict[str, Any]:
         shown = self.type(f"SELECT {', '.join(columns)} FROM {table} WHERE id = {row_id};")

@@ -16,6 +16,7 @@ from tests.clients.steps import (
     MODEL,
     PERIOD,
     REFUSED,
+    SECONDS,
     START,
     TEST,
     Notes,
@@ -53,7 +54,7 @@ def finish(connection: Connection, notes: Notes, job_type: str, job_id: int) -> 
     """Wait for the job's notification, then read its row."""
     notes.jobs[job_type] = job_id
     while f"{job_id} COMPLETED" not in notes.heard:
-        heard = list(connection.notifies(timeout=60, stop_after=1))
+        heard = list(connection.notifies(timeout=SECONDS, stop_after=1))
         assert heard, f"nothing was heard of job {job_id}"
         notes.heard += [notification.payload for notification in heard]
     job = connection.execute("SELECT * FROM ml_jobs WHERE id = %s", [job_id]).fetchone() or {}
@@ -103,7 +104,7 @@ def ask(service: Service, notes: Notes) -> None:
         notes.cancelled = dict(zip(("UPDATE", "CALL"), jobs, strict=True))
         anna.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id = %s", [jobs[0]])
         anna.execute("CALL ml.cancel_job(%s)", [jobs[1]])
-        notes.heard += [heard.payload for heard in anna.notifies(timeout=60, stop_after=2)]
+        notes.heard += [heard.payload for heard in anna.notifies(timeout=SECONDS, stop_after=2)]
 
         anna.execute("NOTIFY ml_jobs, 'before'")
         with anna.transaction(force_rollback=True):

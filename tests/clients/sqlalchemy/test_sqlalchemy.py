@@ -17,6 +17,7 @@ from tests.clients.steps import (
     MODEL,
     PERIOD,
     REFUSED,
+    SECONDS,
     START,
     TEST,
     Notes,
@@ -57,15 +58,17 @@ def work(service: Service, notes: Notes) -> None:
         connection.execute(sa.text("LISTEN ml_job_status"))
 
         def finish(job_type: str, **fields: Any) -> Any:
-            """Submit, watch the queue until the job has left it, and read its row."""
+            """Submit, watch the queue until the job has left it, hear of its end, and read its row."""
             insert = sa.insert(jobs).values(job_type=job_type, status="PENDING", **fields)
             job_id = notes.jobs[job_type] = connection.execute(insert.returning(jobs.c.id)).scalar_one()
             query = sa.text("SELECT status, bar FROM ml_queue WHERE id = :id")
-            until(
-                lambda: pd.read_sql(query, connection, params={"id": job_id}).empty,
-                f"the end of job {job_id}",
-            )
-            listen(connection, notes, timeout=0)
+
+            def has_ended() -> bool:
+                listen(connection, notes, timeout=0.1, stop_after=1)
+                left = pd.read_sql(query, connection, params={"id": job_id}).empty
+                return left and f"{job_id} COMPLETED" in notes.heard
+
+            until(has_ended, f"the end of job {job_id}", SECONDS)
             job = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
             notes.statuses[job_type] = job.status
             return job
@@ -137,7 +140,7 @@ def ask(service: Service, notes: Notes) -> None:
         mine = jobs.c.id == notes.cancelled["UPDATE"]
         autocommit.execute(sa.update(jobs).where(mine).values(status="CANCELLED"))
         autocommit.execute(sa.text("CALL ml.cancel_job(:id)"), {"id": notes.cancelled["CALL"]})
-        listen(autocommit, notes, timeout=60, stop_after=2)
+        listen(autocommit, notes, timeout=SECONDS, stop_after=2)
 
     tell("before")
     with engine.connect() as connection:
