@@ -138,10 +138,8 @@ def test_a_job_of_another_type_has_no_comparison(
     assert job_row(client, job_id)["status"] == "RUNNING"
 
 
-def test_the_owner_cannot_name_another_winner(
-    client: Connection, worker: Connection, owner: Connection
-) -> None:
-    job_id = running_job(client, worker, "COMPARE")
+def test_the_owner_cannot_name_another_winner(client: Connection, owner: Connection) -> None:
+    job_id = running_job(client, owner, "COMPARE")
     job = job_row(client, job_id)
     result = one(
         owner,
