@@ -149,7 +149,7 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'the request of job % cannot be changed', OLD.id
         USING ERRCODE = 'ML002', TABLE = 'ml_jobs',
-        HINT = 'Cancel it (CALL ml.cancel_job(id)) and insert another job; only status and priority can be updated.';
+        HINT = format('Cancel it (CALL ml.cancel_job(%s)) and insert another job; only status and priority can be updated.', OLD.id);
 END
 $$;
 

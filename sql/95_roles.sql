@@ -75,7 +75,16 @@ GRANT INSERT (
     created_at, started_at, completed_at, progress, progress_msg, error_msg,
     worker_id, attempt, lease_until, result_model_id, result_test_id, result_comparison_id
 ) ON public.ml_jobs TO ml_client;
-GRANT UPDATE (status, priority) ON public.ml_jobs TO ml_client;
+-- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
+-- "permission denied".
+GRANT UPDATE (
+    status, priority, job_type, created_at, max_attempts,
+    train_target_var, train_operator, train_value, train_start, train_end,
+    train_features_csv, train_phases_csv, train_params_csv, train_model_type,
+    train_model_name, train_description, train_test_size, train_random_state, train_future_minutes,
+    test_model_id, test_start, test_end,
+    compare_model_a_id, compare_model_b_id, compare_start, compare_end
+) ON public.ml_jobs TO ml_client;
 GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 

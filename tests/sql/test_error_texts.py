@@ -336,6 +336,12 @@ OURS = [
         "job 8 is RUNNING and its priority can no longer be changed",
         "Only a PENDING job has a place in the queue; leave this one as it is, or insert another.",
     ),
+    Refusal(
+        "UPDATE ml_jobs SET train_value = 1 WHERE id = 9",
+        "ML002",
+        "the request of job 9 cannot be changed",
+        "Cancel it (CALL ml.cancel_job(9)) and insert another job; only status and priority can be updated.",
+    ),
     # Changes of a model.
     Refusal(
         "UPDATE ml_models SET name = '' WHERE id = 1",
@@ -439,7 +445,6 @@ POSTGRES = [
         *(
             (statement, "42501", f"permission denied for {what}", None)
             for statement, what in (
-                ("UPDATE ml_jobs SET train_value = 1 WHERE id = 9", "table ml_jobs"),
                 ("DELETE FROM ml_jobs WHERE id = 9", "table ml_jobs"),
                 ("INSERT INTO ml_models (name) VALUES ('mine')", "table ml_models"),
                 ("UPDATE ml_models SET status = 'READY' WHERE id = 7", "table ml_models"),
@@ -455,8 +460,6 @@ POSTGRES = [
 NOT_A_CLIENTS = {
     "model % cannot go from % to %": "only the owner may update the status of a model",
     "READY and FAILED are final": "only the owner may update the status of a model",
-    "the request of job % cannot be changed": "only the owner may update the request of a job",
-    "Cancel it (CALL ml.cancel_job(id))": "only the owner may update the request of a job",
 }
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 NOT_FOR_CLIENTS = {

@@ -297,11 +297,16 @@ def test_what_a_job_asks_for_is_final_even_for_the_owner(
 
 
 @pytest.mark.parametrize("field", REQUEST_FIELDS)
-def test_a_client_may_not_change_what_a_job_asks_for(
+def test_a_client_that_changes_what_a_job_asks_for_learns_why_not(
     common: Database, jobs: dict[str, int], field: str
 ) -> None:
-    with common.connect("anna") as client, refused("42501", "permission denied"):
-        _set_field(client, jobs["PENDING"], field, REQUEST_FIELDS[field])
+    with common.connect("anna") as client:
+        before = job_row(client, jobs["PENDING"])
+        with refused(
+            "ML002", f"the request of job {jobs['PENDING']} cannot be changed", "insert another job"
+        ):
+            _set_field(client, jobs["PENDING"], field, REQUEST_FIELDS[field])
+        assert job_row(client, jobs["PENDING"]) == before
 
 
 def test_every_field_is_either_of_the_request_or_of_the_state(common: Database) -> None:

@@ -129,8 +129,15 @@ def test_the_client_may_insert_every_field_of_a_job_but_the_id(owner: Connection
     }
 
 
-def test_the_client_may_update_five_fields(owner: Connection) -> None:
+def test_the_client_may_update_five_fields_and_try_to_change_a_request(owner: Connection) -> None:
+    """The trigger ml_jobs_request_is_final refuses the latter, and says why."""
+    requested = one(
+        owner,
+        """SELECT array_agg(attname::text) AS fields FROM pg_trigger, pg_attribute
+        WHERE tgname = 'ml_jobs_request_is_final' AND attrelid = tgrelid AND attnum = ANY (tgattr)""",
+    )["fields"]
     assert column_grants(owner, "ml_client", "UPDATE") == {
+        *(f"ml_jobs.{field}" for field in requested if field != "id"),
         "ml_jobs.status",
         "ml_jobs.priority",
         "ml_models.name",
