@@ -185,7 +185,8 @@ CREATE OR REPLACE FUNCTION ml.record_training(
     p_library_versions_csv text,
     p_seconds_loading numeric,
     p_seconds_fitting numeric,
-    p_warnings text DEFAULT NULL
+    p_warnings text DEFAULT NULL,
+    p_curve double precision [] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -214,6 +215,7 @@ BEGIN
             p_data_fingerprint, p_library_versions_csv, p_seconds_loading, p_seconds_fitting, p_warnings
         )
         RETURNING id INTO v_id;
+        CALL ml.store_curve(p_job_id, p_num_positive, p_num_negative, p_curve);
     END IF;
     RETURN v_id;
 END
@@ -228,7 +230,7 @@ COMMENT ON FUNCTION ml.complete_job() IS 'Trigger: a result completes its job in
 COMMENT ON FUNCTION ml.apply_training_to_model() IS 'Trigger: a training run makes its model READY.';
 COMMENT ON FUNCTION ml.record_training(
     bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
-    numeric, text, text, text, bigint, text, text, numeric, numeric, text
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision []
 ) IS 'Worker: result of a TRAIN job; makes the model READY, completes the job and returns the id of the training run.';
 COMMENT ON TABLE public.ml_training_runs IS 'What one fit saw and gave, append-only. The metrics are measured on held-out rows.';
 COMMENT ON COLUMN public.ml_training_runs.id IS 'Number of the training run.';

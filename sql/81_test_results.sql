@@ -43,6 +43,8 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
 );
 
 CREATE INDEX IF NOT EXISTS idx_test_results_model ON public.ml_test_results (model_id);
+-- The latest test of each model, for the leaderboard.
+CREATE INDEX IF NOT EXISTS ml_test_results_latest ON public.ml_test_results (model_id, created_at DESC, id DESC);
 CREATE INDEX IF NOT EXISTS idx_test_results_created ON public.ml_test_results (created_at DESC);
 
 DO $$
@@ -128,7 +130,8 @@ CREATE OR REPLACE FUNCTION ml.record_test(
     p_feature_importance_csv text,
     p_data_fingerprint text,
     p_seconds_loading numeric,
-    p_seconds_scoring numeric
+    p_seconds_scoring numeric,
+    p_curve double precision [] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -154,6 +157,7 @@ BEGIN
         FROM public.ml_jobs j
         WHERE j.id = p_job_id
         RETURNING id INTO v_id;
+        CALL ml.store_curve(p_job_id, p_num_positive, p_num_negative, p_curve);
     END IF;
     RETURN v_id;
 END
@@ -162,7 +166,8 @@ $$;
 COMMENT ON FUNCTION ml.overlap_note(tstzrange, tstzrange) IS 'How much of a test period lies in the training period, in words; NULL: nothing.';
 COMMENT ON FUNCTION ml.fill_overlap() IS 'Trigger: has_overlap and overlap_note from the periods of test and training.';
 COMMENT ON FUNCTION ml.record_test(
-    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric
+    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric,
+    double precision []
 ) IS 'Worker: result of a TEST job; completes the job and returns the id of the test result.';
 COMMENT ON TABLE public.ml_test_results IS 'How well a model did in another period, append-only: one row a TEST job.';
 COMMENT ON COLUMN public.ml_test_results.id IS 'Number of the test result.';

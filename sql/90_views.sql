@@ -43,7 +43,8 @@ CROSS JOIN LATERAL (
     FROM public.ml_jobs j
     WHERE j.status = 'RUNNING' AND j.worker_id = s.worker_id
 ) r
-WHERE s.alive_until > clock_timestamp()
+-- Not clock_timestamp(): it would keep the index from being used.
+WHERE s.alive_until > statement_timestamp()
     AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
 ORDER BY s.started_at, s.worker_id;
 

@@ -107,6 +107,7 @@ BEGIN
         -- One statement: jobs, models and facts refer to each other, which is checked at its end.
         WITH
             events AS (DELETE FROM public.ml_job_events e WHERE e.job_id = ANY (v_jobs)),
+            points AS (DELETE FROM public.ml_curve_points p WHERE p.job_id = ANY (v_jobs)),
             runs AS (DELETE FROM public.ml_training_runs r WHERE r.job_id = ANY (v_jobs)),
             tests AS (DELETE FROM public.ml_test_results t WHERE t.job_id = ANY (v_jobs)),
             comparisons AS (DELETE FROM public.ml_comparisons c WHERE c.job_id = ANY (v_jobs)),

@@ -39,7 +39,13 @@ GRANT SELECT ON
     public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
     public.ml_training_runs, public.ml_test_results, public.ml_comparisons, public.ml_worker_signs,
+    public.ml_curve_points,
     public.ml_metric_columns, public.ml_queue, public.ml_workers, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
+    public.ml_measurements, public.ml_threshold_sweep, public.ml_roc_curve, public.ml_pr_curve, public.ml_calibration,
+    public.ml_last_days, public.ml_daily_jobs, public.ml_daily_durations, public.ml_daily_losses, public.ml_daily_quality,
+    public.ml_failures, public.ml_artifact_sizes, public.ml_worker_days,
+    public.ml_dim_models, public.ml_dim_features,
+    public.ml_fact_jobs, public.ml_fact_training_runs, public.ml_fact_tests, public.ml_fact_comparisons, public.ml_fact_importances,
     ml.schema_version
 TO ml_reader;
 
@@ -98,10 +104,11 @@ GRANT EXECUTE ON FUNCTION ml.expire_leases() TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_sign(text, integer, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_training(
     bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
-    numeric, text, text, text, bigint, text, text, numeric, numeric, text
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision []
 ) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_test(
-    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric
+    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric,
+    double precision []
 ) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_comparison(
     bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, numeric,

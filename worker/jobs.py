@@ -122,7 +122,8 @@ def compare(assignment: Assignment, pipelines: list[Pipeline], dataset: Dataset,
     for number, (side, model, pipeline) in enumerate(zip("ab", assignment.models, pipelines, strict=True)):
         report(LOADED + (SCORED - LOADED) * number / 2, f"Scoring {len(dataset)} rows by model {model.id}")
         columns = [dataset.names.index(feature) for feature in model.features]
-        score = evaluation.score(pipeline, dataset.features[:, columns], dataset.labels)
+        probabilities = evaluation.predict(pipeline, dataset.features[:, columns])
+        score = evaluation.score(probabilities, dataset.labels)
         result |= {f"{side}_{name}": value for name, value in asdict(score).items()}
     return result | {
         "num_unlabelled": dataset.num_unlabelled,
@@ -139,11 +140,13 @@ def _measure(
     random_state: int,
 ) -> Result:
     importance = evaluation.importance(estimator, dataset.names, features, labels, random_state)
+    probabilities = evaluation.predict(estimator, features)
     return {
         "num_positive": int(labels.sum()),
         "num_negative": int(len(labels) - labels.sum()),
-        **asdict(evaluation.score(estimator, features, labels)),
+        **asdict(evaluation.score(probabilities, labels)),
         "feature_importance_csv": evaluation.to_csv(importance),
+        "curve": evaluation.curve(probabilities, labels),
     }
 
 

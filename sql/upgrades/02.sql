@@ -2,5 +2,14 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- They take a curve besides, and are made anew; an older worker's calls, which give none, go on to work.
+DROP FUNCTION ml.record_training(
+    bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text
+);
+DROP FUNCTION ml.record_test(
+    bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric
+);
+
 INSERT INTO ml.schema_version (version)
 VALUES (2);

@@ -30,6 +30,21 @@ RESULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "COMPARE": ("record_comparison", COMPARISON_RESULT),
 }
 
+# Of 50 positive and 150 negative rows, with 40 and 10 above 0.5: threshold, tp, fp, sum of probabilities.
+CURVE: list[list[float]] = [
+    [0.0, 50.0, 140.0, 62.0],
+    [0.1, 50.0, 60.0, 58.0],
+    [0.2, 49.0, 40.0, 55.0],
+    [0.3, 47.0, 30.0, 52.0],
+    [0.4, 44.0, 20.0, 47.0],
+    [0.5, 40.0, 10.0, 41.0],
+    [0.6, 36.0, 8.0, 37.0],
+    [0.7, 30.0, 5.0, 30.0],
+    [0.8, 20.0, 2.0, 19.5],
+    [0.9, 10.0, 0.0, 9.5],
+    [1.0, 0.0, 0.0, 0.0],
+]
+
 
 @contextmanager
 def refused(sqlstate: str, message: str = "", hint: str = "") -> Iterator[None]:

@@ -1,11 +1,12 @@
 """Every named CHECK holds by itself: each is violated once by name, as the owner, with the triggers off."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.conftest import Connection, Database
-from tests.sql.helpers import complete, jobs_in_every_state, running_job, violates
+from tests.sql.helpers import CURVE, complete, jobs_in_every_state, running_job, violates
 
 PENDING, RUNNING, COMPLETED, FAILED = (
     f"status = '{status}'" for status in ("PENDING", "RUNNING", "COMPLETED", "FAILED")
@@ -124,6 +125,12 @@ CHECKS = [
     ("ml_worker_signs_worker_id_not_blank", "ml_worker_signs", "worker_id = ' '", "true"),
     ("ml_worker_signs_concurrency_positive", "ml_worker_signs", "concurrency = 0", "true"),
     ("ml_worker_signs_alive_for_a_day_at_most", "ml_worker_signs", "alive_until = 'infinity'", "true"),
+    ("ml_curve_points_threshold_between_0_and_1", "ml_curve_points", "threshold = -0.1", "threshold = 0"),
+    ("ml_curve_points_threshold_between_0_and_1", "ml_curve_points", "threshold = 'NaN'", "threshold = 1"),
+    ("ml_curve_points_counts_not_negative", "ml_curve_points", "fn = -1", "true"),
+    ("ml_curve_points_nothing_above_1", "ml_curve_points", "tp = 1, sum_probability = 1", "threshold = 1"),
+    ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 24", "threshold = 0.5"),
+    ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 51", "threshold = 0.5"),
 ]
 
 
@@ -132,7 +139,8 @@ def history(module_db: Database) -> Database:
     """A database with sound rows of every kind."""
     with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
         for job_type in ("TEST", "COMPARE"):
-            complete(wanda, running_job(anna, wanda, job_type), job_type)
+            curve: dict[str, Any] = {"p_curve": CURVE} if job_type == "TEST" else {}
+            complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
         running = jobs_in_every_state(anna, wanda)["RUNNING"]
         wanda.execute("SELECT ml.record_progress(%s, 1, 0.5, 'half')", [running])
         wanda.execute("SELECT ml.record_sign('w1', 1, '1 minute')")

@@ -9,7 +9,7 @@ from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one
 from tests.sql.helpers import FACTS, complete, count, jobs_in_every_state, refused, running_job
 
 ROLES = ("ml_reader", "ml_client", "ml_worker")
-RELATIONS = {
+TABLES = {
     "public.coin_metrics",
     "public.ref_coin_phases",
     "public.ref_model_types",
@@ -21,27 +21,38 @@ RELATIONS = {
     "public.ml_test_results",
     "public.ml_comparisons",
     "public.ml_worker_signs",
-    "public.ml_workers",
+    "public.ml_curve_points",
+    "ml.schema_version",
+}
+VIEWS = {
     "public.ml_metric_columns",
     "public.ml_queue",
+    "public.ml_workers",
     "public.ml_leaderboard",
     "public.ml_model_features",
     "public.ml_model_params",
-    "ml.schema_version",
+    "public.ml_measurements",
+    "public.ml_threshold_sweep",
+    "public.ml_roc_curve",
+    "public.ml_pr_curve",
+    "public.ml_calibration",
+    "public.ml_last_days",
+    "public.ml_daily_jobs",
+    "public.ml_daily_durations",
+    "public.ml_daily_losses",
+    "public.ml_daily_quality",
+    "public.ml_failures",
+    "public.ml_artifact_sizes",
+    "public.ml_worker_days",
+    "public.ml_dim_models",
+    "public.ml_dim_features",
+    "public.ml_fact_jobs",
+    "public.ml_fact_training_runs",
+    "public.ml_fact_tests",
+    "public.ml_fact_comparisons",
+    "public.ml_fact_importances",
 }
-TABLES = sorted(
-    name
-    for name in RELATIONS
-    if name.split(".")[1]
-    not in {
-        "ml_metric_columns",
-        "ml_queue",
-        "ml_workers",
-        "ml_leaderboard",
-        "ml_model_features",
-        "ml_model_params",
-    }
-)
+RELATIONS = TABLES | VIEWS
 WORKER_ROUTINES = {
     "claim_job",
     "record_progress",
@@ -282,7 +293,7 @@ def test_nobody_may_call_a_routine_that_serves_others(
 
 
 @pytest.mark.parametrize("login", LOGINS)
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", sorted(TABLES))
 def test_nobody_may_change_a_table_directly(
     db: Database, owner: Connection, jobs: dict[str, int], login: str, table: str
 ) -> None:

@@ -1,0 +1,89 @@
+"""How long every view takes where there are many jobs: ``python -m tests.benchmarks.bench_views``.
+
+The rows are made by SQL, with the triggers off, spread over a year: 10% TRAIN, 20% COMPARE and 70% TEST by eight workers; of 100 jobs 5 FAILED, 2 were CANCELLED and 2 lost an
+attempt; one model in 50 still lives. Views of one row a model, fact or point are read as people read them: for
+one model, or for the last day.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from tests import servers
+from worker.install import install
+
+EMBEDDED = servers.Kind("embedded PostgreSQL 18", "programs")
+LIMIT_MS = 100
+ROWS = Path(__file__).with_suffix(".sql")
+POINTS_OF_JOBS = 10_000  # the last so many jobs have a curve
+# How the views are read that have one row a model, fact or point.
+ONE_MODEL = "WHERE model_id = (SELECT max(model_id) - 10 FROM ml_training_runs)"
+LAST_DAY = "WHERE {} >= now() - interval '1 day'"
+READ = {
+    "ml_model_features": ONE_MODEL,
+    "ml_model_params": ONE_MODEL,
+    "ml_measurements": ONE_MODEL,
+    "ml_threshold_sweep": ONE_MODEL,
+    "ml_roc_curve": ONE_MODEL,
+    "ml_pr_curve": ONE_MODEL,
+    "ml_calibration": ONE_MODEL,
+    "ml_dim_models": ONE_MODEL,
+    "ml_fact_importances": ONE_MODEL,
+    "ml_fact_jobs": LAST_DAY.format("created_at"),
+    "ml_fact_training_runs": ONE_MODEL,
+    "ml_fact_tests": LAST_DAY.format("created_at"),
+    "ml_fact_comparisons": ONE_MODEL.replace("model_id =", "model_a_id ="),
+}
+
+
+def fill(connection: psycopg.Connection[tuple[object, ...]], jobs: int) -> None:
+    """Make the rows."""
+    text = ROWS.read_text(encoding="utf-8")
+    connection.execute(text.replace(":jobs", str(jobs)).replace(":points", str(POINTS_OF_JOBS)).encode())
+    connection.execute("VACUUM (ANALYZE)")
+
+
+def median_ms(connection: psycopg.Connection[tuple[object, ...]], query: str) -> tuple[float, int]:
+    """Median of five, after one that warms the cache; and the number of rows."""
+    rows = len(connection.execute(query.encode()).fetchall())
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        connection.execute(query.encode()).fetchall()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds) * 1000, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    jobs = parser.parse_args().jobs
+    with servers.start(EMBEDDED) as server:
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute("CREATE DATABASE bench")
+        url = make_conninfo(server, dbname="bench")
+        install(url)
+        with psycopg.connect(url, autocommit=True) as admin:
+            started = time.perf_counter()
+            fill(admin, jobs)
+            size = admin.execute("SELECT pg_size_pretty(pg_database_size('bench'))").fetchone()
+            print(f"{jobs} jobs made in {time.perf_counter() - started:.0f} s: {size and size[0]}\n")  # noqa: T201
+            admin.execute("SET ROLE ml_reader")
+            views = admin.execute(
+                "SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY viewname"
+            ).fetchall()
+            print("| view | read | rows | ms (median of 5) |\n|---|---|---|---|")  # noqa: T201
+            slow = []
+            for (view,) in views:
+                ms, rows = median_ms(admin, f"SELECT * FROM {view} {READ.get(view, '')}")
+                slow += [view] if ms >= LIMIT_MS else []
+                print(f"| {view} | {'filtered' if view in READ else 'whole'} | {rows} | {ms:.1f} |")  # noqa: T201
+    print(f"\n{LIMIT_MS} ms or more: {', '.join(slow) or 'none'}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
