@@ -171,7 +171,7 @@ SELECT
     split_part(p.worker_id, ':', 1) AS host,
     sum(p.attempts)::bigint AS attempts,
     date_part('epoch', sum(p.busy)) AS busy_seconds,
-    date_part('epoch', sum(p.busy)) / date_part('epoch', least(d.day_end, now()) - d.day_start) AS busy_share
+    date_part('epoch', sum(p.busy)) / nullif(date_part('epoch', least(d.day_end, now()) - d.day_start), 0) AS busy_share
 FROM (
     SELECT e.worker_id, e.day_start, e.attempts, e.busy
     FROM by_end e

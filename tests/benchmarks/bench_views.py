@@ -1,8 +1,8 @@
 """How long every view takes where there are many jobs: ``python -m tests.benchmarks.bench_views``.
 
-The rows are made by SQL, with the triggers off, spread over a year: 10% TRAIN, 20% COMPARE and 70% TEST by eight workers; of 100 jobs 5 FAILED, 2 were CANCELLED and 2 lost an
-attempt; one model in 50 still lives. Views of one row a model, fact or point are read as people read them: for
-one model, or for the last day.
+The rows are made by SQL, with the triggers off, spread over a year: 10% TRAIN, 20% COMPARE and 70% TEST by
+eight workers; of 100 jobs 5 FAILED, 2 were CANCELLED and 2 lost an attempt; one model in 50 still lives.
+Views of one row a model, fact or point are read as people read them: for one model, or for the last day.
 """
 
 import argparse
