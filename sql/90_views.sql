@@ -62,7 +62,7 @@ SELECT
     ) AS target,
     m.training_accuracy,
     m.training_f1,
-    r.roc_auc AS training_roc_auc,
+    (SELECT r.roc_auc FROM public.ml_training_runs r WHERE r.model_id = m.id) AS training_roc_auc,
     t.test_start,
     t.test_end,
     t.num_samples AS test_samples,
@@ -76,7 +76,6 @@ SELECT
     (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
     m.created_at
 FROM public.ml_models m
-LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
     SELECT x.* FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
 ) t ON true

@@ -140,18 +140,13 @@ WITH by_end AS MATERIALIZED (
             SELECT j.worker_id, j.started_at, j.completed_at AS ended_at
             FROM public.ml_jobs j
             WHERE j.job_type IN ('TRAIN', 'TEST', 'COMPARE') AND j.completed_at >= d.day_start AND j.completed_at < d.day_end
-                AND j.status = 'COMPLETED'
-            UNION ALL
-            SELECT j.worker_id, j.started_at, j.completed_at
-            FROM public.ml_jobs j
-            WHERE j.job_type IN ('TRAIN', 'TEST', 'COMPARE') AND j.completed_at >= d.day_start AND j.completed_at < d.day_end
-                AND j.status <> 'COMPLETED' AND j.started_at IS NOT NULL
-                -- Counted, as NOT EXISTS would read all the lost attempts for each day.
-                AND (
+                AND j.started_at IS NOT NULL
+                AND (j.status = 'COMPLETED' OR (
+                    -- Counted, as NOT EXISTS would read all the lost attempts for each day.
                     SELECT count(*)
                     FROM public.ml_job_events e
                     WHERE e.job_id = j.id AND e.attempt = j.attempt AND e.event IN ('EXPIRED', 'RELEASED')
-                ) = 0
+                ) = 0)
             UNION ALL
             SELECT c.worker_id, c.created_at, e.created_at
             FROM public.ml_job_events e

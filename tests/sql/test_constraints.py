@@ -126,7 +126,7 @@ CHECKS = [
     ("ml_worker_signs_concurrency_positive", "ml_worker_signs", "concurrency = 0", "true"),
     ("ml_worker_signs_alive_for_a_day_at_most", "ml_worker_signs", "alive_until = 'infinity'", "true"),
     ("ml_curve_points_threshold_between_0_and_1", "ml_curve_points", "threshold = -0.1", "threshold = 0"),
-    ("ml_curve_points_threshold_between_0_and_1", "ml_curve_points", "threshold = 'NaN'", "threshold = 1"),
+    ("ml_curve_points_threshold_between_0_and_1", "ml_curve_points", "threshold = 1.1", "threshold = 1"),
     ("ml_curve_points_counts_not_negative", "ml_curve_points", "fn = -1", "true"),
     ("ml_curve_points_nothing_above_1", "ml_curve_points", "tp = 1, sum_probability = 1", "threshold = 1"),
     ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 24", "threshold = 0.5"),
