@@ -6,9 +6,9 @@ SET search_path TO pg_catalog, pg_temp;
 
 -- Read alone, without the table, by the series a day.
 CREATE INDEX IF NOT EXISTS ml_jobs_ended
-ON public.ml_jobs (job_type, completed_at) INCLUDE (id, status, created_at, started_at, attempt, worker_id)
+ON public.ml_jobs (completed_at) INCLUDE (id, job_type, status, created_at, started_at, attempt, worker_id)
 WHERE completed_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS ml_jobs_created ON public.ml_jobs (job_type, created_at);
+CREATE INDEX IF NOT EXISTS ml_jobs_created ON public.ml_jobs (created_at) INCLUDE (job_type);
 CREATE INDEX IF NOT EXISTS ml_jobs_failed ON public.ml_jobs (completed_at) WHERE status = 'FAILED';
 CREATE INDEX IF NOT EXISTS ml_job_events_lost
 ON public.ml_job_events (created_at) INCLUDE (id, job_id, attempt, event)
@@ -25,45 +25,62 @@ SELECT
 FROM (SELECT (now() AT TIME ZONE 'UTC')::date - n AS day FROM generate_series(0, 29) n) d;
 
 CREATE OR REPLACE VIEW public.ml_daily_jobs WITH (security_invoker = true) AS
-SELECT d.day, t.job_type, s.submitted, e.completed, e.failed, e.cancelled, e.retried
+SELECT d.day, x.job_type, x.submitted, x.completed, x.failed, x.cancelled, x.retried
 FROM public.ml_last_days d
-CROSS JOIN (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) t (job_type)
-CROSS JOIN LATERAL (
-    SELECT count(*) AS submitted
-    FROM public.ml_jobs j
-    WHERE j.job_type = t.job_type AND j.created_at >= d.day_start AND j.created_at < d.day_end
-) s
 CROSS JOIN LATERAL (
     SELECT
-        count(*) FILTER (WHERE j.status = 'COMPLETED') AS completed,
-        count(*) FILTER (WHERE j.status = 'FAILED') AS failed,
-        count(*) FILTER (WHERE j.status = 'CANCELLED') AS cancelled,
-        count(*) FILTER (WHERE j.attempt > 1) AS retried
-    FROM public.ml_jobs j
-    WHERE j.job_type = t.job_type AND j.completed_at >= d.day_start AND j.completed_at < d.day_end
-) e;
+        t.job_type,
+        coalesce(s.submitted, 0) AS submitted,
+        coalesce(e.completed, 0) AS completed,
+        coalesce(e.failed, 0) AS failed,
+        coalesce(e.cancelled, 0) AS cancelled,
+        coalesce(e.retried, 0) AS retried
+    FROM (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) t (job_type)
+    LEFT JOIN (
+        SELECT j.job_type, count(*) AS submitted
+        FROM public.ml_jobs j
+        WHERE j.created_at >= d.day_start AND j.created_at < d.day_end
+        GROUP BY j.job_type
+    ) s ON s.job_type = t.job_type
+    LEFT JOIN (
+        SELECT
+            j.job_type,
+            count(*) FILTER (WHERE j.status = 'COMPLETED') AS completed,
+            count(*) FILTER (WHERE j.status = 'FAILED') AS failed,
+            count(*) FILTER (WHERE j.status = 'CANCELLED') AS cancelled,
+            count(*) FILTER (WHERE j.attempt > 1) AS retried
+        FROM public.ml_jobs j
+        WHERE j.completed_at >= d.day_start AND j.completed_at < d.day_end
+        GROUP BY j.job_type
+    ) e ON e.job_type = t.job_type
+) x;
 
 CREATE OR REPLACE VIEW public.ml_daily_durations WITH (security_invoker = true) AS
 SELECT
     d.day,
-    t.job_type,
-    e.completed,
-    e.waiting [1] AS waiting_p50,
-    e.waiting [2] AS waiting_p90,
-    e.waiting [3] AS waiting_p99,
-    e.running [1] AS running_p50,
-    e.running [2] AS running_p90,
-    e.running [3] AS running_p99
+    x.job_type,
+    coalesce(x.completed, 0) AS completed,
+    x.waiting [1] AS waiting_p50,
+    x.waiting [2] AS waiting_p90,
+    x.waiting [3] AS waiting_p99,
+    x.running [1] AS running_p50,
+    x.running [2] AS running_p90,
+    x.running [3] AS running_p99
 FROM public.ml_last_days d
-CROSS JOIN (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) t (job_type)
 CROSS JOIN LATERAL (
-    SELECT
-        count(*) AS completed,
-        percentile_cont('{0.5,0.9,0.99}'::double precision []) WITHIN GROUP (ORDER BY date_part('epoch', j.started_at - j.created_at)) AS waiting,
-        percentile_cont('{0.5,0.9,0.99}'::double precision []) WITHIN GROUP (ORDER BY date_part('epoch', j.completed_at - j.started_at)) AS running
-    FROM public.ml_jobs j
-    WHERE j.job_type = t.job_type AND j.completed_at >= d.day_start AND j.completed_at < d.day_end AND j.status = 'COMPLETED'
-) e;
+    SELECT t.job_type, e.completed, e.waiting, e.running
+    FROM (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) t (job_type)
+    LEFT JOIN (
+        SELECT
+            j.job_type,
+            count(*) AS completed,
+            percentile_cont('{0.5,0.9,0.99}'::double precision []) WITHIN GROUP (ORDER BY date_part('epoch', j.started_at - j.created_at)) AS waiting,
+            percentile_cont('{0.5,0.9,0.99}'::double precision []) WITHIN GROUP (ORDER BY date_part('epoch', j.completed_at - j.started_at)) AS running
+        FROM public.ml_jobs j
+        WHERE j.completed_at >= d.day_start AND j.completed_at < d.day_end AND j.status = 'COMPLETED'
+        GROUP BY j.job_type
+    ) e ON e.job_type = t.job_type
+) x;
 
 CREATE OR REPLACE VIEW public.ml_daily_losses WITH (security_invoker = true) AS
 SELECT
@@ -139,7 +156,7 @@ WITH by_end AS MATERIALIZED (
         FROM (
             SELECT j.worker_id, j.started_at, j.completed_at AS ended_at
             FROM public.ml_jobs j
-            WHERE j.job_type IN ('TRAIN', 'TEST', 'COMPARE') AND j.completed_at >= d.day_start AND j.completed_at < d.day_end
+            WHERE j.completed_at >= d.day_start AND j.completed_at < d.day_end
                 AND j.started_at IS NOT NULL
                 AND (j.status = 'COMPLETED' OR (
                     -- Counted, as NOT EXISTS would read all the lost attempts for each day.
