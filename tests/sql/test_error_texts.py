@@ -88,6 +88,11 @@ OURS = [
     on_test("a TEST job needs test_model_id", GIVE_VALUES, "23502", test_model_id=None),
     compare("a COMPARE job needs compare_start", GIVE_VALUES, "23502", compare_start=None),
     train(
+        "train_features_csv has more than 20000 characters",
+        "Name each item once, without blanks.",
+        train_features_csv="price_open," * 2000,
+    ),
+    train(
         "a TRAIN job has no use for test_model_id = 1, compare_model_a_id = 2",
         LEAVE_OUT.format("TRAIN", "train"),
         test_model_id=1,
