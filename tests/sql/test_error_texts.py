@@ -473,6 +473,7 @@ NOT_FOR_CLIENTS = {
     "70_job_events.sql",
     "71_worker_protocol.sql",
     "80_training_runs.sql",
+    "83_curves.sql",
     "91_pruning.sql",
     "95_roles.sql",
 }
