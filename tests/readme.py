@@ -1,0 +1,92 @@
+"""The README's reference, from the comments in the catalog: ``python -m tests.readme`` writes it anew."""
+
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.conftest import Connection
+from worker.embedded import Server
+from worker.install import install
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- reference: make reference -->\n", "<!-- end of the reference -->\n"
+RELATIONS = """
+    SELECT c.relname AS name, c.relkind = 'v' AS is_view, obj_description(c.oid, 'pg_class') AS comment
+    FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+    ORDER BY c.relname"""
+ROUTINES = """
+    SELECT
+        p.prokind = 'p' AS is_procedure,
+        p.proname AS name,
+        pg_get_function_arguments(p.oid) AS arguments,
+        obj_description(p.oid, 'pg_proc') AS comment,
+        has_function_privilege('ml_reader', p.oid, 'EXECUTE') AS reader,
+        has_function_privilege('ml_client', p.oid, 'EXECUTE') AS client,
+        has_function_privilege('ml_worker', p.oid, 'EXECUTE') AS worker
+    FROM pg_proc p
+    WHERE p.pronamespace = 'ml'::regnamespace AND p.prorettype <> 'trigger'::regtype
+    ORDER BY p.proname, p.oid"""
+OWNERS = (
+    "prune",
+    "separate_teams",
+)  # of the routines that no role may call, those meant for the owner's hands
+
+
+def _arguments(text: str) -> str:
+    """Names of the arguments, those that have a default in brackets."""
+    given = [
+        re.sub(r"^(IN|INOUT|OUT) ", "", argument)
+        for argument in re.split(r", (?![^()]*\))", text)
+        if argument
+    ]
+    names = [f"[{a.split()[0]}]" if " DEFAULT " in a else a.split()[0] for a in given]
+    return ", ".join(names)
+
+
+def reference(connection: Connection) -> str:
+    """Tables, views and routines with their comments, as Markdown."""
+    lines = ["| table or view | what it holds |", "|---|---|"]
+    lines += [f"| `{row['name']}` | {row['comment']} |" for row in connection.execute(RELATIONS)]
+    lines += ["", "| routine | what it does | role |", "|---|---|---|"]
+    for row in connection.execute(ROUTINES):
+        roles = (
+            ["ml_reader"] if row["reader"] else [f"ml_{role}" for role in ("client", "worker") if row[role]]
+        )
+        if row["name"] in OWNERS:
+            roles = ["owner"]
+        if roles:
+            call = "CALL" if row["is_procedure"] else "SELECT"
+            words = f"{call} ml.{row['name']}({_arguments(row['arguments'])})"
+            lines.append(f"| `{words}` | {row['comment']} | {', '.join(roles)} |")
+    return "\n".join([*lines, ""])
+
+
+def parts(text: str) -> tuple[str, str, str]:
+    """A README: what stands before the reference, the reference, and what stands after."""
+    before, _, rest = text.partition(BEGIN)
+    found, _, after = rest.partition(END)
+    return before + BEGIN, found, END + after
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp(prefix="ml-reference-"))
+    server = Server(home, settings=("fsync = off",))
+    try:
+        server.start(install)
+        with psycopg.connect(server.url(), row_factory=dict_row) as connection:
+            before, _, after = parts(README.read_text(encoding="utf-8"))
+            README.write_text(f"{before}{reference(connection)}{after}", encoding="utf-8")
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+    sys.stdout.write(f"{README} is up to date\n")
+
+
+if __name__ == "__main__":
+    main()
