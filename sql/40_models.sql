@@ -142,7 +142,11 @@ DECLARE
     );
 BEGIN
     IF v_owner IS NOT NULL THEN
-        RAISE EXCEPTION 'the model name "%" is taken by %', p_name, v_owner
+        -- Who has it may be none of the asker's business, while teams are separated (92_teams.sql).
+        RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
+            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
+            ELSE ''
+        END
             USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
             HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
     END IF;

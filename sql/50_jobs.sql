@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     compare_end timestamptz,
     result_comparison_id bigint,
 
+    created_by name NOT NULL DEFAULT current_user,
+
     CONSTRAINT ml_jobs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_jobs_train_model_type_fkey FOREIGN KEY (train_model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_jobs_result_model_id_fkey FOREIGN KEY (result_model_id) REFERENCES public.ml_models (id),
@@ -338,3 +340,4 @@ COMMENT ON COLUMN public.ml_jobs.compare_model_b_id IS 'COMPARE: second model.';
 COMMENT ON COLUMN public.ml_jobs.compare_start IS 'COMPARE: first moment of the period.';
 COMMENT ON COLUMN public.ml_jobs.compare_end IS 'COMPARE: first moment after the period.';
 COMMENT ON COLUMN public.ml_jobs.result_comparison_id IS 'COMPARE: row of ml_comparisons, once COMPLETED.';
+COMMENT ON COLUMN public.ml_jobs.created_by IS 'Role that inserted the job; its members see it while teams are separated (ml.separate_teams).';

@@ -3,6 +3,37 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- Runs first, and as the role that inserts: the job is its, and a model that it may not see does not exist for it.
+CREATE OR REPLACE FUNCTION ml.sign_job()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_model_id bigint;
+BEGIN
+    NEW.created_by := coalesce(NEW.created_by, current_user);
+    IF NEW.created_by <> current_user THEN
+        RAISE EXCEPTION 'a job of % cannot be inserted as %', NEW.created_by, current_user
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'created_by',
+            HINT = format('Leave created_by out, or first become that role: SET ROLE %I;', NEW.created_by);
+    END IF;
+    FOREACH v_model_id IN ARRAY ARRAY[NEW.test_model_id, NEW.compare_model_a_id, NEW.compare_model_b_id] LOOP
+        IF v_model_id IS NOT NULL AND NOT EXISTS (SELECT FROM public.ml_models m WHERE m.id = v_model_id) THEN
+            RAISE EXCEPTION 'model % does not exist', v_model_id
+                USING ERRCODE = 'foreign_key_violation', TABLE = 'ml_models',
+                HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END
+$$;
+
+-- Triggers of one kind fire in the order of their names.
+CREATE OR REPLACE TRIGGER ml_jobs_belongs_to_inserter
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW EXECUTE FUNCTION ml.sign_job();
+
 -- Rules of one row: its own fields, and the models that it names.
 CREATE OR REPLACE FUNCTION ml.check_job()
 RETURNS trigger
@@ -446,6 +477,7 @@ AFTER INSERT ON public.ml_jobs
 REFERENCING NEW TABLE AS new_jobs
 FOR EACH STATEMENT EXECUTE FUNCTION ml.check_job_lists();
 
+COMMENT ON FUNCTION ml.sign_job() IS 'Trigger: created_by is the role that inserts, which sees the models that it names.';
 COMMENT ON FUNCTION ml.check_job() IS 'Trigger: refuses a job that could not run, naming the value and what to do; fills the defaults.';
 COMMENT ON FUNCTION ml.check_job_lists() IS 'Trigger: refuses unknown features, phases and hyperparameters, and values out of their bounds.';
 COMMENT ON FUNCTION ml.target_text(public.ml_models) IS 'What a model predicts, in words.';

@@ -131,7 +131,7 @@ COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
 COMMENT ON VIEW public.ml_workers IS 'Workers that are alive, and what they do.';
 COMMENT ON COLUMN public.ml_workers.worker_id IS 'Worker: host, process and a random part.';
 COMMENT ON COLUMN public.ml_workers.host IS 'Host that it runs on.';
-COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY.';
+COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY, as far as you may see its jobs.';
 COMMENT ON COLUMN public.ml_workers.concurrency IS 'Jobs that it does at a time.';
 COMMENT ON COLUMN public.ml_workers.running IS 'Jobs that it does now.';
 COMMENT ON COLUMN public.ml_workers.job_ids IS 'Numbers of these jobs: 12,13.';

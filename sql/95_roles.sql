@@ -79,7 +79,7 @@ GRANT INSERT (
     test_model_id, test_start, test_end,
     compare_model_a_id, compare_model_b_id, compare_start, compare_end,
     created_at, started_at, completed_at, progress, progress_msg, error_msg,
-    worker_id, attempt, lease_until, result_model_id, result_test_id, result_comparison_id
+    worker_id, attempt, lease_until, result_model_id, result_test_id, result_comparison_id, created_by
 ) ON public.ml_jobs TO ml_client;
 -- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
 -- "permission denied".
@@ -94,7 +94,15 @@ GRANT UPDATE (
 GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
--- Reads everything; changes nothing but through these routines.
+-- Reads everything, also while teams are separated (92_teams.sql); changes nothing but through these routines.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = 'public.ml_jobs'::regclass AND p.polname = 'workers') THEN
+        CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
+    END IF;
+END
+$$;
+COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker sees the jobs of all teams, and what derives from them.';
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;

@@ -11,5 +11,8 @@ DROP FUNCTION ml.record_test(
     bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric
 );
 
+-- Nobody recorded who inserted the jobs so far: they are of whoever upgrades, who may give them to teams.
+ALTER TABLE public.ml_jobs ADD COLUMN created_by name NOT NULL DEFAULT current_user;
+
 INSERT INTO ml.schema_version (version)
 VALUES (2);

@@ -34,6 +34,13 @@ CATALOG = {
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname IN ('public', 'ml')",
     "triggers": """
         SELECT tgname, tgenabled, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal""",
+    "policies": f"""
+        SELECT relname, relrowsecurity, relforcerowsecurity, polname, polcmd, polpermissive,
+            ARRAY(SELECT rolname FROM pg_roles WHERE pg_roles.oid = ANY (polroles) ORDER BY rolname),
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid),
+            obj_description(pg_policy.oid, 'pg_policy')
+        FROM pg_class LEFT JOIN pg_policy ON polrelid = pg_class.oid
+        WHERE relnamespace IN {SCHEMAS} AND relkind = 'r'""",
     "routines": f"""
         SELECT oid::regprocedure::text, proacl::text[],
             CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(oid) END
