@@ -11,6 +11,8 @@ from sklearn.pipeline import Pipeline
 from worker.errors import JobError
 from worker.folder import FolderError
 
+_SUFFIXES = (".pkl", ".unfinished")
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -57,13 +59,36 @@ def write(model: Pipeline, path: Path) -> Artifact:
 def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
     """Read a model, after its SHA-256 was checked: an altered file is never unpickled.
 
+    Args: as of :func:`check`.
+
+    Raises:
+        JobError: the file is missing, unreadable or altered, or holds no model that this worker can use.
+    """
+    path = check(recorded, sha256, folder)
+    try:
+        model = joblib.load(path)
+        if not isinstance(model, Pipeline):
+            raise TypeError(f"it holds a {type(model).__name__}")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # unpickling raises whatever it likes
+        raise JobError(
+            f"the model file {path} is as it was recorded, but this worker's libraries cannot load a model "
+            f"from it ({type(error).__name__}: {error}); train the model again"
+        ) from error
+    return model
+
+
+def check(recorded: str, sha256: str, folder: Path) -> Path:
+    """Find the file of a model, and see that it is as it was written.
+
     Args:
         recorded: path in the database.
         sha256: SHA-256 in the database.
         folder: folder of the model files here, where the worker that wrote it may have seen another path.
 
     Raises:
-        JobError: the file is missing, unreadable or altered, or holds no model that this worker can use.
+        JobError: the file is missing, unreadable or altered.
     """
     path = Path(recorded)
     if not os.path.exists(path):  # false where a folder on the way may not be entered, too
@@ -84,18 +109,12 @@ def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
             f"the model file {path} was altered: its SHA-256 is {found}, recorded was {sha256}; "
             "restore it, or train the model again"
         )
-    try:
-        model = joblib.load(path)
-        if not isinstance(model, Pipeline):
-            raise TypeError(f"it holds a {type(model).__name__}")
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # unpickling raises whatever it likes
-        raise JobError(
-            f"the model file {path} is as it was recorded, but this worker's libraries cannot load a model "
-            f"from it ({type(error).__name__}: {error}); train the model again"
-        ) from error
-    return model
+    return path
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Model files in a folder, also unfinished ones."""
+    return sorted(path for path in folder.glob("model_*_attempt_*_*.*") if path.suffix in _SUFFIXES)
 
 
 def _sha256(path: Path) -> str:

@@ -255,6 +255,45 @@ def psql(args: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--remove", is_flag=True, help="Remove the files that no model owns.")
+@click.option(
+    "--model-dir",
+    default=settings.model_dir,
+    show_default="ML_MODEL_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the model files.",
+)
+@_explained
+def verify(remove: bool, model_dir: Path) -> None:
+    """Check the model files: none missing, none altered, none left over.
+
+    Lists the models whose file is missing or altered, and the files in the folder that belong to no model:
+    of attempts that failed, and of models that ml.prune removed. If several databases share the folder, the
+    models of the others are among those: remove nothing then.
+
+    Exit code 0 if all is well, 1 otherwise.
+    """
+    from worker.verify import verify as compare  # noqa: PLC0415
+
+    url = _server_url()
+    found = compare(url, model_dir.resolve())
+    for fault in found.faults:
+        click.echo(fault)
+    for file in found.orphans:
+        if remove:
+            file.unlink(missing_ok=True)
+        click.echo(f"{file} belongs to no model{' and was removed' if remove else ''}")
+    click.echo(
+        f"{found.models} models in {_name(url)}; files missing or altered: {len(found.faults)}; "
+        f"files of no model in {model_dir}: {len(found.orphans)}"
+    )
+    if found.orphans and not remove:
+        click.echo("If no other database uses this folder: ml-worker verify --remove", err=True)
+    if found.faults or (found.orphans and not remove):
+        raise SystemExit(1)
+
+
+@main.command()
 @_explained
 def stop() -> None:
     """Stop the embedded server."""

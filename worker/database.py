@@ -7,8 +7,10 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -175,18 +177,45 @@ def check_notifications(connection: Connection, url: str, timeout: float) -> Non
 def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable[str]) -> None:
     """Apply what is missing of ``sql/upgrades/``, then the files of ``sql/``, in one transaction.
 
-    One installer at a time; workers and clients that write wait for it, those that read do not.
+    One installer at a time; it waits for those who read or write, and they for it.
     """
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
         if (installed := installed_version(connection)) is not None:
-            # Every write begins at ml_jobs: with it locked first, nobody holds what is changed after.
-            connection.execute("LOCK TABLE public.ml_jobs IN EXCLUSIVE MODE")
+            _keep_everybody_out(connection)
             for version in range(installed + 1, SCHEMA_VERSION + 1):
                 connection.execute(upgrades[version].encode())
         for text in files:
             connection.execute(text.encode())
+
+
+def _keep_everybody_out(connection: Connection) -> None:
+    """Lock our tables and views, also against those who read: to replace a view needs that.
+
+    It takes all of them within half a second or lets go of all: somebody may hold one and wait for another,
+    and PostgreSQL looks for deadlocks after a second. With ml_jobs first, those who write mostly finish.
+    """
+    names = _value(
+        connection,
+        """
+        SELECT string_agg(format('public.%I', c.relname), ', ' ORDER BY c.relname <> 'ml_jobs', c.relname)
+        FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+            AND c.relname LIKE 'ml\\_%' AND c.relname <> 'ml_metric_columns'
+            AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+        """,
+    )
+    while names is not None:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL statement_timeout = '500ms'")
+                connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
+                connection.execute("SET LOCAL statement_timeout TO DEFAULT")
+        except psycopg.errors.QueryCanceled:
+            time.sleep(0.1)
+        else:
+            return
 
 
 def ensure_database(connection: Connection, name: str) -> None:
@@ -305,6 +334,45 @@ def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
         [[job.id for job in jobs], [job.attempt for job in jobs]],
     )
     return {job_id for (job_id,) in rows}
+
+
+# ── The model files ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A model's file as its training run recorded it."""
+
+    model_id: int
+    name: str
+    path: str
+    sha256: str
+
+
+def recorded_files(connection: Connection) -> list[Recorded]:
+    """Files of all models, also of deleted ones, which can be taken back."""
+    with connection.cursor(row_factory=class_row(Recorded)) as cursor:
+        return cursor.execute(
+            """
+            SELECT m.id AS model_id, m.name, r.artifact_path AS path, r.artifact_sha256 AS sha256
+            FROM public.ml_training_runs r
+            JOIN public.ml_models m ON m.id = r.model_id
+            ORDER BY m.id
+            """
+        ).fetchall()
+
+
+def running_attempts(connection: Connection) -> set[tuple[int, int]]:
+    """Attempts that may be writing a file: (model id, attempt)."""
+    rows = connection.execute(
+        """
+        SELECT m.id, j.attempt
+        FROM public.ml_jobs j
+        JOIN public.ml_models m ON m.train_job_id = j.id
+        WHERE j.status = 'RUNNING'
+        """
+    )
+    return {(model_id, attempt) for model_id, attempt in rows}
 
 
 # ── The data of a job ───────────────────────────────────────────────────────────────────────────────

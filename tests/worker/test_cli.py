@@ -18,7 +18,7 @@ from tests.conftest import Database, Worker, until
 from worker import database
 from worker.embedded import Server
 
-COMMANDS = ("demo", "health", "install", "load", "psql", "run", "stop")
+COMMANDS = ("demo", "health", "install", "load", "psql", "run", "stop", "verify")
 
 
 def ml_worker(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
