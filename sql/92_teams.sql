@@ -4,57 +4,56 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
--- The policies are always there; the call switches them on. Making one locks its table against readers, so only once.
-DO $$
-DECLARE
-    v_table regclass;
-    v_rule text;
-BEGIN
-    FOR v_table, v_rule IN
-        VALUES
-        -- The names in an array, which a query finds once. A role that is gone has no members.
-        ('public.ml_jobs'::regclass, 'created_by = ANY (ARRAY(
-            SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, ''MEMBER'')
-        ))'),
-        ('public.ml_models', 'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id)'),
-        ('public.ml_job_events', 'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)'),
-        ('public.ml_training_runs', 'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)'),
-        ('public.ml_test_results', 'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)'),
-        ('public.ml_comparisons', 'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)')
-    LOOP
-        IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = v_table AND p.polname = 'own_team') THEN
-            EXECUTE format('CREATE POLICY own_team ON %s USING (%s)', v_table, v_rule);
-            EXECUTE format(
-                'COMMENT ON POLICY own_team ON %s IS %L', v_table,
-                'Members of the role that inserted the job; off until CALL ml.separate_teams(true).'
-            );
-        END IF;
-    END LOOP;
-END
-$$;
-
+-- The policies come with the first call: to make one locks its table against readers, which no installation should.
+-- The call never waits for a lock for long while it holds others: somebody may hold that one and wait for these.
 CREATE OR REPLACE PROCEDURE ml.separate_teams(
     separate boolean
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET lock_timeout TO '100ms'
 AS $$
 DECLARE
     v_table regclass;
+    v_tables regclass[] := ARRAY[
+        'public.ml_jobs', 'public.ml_models', 'public.ml_job_events',
+        'public.ml_training_runs', 'public.ml_test_results', 'public.ml_comparisons'
+    ];
 BEGIN
     IF separate IS NULL THEN
         RAISE EXCEPTION 'teams cannot be separated by NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'CALL ml.separate_teams(true); or CALL ml.separate_teams(false);';
+    ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (v_tables) AND c.relrowsecurity <> separate) THEN
+        RETURN;
     END IF;
-    FOR v_table IN
-        SELECT c.oid
-        FROM pg_policy p
-        JOIN pg_class c ON c.oid = p.polrelid
-        WHERE p.polname = 'own_team' AND c.relrowsecurity <> separate
-        ORDER BY c.oid <> 'public.ml_jobs'::regclass, c.relname
     LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', array_to_string(v_tables, ', '));
+            EXIT;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                PERFORM pg_sleep(0.1);
+        END;
+    END LOOP;
+    FOREACH v_table IN ARRAY v_tables LOOP
+        IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = v_table AND p.polname = 'own_team') THEN
+            EXECUTE format('CREATE POLICY own_team ON %s USING (%s)', v_table, CASE v_table
+                -- The names in an array, which a query finds once. A role that is gone has no members.
+                WHEN 'public.ml_jobs'::regclass THEN
+                    'created_by = ANY (ARRAY(SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, ''MEMBER'')))'
+                WHEN 'public.ml_models'::regclass THEN
+                    'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id)'
+                ELSE
+                    'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)'
+            END);
+            EXECUTE format('COMMENT ON POLICY own_team ON %s IS %L', v_table, 'Members of the role that inserted the job.');
+        END IF;
         EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', v_table, CASE WHEN separate THEN 'ENABLE' ELSE 'DISABLE' END);
     END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = 'public.ml_jobs'::regclass AND p.polname = 'workers') THEN
+        CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
+        COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker reads the jobs of all teams, and what derives from them.';
+    END IF;
 END
 $$;
 

@@ -95,14 +95,6 @@ GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
 -- Reads everything, also while teams are separated (92_teams.sql); changes nothing but through these routines.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = 'public.ml_jobs'::regclass AND p.polname = 'workers') THEN
-        CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
-    END IF;
-END
-$$;
-COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker sees the jobs of all teams, and what derives from them.';
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;

@@ -1,6 +1,7 @@
 """Teams: while they are separated, nobody sees, uses or ends the jobs and models of another team."""
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -335,3 +336,34 @@ def test_pruning_reaches_the_jobs_of_all_teams(make_database: Callable[[], Datab
             connection.execute("CALL ml.cancel_job(%s)", [insert_job(connection, **TRAIN)])
         owner.execute("CALL ml.prune('0 seconds')")
         assert count(owner, "ml_jobs") == 0
+
+
+def test_separating_waits_for_those_who_work_and_they_for_it(db: Database) -> None:
+    """Readers take locks in an order of their own: nobody is told of a deadlock."""
+    stop = threading.Event()
+    errors: list[BaseException] = []
+    rounds = itertools.count()
+
+    def work() -> None:
+        try:
+            with db.connect("ruth") as ruth, db.connect("wanda") as wanda:
+                while not stop.is_set():
+                    with ruth.transaction():
+                        ruth.execute("SELECT * FROM ml_leaderboard")
+                        ruth.execute("SELECT * FROM ml_queue")
+                    complete(wanda, running_job(ruth, wanda), "TRAIN")
+                    next(rounds)
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        with db.connect("owner") as owner:
+            while next(rounds) < 12 and not errors:
+                for separate in (False, True):
+                    owner.execute("CALL ml.separate_teams(%s)", [separate])
+    finally:
+        stop.set()
+        thread.join()
+    assert errors == []
