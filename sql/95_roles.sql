@@ -94,7 +94,7 @@ GRANT UPDATE (
 GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
--- Reads everything, also while teams are separated (92_teams.sql); changes nothing but through these routines.
+-- Reads everything, also while teams are separated (94_teams.sql); changes nothing but through these routines.
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;

@@ -155,7 +155,7 @@ class Supervisor:
                 if self._look or time.monotonic() >= self._looked_at + self.options.poll:
                     self._look, self._looked_at = False, time.monotonic()
                     self._drain(self.connection)
-        except _LOST as error:
+        except psycopg.Error as error:  # one of a schema that is just being upgraded, too
             self._lost_connection(error)
 
     def _deliver_all(self, connection: database.Connection) -> None:

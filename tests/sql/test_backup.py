@@ -34,7 +34,8 @@ from worker.install import install
 # The programs of a container are out of reach; these tests need the server's own pg_dump.
 PROGRAMS = [kind for kind in KINDS if kind.how == "programs"]
 REPLICATED = (
-    "ml_jobs, ml_job_events, ml_models, ml_training_runs, ml_test_results, ml_comparisons, ml_worker_signs"
+    "ml_jobs, ml_job_events, ml_models, ml_training_runs, ml_test_results, ml_comparisons,"
+    " ml_curve_points, ml_worker_signs"
 )
 
 

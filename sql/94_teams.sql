@@ -17,7 +17,7 @@ DECLARE
     v_table regclass;
     v_tables regclass[] := ARRAY[
         'public.ml_jobs', 'public.ml_models', 'public.ml_job_events',
-        'public.ml_training_runs', 'public.ml_test_results', 'public.ml_comparisons'
+        'public.ml_training_runs', 'public.ml_test_results', 'public.ml_comparisons', 'public.ml_curve_points'
     ];
 BEGIN
     IF separate IS NULL THEN
