@@ -132,10 +132,8 @@ BEGIN
     IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) '0'::pg_catalog.interval THEN
         RAISE EXCEPTION 'cannot prune what is older than %', coalesce(older_than::pg_catalog.text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an age, for example: CALL ml.prune(''90 days'');';
-    ELSIF pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
-        RAISE EXCEPTION 'ml.prune commits as it goes and cannot run inside a transaction'
-            USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT or ROLLBACK first; in a client, turn autocommit on.';
     END IF;
+    CALL ml.require_autocommit('ml.prune');
     WHILE v_at IS NOT NULL LOOP
         v_at := ml.prune_events(v_before, v_at, 10000);
         COMMIT;

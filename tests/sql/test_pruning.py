@@ -181,6 +181,17 @@ def test_inside_a_transaction_it_is_refused_and_says_why(owner: Connection) -> N
         owner.execute(NOW)
 
 
+def test_inside_a_transaction_that_has_just_begun_it_is_refused_too(owner: Connection) -> None:
+    with refused("25001", "cannot run inside a transaction", "autocommit"):
+        owner.execute(f"BEGIN; {NOW}")
+
+
+def test_the_age_may_be_a_parameter(owner: Connection, client: Connection) -> None:
+    client.execute("CALL ml.cancel_job(%s)", [insert_job(client, **TRAIN)])
+    owner.execute("CALL ml.prune(%s)", ["0 seconds"])
+    assert ids(client) == set()
+
+
 @pytest.mark.parametrize("login", ["anna", "rosa", "wanda"])
 def test_only_the_owner_may_prune(db: Database, login: str) -> None:
     with db.connect(login) as connection, refused("42501", "permission denied"):
