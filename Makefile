@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Every file of sql/ can be run again: CREATE OR REPLACE, and IF NOT EXISTS.
 RERUNNABLE := $(addprefix --ignore ,PS002 PS010 PS012 PS014 PS015)
-# It commits, which a procedure that sets its search_path may not; it qualifies whatever it uses.
-COMMITS := --proc-without-search-path 'ml.prune(older_than interval)'
+# These commit, which a procedure that sets its search_path may not; they qualify whatever they use.
+COMMITS := --proc-without-search-path 'ml.prune(older_than interval)' \
+	--proc-without-search-path 'ml.wait(job_id bigint,timeout interval)' \
+	--proc-without-search-path 'ml.require_autocommit(p_routine text)'
 
 .PHONY: setup demo test lint clean
 

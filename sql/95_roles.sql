@@ -49,6 +49,32 @@ GRANT SELECT ON
     ml.schema_version
 TO ml_reader;
 
+-- Says before, during and after a job what a reader could find out by queries of his own.
+GRANT EXECUTE ON FUNCTION ml.preview(bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.preview(
+    text, text, text, numeric, text, timestamptz, timestamptz,
+    integer, text, text, text, text, numeric, integer, integer, integer
+) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.check_train(
+    text, text, text, numeric, text, timestamptz, timestamptz,
+    integer, text, text, text, text, numeric, integer, integer, integer
+) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.preview_job(public.ml_jobs) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.count_text(bigint, bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.describe_job(bigint) TO ml_reader;
+GRANT EXECUTE ON PROCEDURE ml.require_autocommit(text) TO ml_reader;
+GRANT EXECUTE ON PROCEDURE ml.wait(bigint, interval) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.find_model(text) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.accuracy(bigint, bigint, bigint, bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.precision_score(bigint, bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.recall_score(bigint, bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.f1_score(bigint, bigint, bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.period_text(timestamptz, timestamptz) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.draw_scores(text, bigint, bigint, bigint, bigint, numeric) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.report(bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.report(text) TO ml_reader;
+
 -- The collectors' login may own these two; then it has to grant.
 DO $$
 DECLARE
@@ -93,6 +119,14 @@ GRANT UPDATE (
 ) ON public.ml_jobs TO ml_client;
 GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.train(
+    text, text, text, numeric, text, timestamptz, timestamptz,
+    integer, text, text, text, text, numeric, integer, integer, integer
+) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) TO ml_client;
 
 -- Reads everything, also while teams are separated (94_teams.sql); changes nothing but through these routines.
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;

@@ -1,0 +1,212 @@
+-- SELECT ml.report(7): one page of text about a model, as it prints well in psql: what it predicts, from what,
+-- how well beside the trivial answer, what it looks at, and its tests and comparisons so far.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE OR REPLACE FUNCTION ml.period_text(
+    p_start timestamptz,
+    p_end timestamptz
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT replace(to_char(p_start, 'YYYY-MM-DD HH24:MI') || ' to ' || to_char(p_end, 'YYYY-MM-DD HH24:MI'), ' 00:00', '');
+$$;
+
+-- The scores of a confusion matrix and the matrix itself, beside those of always giving one answer.
+CREATE OR REPLACE FUNCTION ml.draw_scores(
+    p_always text,
+    p_tp bigint,
+    p_tn bigint,
+    p_fp bigint,
+    p_fn bigint,
+    p_roc_auc numeric
+)
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH answers AS (
+        SELECT 'model' AS name, p_tp AS tp, p_tn AS tn, p_fp AS fp, p_fn AS fn, p_roc_auc AS roc_auc
+        UNION ALL
+        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE p_always = 'positive'
+        UNION ALL
+        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE p_always = 'negative'
+    ),
+    scores AS (
+        SELECT s.place, s.name, string_agg(lpad(coalesce(s.score, '-'), CASE a.name WHEN 'model' THEN 9 ELSE 17 END), '' ORDER BY a.name = 'model' DESC) AS line
+        FROM answers a
+        CROSS JOIN LATERAL (
+            VALUES
+                (1, '', a.name),
+                (2, 'accuracy', round(ml.accuracy(a.tp, a.tn, a.fp, a.fn), 4)::text),
+                (3, 'F1', round(ml.f1_score(a.tp, a.fp, a.fn), 4)::text),
+                (4, 'precision', round(ml.precision_score(a.tp, a.fp), 4)::text),
+                (5, 'recall', round(ml.recall_score(a.tp, a.fn), 4)::text),
+                (6, 'ROC AUC', round(a.roc_auc, 4)::text)
+        ) s (place, name, score)
+        GROUP BY s.place, s.name
+    )
+    SELECT format('  %-9s%s   %-11s %s', s.name, s.line, m.title, m.line)
+    FROM scores s
+    JOIN (
+        VALUES
+            (1, '', 'said positive   negative'),
+            (2, '', '+-----------+-----------+'),
+            (3, 'is positive', format('|%10s |%10s |', ml.count_text(p_tp), ml.count_text(p_fn))),
+            (4, '', '+-----------+-----------+'),
+            (5, 'is negative', format('|%10s |%10s |', ml.count_text(p_fp), ml.count_text(p_tn))),
+            (6, '', '+-----------+-----------+')
+    ) m (place, title, line) USING (place)
+    ORDER BY place;
+$$;
+
+CREATE OR REPLACE FUNCTION ml.report(
+    model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_model public.ml_models;
+    v_run public.ml_training_runs;
+    v_test public.ml_test_results;
+    v_always text;
+BEGIN
+    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report.model_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'model % does not exist', model_id
+            USING ERRCODE = 'no_data_found', TABLE = 'ml_models', HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+    END IF;
+    SELECT * INTO v_run FROM public.ml_training_runs r WHERE r.model_id = v_model.id;
+
+    RETURN NEXT format('Model %s, %s: %s', v_model.id, v_model.name, v_model.status);
+    IF v_model.is_deleted THEN
+        RETURN NEXT format(
+            'Deleted on %s; to take it back: UPDATE ml_models SET is_deleted = false WHERE id = %s;',
+            to_char(v_model.deleted_at, 'YYYY-MM-DD HH24:MI'), v_model.id
+        );
+    END IF;
+    RETURN QUERY SELECT d.line FROM string_to_table(v_model.description, E'\n') AS d (line);
+    RETURN NEXT '';
+    RETURN QUERY
+    SELECT format('  %-10s %s', x.what, x.said)
+    FROM (
+        VALUES
+            ('predicts', concat_ws(
+                ' ', v_model.target_variable, v_model.target_operator, trim_scale(v_model.target_value),
+                'after ' || v_model.future_minutes || ' min'
+            )),
+            ('from', replace(v_model.features_csv, ',', ', ')),
+            ('in phases', coalesce(replace(v_model.phases_csv, ',', ', '), 'all')),
+            ('by', v_model.model_type || ': ' || replace(v_model.params_csv, ';', ', ')),
+            ('period', ml.period_text(v_model.train_start, v_model.train_end)),
+            ('trained on', concat(
+                ml.count_text(v_run.num_fitted) || ' rows, positive: '
+                || ml.count_text(v_run.num_fitted_positive, v_run.num_fitted),
+                '; without a label: ' || ml.count_text(nullif(v_run.num_unlabelled, 0))
+            )),
+            ('warnings', v_run.warnings)
+    ) x (what, said)
+    WHERE x.said <> '';
+    RETURN NEXT '';
+
+    IF v_run.id IS NULL THEN
+        RETURN QUERY
+        SELECT format('Job %s is %s', j.id, j.status) || coalesce(': ' || coalesce(j.error_msg, j.progress_msg), '')
+        FROM public.ml_jobs j
+        WHERE j.id = v_model.train_job_id;
+        RETURN;
+    END IF;
+
+    -- The trivial answer is the more frequent one among the rows that it was fitted on.
+    v_always := CASE WHEN 2 * v_run.num_fitted_positive > v_run.num_fitted THEN 'positive' ELSE 'negative' END;
+    RETURN NEXT format(
+        'Held out: %s rows, %s', ml.count_text(v_run.num_samples),
+        CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
+    );
+    RETURN QUERY SELECT d.line FROM ml.draw_scores(v_always, v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    SELECT * INTO v_test
+    FROM public.ml_test_results t
+    WHERE t.model_id = v_model.id
+    ORDER BY t.created_at DESC, t.id DESC
+    LIMIT 1;
+    IF FOUND THEN
+        RETURN NEXT '';
+        RETURN NEXT format(
+            'Latest test: %s rows, %s', ml.count_text(v_test.num_samples), ml.period_text(v_test.test_start, v_test.test_end)
+        );
+        RETURN QUERY SELECT d.line FROM ml.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+    END IF;
+
+    RETURN NEXT '';
+    RETURN NEXT 'What it looks at: share of the permutation importance';
+    RETURN QUERY
+    SELECT format(
+        '  %s %s %s', rpad(f.feature, f.width), coalesce(round(f.importance, 4)::text, '     -'),
+        repeat('#', round(40 * f.importance / f.most)::integer)
+    )
+    FROM (
+        SELECT
+            x.*,
+            nullif(max(x.importance) OVER (), 0) AS most,
+            max(length(x.feature)) OVER () AS width
+        FROM public.ml_model_features x
+        WHERE x.model_id = v_model.id
+        ORDER BY x.importance DESC NULLS LAST, x.place
+        LIMIT 10
+    ) f
+    ORDER BY f.importance DESC NULLS LAST, f.place;
+
+    RETURN NEXT '';
+    RETURN NEXT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = v_model.id));
+    RETURN QUERY
+    SELECT format(
+        '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml.period_text(t.test_start, t.test_end),
+        coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
+    ) || coalesce('; ' || t.overlap_note, '')
+    FROM public.ml_test_results t
+    WHERE t.model_id = v_model.id
+    ORDER BY t.created_at DESC, t.id DESC
+    LIMIT 10;
+
+    RETURN NEXT '';
+    RETURN NEXT format(
+        'Comparisons: %s', (SELECT count(*) FROM public.ml_comparisons c WHERE v_model.id IN (c.model_a_id, c.model_b_id))
+    );
+    RETURN QUERY
+    SELECT format(
+        '  %s model %s, %s (%s): F1 %s to %s',
+        CASE WHEN c.winner_id = v_model.id THEN 'won against' WHEN c.winner_id IS NULL THEN 'drew with' ELSE 'lost to' END,
+        o.id, o.name, ml.period_text(c.test_start, c.test_end),
+        coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
+        coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
+    )
+    FROM public.ml_comparisons c
+    JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> v_model.id
+    WHERE v_model.id IN (c.model_a_id, c.model_b_id)
+    ORDER BY c.created_at DESC, c.id DESC
+    LIMIT 10;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml.report(
+    model_name text
+)
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml.report(ml.find_model(model_name));
+$$;
+
+COMMENT ON FUNCTION ml.period_text(timestamptz, timestamptz) IS 'A period as people read it: days alone where it begins and ends at midnight.';
+COMMENT ON FUNCTION ml.draw_scores(text, bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
+COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';
