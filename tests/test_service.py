@@ -70,6 +70,21 @@ def models(anna: Connection, service: Worker) -> dict[str, dict[str, Any]]:
     return rows
 
 
+def test_a_preview_says_what_a_training_then_finds(
+    anna: Connection, models: dict[str, dict[str, Any]]
+) -> None:
+    for model in models.values():
+        job_id = model["train_job_id"]
+        run = one(anna, "SELECT * FROM ml_training_runs WHERE job_id = %s", [job_id])
+        rows = anna.execute("SELECT * FROM ml.preview(%s)", [job_id])
+        said = {row["what"]: row["result"].split(" ")[0].replace(",", "") for row in rows}
+        assert said["unlabelled"] == str(run["num_unlabelled"])
+        assert said["coins"] == str(run["num_coins"])
+        assert said["labelled"] == str(run["num_fitted"] + run["num_gap"] + run["num_samples"])
+        assert said["positive"] == str(run["num_fitted_positive"] + run["num_positive"])
+        assert said["warning"] == "none"
+
+
 @pytest.fixture(scope="module")
 def march() -> tuple[np.ndarray, np.ndarray]:
     """Features and labels of the test period, read without the service."""

@@ -257,6 +257,18 @@ def test_what_would_fail_is_said_before(
         )
 
 
+def test_a_label_counts_time_and_not_rows_here_too(
+    small_db: Database, small: Connection, fill: Callable[..., None]
+) -> None:
+    """Coins whose rows are irregular: many find no later row within reach."""
+    fill(600, mint="(i * i) % 13", price_close="i % 3", volume_sol="nullif(i % 5, 0)")
+    wanted = {"train_target_var": "price_close", "train_value": 0, "train_features_csv": "volume_sol"}
+    fields = TRAIN | DAY | wanted | {"train_future_minutes": 5}
+    expected = loaded(small_db, fields)
+    found = preview(small, **as_arguments(fields))
+    assert {what: found[what] for what in expected} == expected
+
+
 @pytest.mark.parametrize(("rows", "positive"), [(19, "i % 2"), (100, "(i = 1)::integer"), (100, "1")])
 def test_too_little_to_learn_from_is_said_before(
     small: Connection, fill: Callable[..., None], rows: int, positive: str
