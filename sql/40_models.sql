@@ -142,7 +142,7 @@ DECLARE
     );
 BEGIN
     IF v_owner IS NOT NULL THEN
-        -- Who has it may be none of the asker's business, while teams are separated (94_teams.sql).
+        -- Who has it may be none of the asker's business, while teams are separated (84_teams.sql).
         RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
             WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
             ELSE ''

@@ -128,7 +128,7 @@ GRANT EXECUTE ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integ
 GRANT EXECUTE ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
 GRANT EXECUTE ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) TO ml_client;
 
--- Reads everything, also while teams are separated (94_teams.sql); changes nothing but through these routines.
+-- Reads everything, also while teams are separated (84_teams.sql); changes nothing but through these routines.
 GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_failure(bigint, integer, text) TO ml_worker;

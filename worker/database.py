@@ -202,7 +202,8 @@ def _keep_everybody_out(connection: Connection) -> None:
         SELECT string_agg(format('public.%I', c.relname), ', ' ORDER BY c.relname <> 'ml_jobs', c.relname)
         FROM pg_catalog.pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
-            AND c.relname LIKE 'ml\\_%' AND c.relname <> 'ml_metric_columns'
+            AND c.relname LIKE 'ml\\_%'
+            AND c.relname NOT IN ('ml_metric_columns', 'ml_dim_features')  -- they read the catalog
             AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
         """,
     )

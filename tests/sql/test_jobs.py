@@ -312,7 +312,7 @@ def test_a_client_that_changes_what_a_job_asks_for_learns_why_not(
 def test_every_field_is_either_of_the_request_or_of_the_state(common: Database) -> None:
     with common.connect("rosa") as reader:
         columns = {column.name for column in reader.execute("SELECT * FROM ml_jobs").description or ()}
-    assert columns == {"id", "status", "priority", *REQUEST_FIELDS, *STATE_FIELDS}
+    assert columns == {"id", "status", "priority", "created_by", *REQUEST_FIELDS, *STATE_FIELDS}
 
 
 def _set_field(connection: Connection, job_id: int, field: str, value: Any) -> None:
