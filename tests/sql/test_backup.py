@@ -94,7 +94,7 @@ def rows(connection: Connection) -> dict[str, list[str]]:
 def schema(connection: Connection) -> dict[str, list[str]]:
     """The catalog, without the casts and brackets that PostgreSQL sets anew when it reads its own words."""
     return {
-        what: sorted(re.sub(r"::(character varying|text)(\[\])?|[()]", "", line) for line in lines)
+        what: sorted(re.sub(r"::(character varying|text)(\[\])?| AS float8|[()]", "", line) for line in lines)
         for what, lines in without_owner_of_public(catalog(connection)).items()
     }
 
