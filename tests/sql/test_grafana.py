@@ -305,16 +305,22 @@ def test_every_variable_that_is_used_is_defined() -> None:
 # ── What brings it up ───────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_login_of_grafana_reads_and_cannot_write(filled: Database, server: str) -> None:
-    """Made by an owner who is no superuser; the second time it changes the password."""
+def test_the_login_of_grafana_reads_and_cannot_write(
+    filled: Database, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by an owner who is no superuser; the second time, as in the container, it changes the password."""
+
+    def run(*options: str) -> None:
+        run_psql(["-X", "-q", *options, "-f", str(FOLDER / "login.sql")], filled.login("owner"))
 
     def login(password: str) -> str:
         return make_conninfo(filled.url, user="grafana", password=password)
 
+    first, second = "first 'secret'", "second"
+    monkeypatch.setenv("GRAFANA_DATABASE_PASSWORD", second)
     try:
-        for password in ("first 'secret'", "second"):
-            arguments = ["-X", "-q", "-v", f"password={password}", "-f", str(FOLDER / "login.sql")]
-            run_psql(arguments, filled.login("owner"))
+        for password, options in ((first, ["-v", f"password={first}"]), (second, [])):
+            run(*options)
             with psycopg.connect(login(password), autocommit=True) as connection:
                 assert connection.execute("SELECT count(*) FROM ml_queue").fetchone() == (2,)
                 with refused("25006"):
@@ -323,7 +329,10 @@ def test_the_login_of_grafana_reads_and_cannot_write(filled: Database, server: s
                 with refused("42501"):
                     connection.execute("UPDATE ml_jobs SET priority = 1")
         with pytest.raises(psycopg.OperationalError, match="password"):
-            psycopg.connect(login("first 'secret'"))
+            psycopg.connect(login(first))
+        monkeypatch.delenv("GRAFANA_DATABASE_PASSWORD")
+        with pytest.raises(subprocess.CalledProcessError):
+            run()
     finally:
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute("DROP ROLE IF EXISTS grafana")
