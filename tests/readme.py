@@ -38,15 +38,15 @@ OWNERS = (
 )  # of the routines that no role may call, those meant for the owner's hands
 
 
-def _arguments(text: str) -> str:
-    """Names of the arguments, those that have a default in brackets."""
+def _arguments(text: str, is_for_people: bool) -> str:
+    """Names of the arguments, those that have a default in brackets; a worker's only as far as they say much."""
     given = [
         re.sub(r"^(IN|INOUT|OUT) ", "", argument)
         for argument in re.split(r", (?![^()]*\))", text)
         if argument
     ]
     names = [f"[{a.split()[0]}]" if " DEFAULT " in a else a.split()[0] for a in given]
-    return ", ".join(names)
+    return ", ".join(names if is_for_people or len(names) <= 5 else [*names[:2], "…"])
 
 
 def reference(connection: Connection) -> str:
@@ -62,7 +62,7 @@ def reference(connection: Connection) -> str:
             roles = ["owner"]
         if roles:
             call = "CALL" if row["is_procedure"] else "SELECT"
-            words = f"{call} ml.{row['name']}({_arguments(row['arguments'])})"
+            words = f"{call} ml.{row['name']}({_arguments(row['arguments'], roles != ['ml_worker'])})"
             lines.append(f"| `{words}` | {row['comment']} | {', '.join(roles)} |")
     return "\n".join([*lines, ""])
 

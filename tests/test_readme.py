@@ -1,4 +1,4 @@
-"""The README: every command that it shows is run, in its order, and its reference and names of tests are right."""
+"""The README: every command that it shows is run, in its order; its reference and names are right."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from worker.embedded import Server, bundled
 ROOT = README.parent
 TEXT = README.read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
-# Shown, but not run here: the tests themselves, and what needs minutes to build; make and docker-compose read them.
+# Shown, but not run here: the tests themselves, and what takes minutes to build; the tools read them.
 DRY = {
     "make test": "make --dry-run test",
     "docker compose": "docker-compose --file docker-compose.yml config",
@@ -113,6 +113,7 @@ def test_every_command_of_the_readme_runs(place: tuple[Path, dict[str, str]]) ->
                         name, _, value = command.removeprefix("export ").partition("=")
                         environment[name] = subprocess.run(
                             ["bash", "-c", f"echo -n {value}"],
+                            check=True,
                             env=environment,
                             capture_output=True,
                             text=True,
@@ -161,6 +162,7 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
 
 def test_the_contents_lead_to_every_section() -> None:
     sections = re.findall(r"^## (.+)$", TEXT, flags=re.MULTILINE)
-    links = re.findall(r"\]\(#([\w-]+)\)", TEXT)
+    contents = TEXT[TEXT.index("**Contents**") : TEXT.index("## The workflow")]
+    links = re.findall(r"\]\(#([\w-]+)\)", contents)
     anchors = [re.sub(r"[^\w -]", "", section.lower()).replace(" ", "-") for section in sections]
     assert links == anchors[1:]
