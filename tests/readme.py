@@ -39,7 +39,7 @@ OWNERS = (
 
 
 def _arguments(text: str, is_for_people: bool) -> str:
-    """Names of the arguments, those that have a default in brackets; a worker's only as far as they say much."""
+    """Names of the arguments, those that have a default in brackets; a worker's only as far as few."""
     given = [
         re.sub(r"^(IN|INOUT|OUT) ", "", argument)
         for argument in re.split(r", (?![^()]*\))", text)
@@ -60,7 +60,13 @@ def reference(connection: Connection) -> str:
         )
         if row["name"] in OWNERS:
             roles = ["owner"]
-        if roles:
+        # Parts of others take p_…; what people type has names of theirs.
+        is_part = (
+            roles != ["ml_worker"]
+            and row["arguments"].startswith(("p_", "IN p_"))
+            and row["name"] != "cancel_job"
+        )
+        if roles and not is_part:
             call = "CALL" if row["is_procedure"] else "SELECT"
             words = f"{call} ml.{row['name']}({_arguments(row['arguments'], roles != ['ml_worker'])})"
             lines.append(f"| `{words}` | {row['comment']} | {', '.join(roles)} |")
