@@ -7,11 +7,15 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job: ``(id, attempt)`` is the fence that every later call carries."""
+    """A claimed job: ``(id, attempt)`` is the fence that every later call carries.
+
+    ``waited`` is the time in seconds from its INSERT to this claim.
+    """
 
     id: int
     attempt: int
     job_type: str
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,8 @@ def main() -> None:
     ml-worker load coin_metrics.csv    load your own data
     ml-worker run                      start a worker
     ml-worker psql                     INSERT INTO ml_jobs …
+    ml-worker top                      watch the queue, live
+    ml-worker report 1 2               a page with the curves of models 1 and 2
 
     \b
     Environment:
@@ -132,17 +134,75 @@ def install() -> None:
     type=click.Path(path_type=Path),
     help="Folder of the model files.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve metrics for Prometheus on this port, under /metrics; 0: any free one, which the log names.",
+)
 @_explained
-def run(concurrency: int, drain: bool, lease: float, poll: float, model_dir: Path) -> None:
+def run(
+    *, concurrency: int, drain: bool, lease: float, poll: float, model_dir: Path, metrics_port: int | None
+) -> None:
     """Take jobs from the queue and do them.
 
     Ends on SIGTERM or Ctrl-C: running jobs go back to the queue, or are finished first with --drain.
     """
     from worker.supervisor import Options, Supervisor  # noqa: PLC0415
 
+    metrics = None
+    if metrics_port is not None:
+        from worker.metrics import Metrics  # noqa: PLC0415
+
+        metrics = Metrics()
+        logging.info("metrics on port %s", metrics.serve(metrics_port))
     url = _server_url()
     _connect_hint()
-    Supervisor(Options(url, model_dir.resolve(), concurrency, lease, poll, drain)).run()
+    Supervisor(Options(url, model_dir.resolve(), concurrency, lease, poll, drain), metrics).run()
+
+
+@main.command()
+@click.argument("model_ids", metavar="MODEL_ID…", type=click.IntRange(1), nargs=-1, required=True)
+@click.option(
+    "--html",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.  [default: report_MODEL_ID….html]",
+)
+@_explained
+def report(model_ids: tuple[int, ...], file: Path | None) -> None:
+    """Write one HTML page on some models: curves, confusion matrices, importances, comparisons.
+
+    The page needs no network and no other file. The name of the file is printed.
+    """
+    from worker.report import ReportError, render  # noqa: PLC0415
+
+    ids = list(dict.fromkeys(model_ids))
+    try:
+        page = render(_server_url(), ids)
+    except ReportError as error:
+        raise click.ClickException(str(error)) from error
+    file = file or Path(f"report_{'_'.join(map(str, ids))}.html")
+    file.write_text(page, encoding="utf-8")
+    click.echo(file)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Print one frame and end.")
+@_explained
+def top(once: bool) -> None:
+    """Watch the queue, the workers and the running jobs, live.
+
+    Ends with q or Ctrl-C.
+    """
+    from worker import top as view  # noqa: PLC0415
+
+    url = _server_url()
+    if once:
+        view.show_once(url)
+    elif sys.stdin.isatty() and sys.stdout.isatty():
+        view.watch(url)
+    else:
+        raise click.UsageError("this is no terminal; --once prints one frame")
 
 
 @main.command()

@@ -23,13 +23,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
 
 from worker import database, folder
 from worker.assignment import Job, Order
 from worker.database import SupersededError
+
+if TYPE_CHECKING:
+    from worker.metrics import Metrics
 
 log = logging.getLogger("ml-worker")
 
@@ -42,6 +45,8 @@ LOCKED_SECONDS = 2.0
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
+COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
+COUNT_SHARE = 0.01  # of the time, at most, goes into them, however long the queue
 SIGN_SECONDS = 10.0  # at most between signs of life, each of which counts for three times as long
 
 
@@ -76,6 +81,7 @@ class Running:
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # in the names of the attempt's files
     is_sent: bool = False  # whether the result may be recorded, although no answer says so
     not_before: float = 0.0  # monotonic time of the next try, where another session has locked the job
+    claimed: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -83,6 +89,7 @@ class Supervisor:
     """A worker that is running; see the module's docstring."""
 
     options: Options
+    metrics: "Metrics | None" = None
     worker_id: str = field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     )
@@ -99,6 +106,7 @@ class Supervisor:
         self._look = True  # whether the queue may have changed since it was last looked at
         self._looked_at = 0.0
         self._sign_at = 0.0
+        self._count_at = 0.0
         self._signal: int | None = None
         self._warm_at = 0.0  # monotonic time before which no child is started
 
@@ -114,6 +122,8 @@ class Supervisor:
         """
         self._connect()
         restore = self._catch_signals()
+        if self.metrics:
+            self.metrics.started(self.worker_id, self.options.concurrency, lambda: len(self.running))
         try:
             folder.check(self.options.model_dir)
             self._warm_up()
@@ -163,7 +173,7 @@ class Supervisor:
             try:
                 self._deliver(connection, running)
             except SupersededError:
-                self._discard(running, "cancelled or taken over")
+                self._discard_superseded(running)
             except psycopg.errors.LockNotAvailable:
                 running.not_before = time.monotonic() + LOCKED_SECONDS
             except _LOST:
@@ -171,7 +181,7 @@ class Supervisor:
             except (psycopg.Error, UnicodeError) as error:
                 log.exception("job=%s attempt=%s cannot be recorded", running.job.id, running.job.attempt)
                 if "failure" in (running.outcome or {}):
-                    self._discard(running, "not even its failure can be recorded")
+                    self._discard(running, "not even its failure can be recorded", "unrecorded")
                 else:
                     _kill(running.child)
                     self._drop_files(running)
@@ -184,10 +194,12 @@ class Supervisor:
         # Not those that have an outcome: recording it again tells whether it counts.
         if working := self._working():
             for job_id in database.lost_jobs(connection, [running.job for running in working]):
-                self._discard(self.running[job_id], "cancelled or taken over")
+                self._discard_superseded(self.running[job_id])
         with suppress(psycopg.errors.LockNotAvailable):
             if expired := database.expire_leases(connection):
                 log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
+                if self.metrics:
+                    self.metrics.leases_expired(expired)
         # A job whose outcome cannot be recorded, because a client has locked it, takes no place.
         while not self.stopping and self.warm and len(self._working()) < self.options.concurrency:
             renewed = time.monotonic()
@@ -204,6 +216,11 @@ class Supervisor:
                 connection, self.worker_id, self.options.concurrency, timedelta(seconds=3 * every)
             )
             self._sign_at = time.monotonic() + every
+        if self.metrics and time.monotonic() >= self._count_at:
+            began = time.monotonic()
+            self.metrics.set_queue(database.count_queue(connection))
+            ended = time.monotonic()
+            self._count_at = ended + max(COUNT_SECONDS, (ended - began) / COUNT_SHARE)
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
@@ -233,6 +250,8 @@ class Supervisor:
             child.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
             child.stdin.flush()
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
+        if self.metrics:
+            self.metrics.claimed(job)
 
     def _deliver(self, connection: database.Connection, running: Running) -> None:
         """Tell the database what is new of a job: its outcome, or its progress and a sign of life."""
@@ -246,18 +265,22 @@ class Supervisor:
                 running.is_sent = True
                 result_id = database.record_result(connection, job, outcome["result"])
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
+                ended = "completed"
             elif "failure" in outcome:
                 database.record_failure(connection, job, outcome["failure"])
                 log.error("job=%s attempt=%s failed error=%r", job.id, job.attempt, outcome["failure"])
+                ended = "failed"
             elif "release" in outcome:
                 database.release_job(connection, job, outcome["release"])
                 log.info("job=%s attempt=%s released", job.id, job.attempt)
+                ended = "released"
             else:
                 status = database.record_loss(connection, job, outcome["loss"])
                 log.error(
                     "job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"]
                 )
-            self._forget(running)
+                ended = "crashed"
+            self._forget(running, ended)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
             reported = (running.progress, running.message)
@@ -276,11 +299,16 @@ class Supervisor:
         """Stop work whose lease may have been taken over: this clock started before the renewal was sent."""
         for running in self._working():
             if time.monotonic() >= running.renewed + self.options.lease:
-                self._discard(running, "its lease could not be renewed in time")
+                self._discard(running, "its lease could not be renewed in time", "lease_lost")
 
-    def _discard(self, running: Running, reason: str) -> None:
+    def _discard_superseded(self, running: Running) -> None:
+        # Before its lease ended nobody could take it over.
+        expired = time.monotonic() >= running.renewed + self.options.lease
+        self._discard(running, "cancelled or taken over", "lease_lost" if expired else "cancelled")
+
+    def _discard(self, running: Running, reason: str, outcome: str) -> None:
         _kill(running.child)
-        self._forget(running)
+        self._forget(running, outcome)
         self._drop_files(running)
         log.warning("job=%s attempt=%s discarded: %s", running.job.id, running.job.attempt, reason)
 
@@ -292,8 +320,10 @@ class Supervisor:
         except OSError as error:  # the folder may have become read-only, or be away
             log.warning("job=%s attempt=%s its files stay: %s", running.job.id, running.job.attempt, error)
 
-    def _forget(self, running: Running) -> None:
+    def _forget(self, running: Running, outcome: str) -> None:
         del self.running[running.job.id]
+        if self.metrics:
+            self.metrics.ended(running.job, outcome, time.monotonic() - running.claimed)
         self._warm_up()
         self._look = True  # there is room for another
 
@@ -380,6 +410,9 @@ class Supervisor:
             self._lost_connection(error)
         else:
             log.info("worker=%s reconnected", self.worker_id)
+            self._count_at = 0.0
+            if self.metrics:
+                self.metrics.reconnected()
             self._give_back_unknown_jobs()
 
     def _give_back_unknown_jobs(self) -> None:
@@ -399,6 +432,8 @@ class Supervisor:
     def _lost_connection(self, error: Exception) -> None:
         """Try again later, ever later, and not at the same moment as all other workers."""
         self._disconnect()
+        if self.metrics:
+            self.metrics.connection_lost()
         self._failures += 1
         longest = min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(self._failures, 10))
         delay = random.uniform(0.1, longest)  # noqa: S311

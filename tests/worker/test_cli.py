@@ -18,7 +18,7 @@ from tests.conftest import Database, Worker, until
 from worker import database
 from worker.embedded import Server
 
-COMMANDS = ("demo", "health", "install", "load", "psql", "run", "stop", "verify")
+COMMANDS = ("demo", "health", "install", "load", "psql", "report", "run", "stop", "top", "verify")
 
 
 def ml_worker(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
