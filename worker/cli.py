@@ -161,7 +161,7 @@ def run(
 
 
 @main.command()
-@click.argument("model_ids", metavar="MODEL_ID…", type=click.IntRange(1), nargs=-1, required=True)
+@click.argument("model_ids", metavar="MODEL_ID…", type=click.IntRange(1, 2**63 - 1), nargs=-1, required=True)
 @click.option(
     "--html",
     "file",

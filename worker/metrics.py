@@ -31,7 +31,8 @@ class Metrics:
     """The metrics of one worker."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a second series for each, of use to nobody here
+        # Of each, a second series that is of use to nobody here.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)

@@ -85,6 +85,7 @@ def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str,
         loader=PackageLoader("worker", "."),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -252,6 +253,13 @@ def _baseline(row: Row) -> dict[str, Any]:
             else 0.0,
         },
     }
+
+
+def _printable(value: Any) -> Any:
+    """Text of users without control codes, nor marks that turn the direction of what follows."""
+    if type(value) is not str:  # not the template's own markup, which is a kind of str
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in value)
 
 
 def _number(value: float) -> str:

@@ -198,7 +198,7 @@ def _head(overview: Overview, name: str, trouble: str | None) -> RenderableType:
 
 def _jobs(title: str, jobs: Sequence[Row], width: int) -> RenderableType:
     if not jobs:
-        return Text({"Running": "nothing runs", "Waiting": "nothing waits"}.get(title, "nothing yet"), "dim")
+        return _quiet({"Running": "nothing runs", "Waiting": "nothing waits"}.get(title, "nothing yet"))
     table = _table()
     wide, narrow = width >= 110, width < 60
     _column(table, min_width=3)  # its number
@@ -240,7 +240,7 @@ def _jobs(title: str, jobs: Sequence[Row], width: int) -> RenderableType:
 
 def _workers(_title: str, workers: Sequence[Row], width: int) -> RenderableType:
     if not workers:
-        return Text("none is alive; start one: ml-worker run", "dim")
+        return _quiet("none is alive; start one: ml-worker run")
     table = _table()
     _column(table, ratio=2, justify="left")
     _column(table, width=4, justify="left")
@@ -262,6 +262,10 @@ def _workers(_title: str, workers: Sequence[Row], width: int) -> RenderableType:
             cells += [Text(f"up {_duration(worker['up'])}"), Text(ids)]
         table.add_row(*cells)
     return table
+
+
+def _quiet(text: str) -> Text:
+    return Text(text, "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _table() -> Table:

@@ -109,7 +109,8 @@ def test_the_queue_is_counted_without_reading_jobs_that_have_ended(
     def rows_read() -> int:
         reader.execute("SELECT pg_stat_force_next_flush()")
         reader.execute("SELECT pg_stat_clear_snapshot()")
-        query = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) AS n FROM pg_stat_user_tables WHERE relname = 'ml_jobs'"
+        query = """SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) AS n
+            FROM pg_stat_user_tables WHERE relname = 'ml_jobs'"""
         return int(one(reader, query)["n"])
 
     before = rows_read()
