@@ -1,6 +1,7 @@
 """What Prometheus reads from a worker."""
 
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from urllib.request import urlopen
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, one, until, wait_for
+from tests.conftest import TRAIN, Connection, Database, Worker, claim, insert_job, one, until, wait_for
 from tests.worker.test_cli import ml_worker
 from worker import database
 from worker.metrics import Metrics
@@ -134,3 +135,31 @@ def test_a_worker_without_the_option_does_not_import_prometheus() -> None:
     code = "import sys, worker.supervisor, worker.cli; print('prometheus_client' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
+
+
+def test_a_lease_that_ended_is_counted_by_the_worker_that_finds_it(
+    db: Database, client: Connection, worker: Connection, start_worker: StartWorker
+) -> None:
+    insert_job(client, **TRAIN)
+    claim(worker, "dead", "1 millisecond")
+    port = _port(start_worker(db, "--metrics-port", "0", "--poll", "0.2"))
+    until(lambda: _scrape(port)["ml_worker_leases_expired_total",] == 1, "the lease that was taken away")
+    until(lambda: _scrape(port)["ml_worker_jobs_total", "completed", "TRAIN"] == 1, "its second attempt")
+    assert _scrape(port)["ml_worker_job_waiting_seconds_count", "TRAIN"] == 0  # the first claim was another's
+
+
+def test_a_lease_that_was_not_renewed_in_time_counts_as_lost(
+    db: Database, client: Connection, start_worker: StartWorker
+) -> None:
+    started = start_worker(db, "--metrics-port", "0", "--lease", "2", "--poll", "0.2")
+    port = _port(started)
+    long = {"train_model_type": "random_forest", "train_params_csv": "n_estimators=5000"}
+    job_id = insert_job(client, **(TRAIN | long))
+    wait_for(client, job_id, "RUNNING")
+    started.process.send_signal(signal.SIGSTOP)
+    ended = "SELECT lease_until < clock_timestamp() AS ended FROM ml_jobs WHERE id = %s"
+    until(lambda: bool(one(client, ended, [job_id])["ended"]), "the end of the lease")
+    started.process.send_signal(signal.SIGCONT)
+    until(lambda: _scrape(port)["ml_worker_leases_lost_total",] == 1, "the lost lease")
+    assert _scrape(port)["ml_worker_jobs_total", "lease_lost", "TRAIN"] == 1
+    client.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id = %s", [job_id])
