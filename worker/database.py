@@ -585,7 +585,8 @@ def count_queue(connection: Connection) -> list[dict[str, Any]]:
 
 
 def listen_status(connection: Connection) -> None:
-    """Be told when jobs come, start and end; a standby tells nothing."""
+    """Be told when jobs come, start and end: the socket becomes readable. A standby tells nothing."""
+    connection.add_notify_handler(lambda _notification: None)  # noted by then, and not kept
     with suppress(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("LISTEN ml_jobs")
         connection.execute("LISTEN ml_job_status")

@@ -240,7 +240,7 @@ class Supervisor:
 
     def _start(self, job: Job, renewed: float) -> None:
         if job.id in self.running:  # its lease ended while its result waited for a lock
-            self._discard(self.running[job.id], "taken over by the same worker")
+            self._discard(self.running[job.id], "taken over by the same worker", "lease_lost")
         child = self.warm.pop(0)
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options

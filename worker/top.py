@@ -66,7 +66,6 @@ def watch(url: str) -> None:
                     connection = _connect(url)
                 with database.deadline(connection, DEADLINE_SECONDS):
                     overview = database.fetch_overview(connection, LIMIT)
-                    database.was_notified(connection)
                 failures, trouble = 0, None
             except (*_LOST, database.UnsuitableDatabaseError) as error:
                 if connection is not None:
