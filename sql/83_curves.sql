@@ -122,8 +122,8 @@ SELECT
     x.source,
     x.source_id,
     x.job_id,
-    x.period_start,
-    x.period_end,
+    coalesce(x.test_start, m.train_start) AS period_start,
+    coalesce(x.test_end, m.train_end) AS period_end,
     x.created_at,
     x.num_samples,
     x.num_positive,
@@ -138,15 +138,16 @@ SELECT
     x.f1_score,
     x.roc_auc
 FROM (
+    -- Each part reads one table alone: so a job, a model or a time is found by its indexes, in joins too.
     SELECT
-        r.model_id, 'training' AS source, r.id AS source_id, r.job_id, t.train_start AS period_start, t.train_end AS period_end,
+        r.model_id, 'training' AS source, r.id AS source_id, r.job_id,
+        NULL::timestamptz AS test_start, NULL::timestamptz AS test_end,
         r.created_at, r.num_samples, r.num_positive, r.num_negative, r.tp, r.fp, r.tn, r.fn,
         r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc
     FROM public.ml_training_runs r
-    JOIN public.ml_models t ON t.id = r.model_id
     UNION ALL
     SELECT
-        t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start AS period_start, t.test_end AS period_end,
+        t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start, t.test_end,
         t.created_at, t.num_samples, t.num_positive, t.num_negative, t.tp, t.fp, t.tn, t.fn,
         t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc
     FROM public.ml_test_results t

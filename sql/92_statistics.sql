@@ -1,21 +1,24 @@
 -- Statistics for DBAs, and tidy dimensions and facts for BI tools.
--- Series a day cover the last 30 days (UTC, today included), each day by an index that holds all it needs: they
+-- Series a day cover the last 30 days (UTC, today included) and read them by an index on the time: they
 -- stay fast however many jobs there are. Who wants more asks the facts.
 
 SET search_path TO pg_catalog, pg_temp;
 
--- Read alone, without the table, by the series a day.
+-- What is included lets the series a day read these alone, without the table.
 CREATE INDEX IF NOT EXISTS ml_jobs_ended
-ON public.ml_jobs (completed_at) INCLUDE (id, job_type, status, created_at, started_at, attempt, worker_id)
+ON public.ml_jobs (completed_at) INCLUDE (job_type, status, created_at, started_at, attempt, worker_id)
 WHERE completed_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_jobs_created ON public.ml_jobs (created_at) INCLUDE (job_type);
-CREATE INDEX IF NOT EXISTS ml_jobs_failed ON public.ml_jobs (completed_at) WHERE status = 'FAILED';
+CREATE INDEX IF NOT EXISTS ml_jobs_stopped ON public.ml_jobs (completed_at) WHERE status IN ('FAILED', 'CANCELLED');
+CREATE INDEX IF NOT EXISTS ml_jobs_model
+ON public.ml_jobs (coalesce(result_model_id, test_model_id, compare_model_a_id))
+WHERE coalesce(result_model_id, test_model_id, compare_model_a_id) IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_job_events_lost
-ON public.ml_job_events (created_at) INCLUDE (id, job_id, attempt, event)
+ON public.ml_job_events (created_at) INCLUDE (job_id, attempt, event)
 WHERE event IN ('EXPIRED', 'RELEASED');
-CREATE INDEX IF NOT EXISTS ml_test_results_quality ON public.ml_test_results (created_at) INCLUDE (model_id, f1_score, roc_auc);
-CREATE INDEX IF NOT EXISTS ml_training_runs_sizes ON public.ml_training_runs (model_id) INCLUDE (artifact_bytes);
+CREATE INDEX IF NOT EXISTS ml_training_runs_created ON public.ml_training_runs (created_at) INCLUDE (model_id, artifact_bytes);
 CREATE INDEX IF NOT EXISTS ml_models_types ON public.ml_models (id) INCLUDE (model_type, is_deleted);
+CREATE INDEX IF NOT EXISTS ml_comparisons_created ON public.ml_comparisons (created_at);
 
 CREATE OR REPLACE VIEW public.ml_last_days WITH (security_invoker = true) AS
 SELECT
@@ -145,37 +148,47 @@ GROUP BY t.day, m.model_type;
 -- An attempt ends with its job, or before it EXPIRED or RELEASED; one that runs is counted up to now.
 CREATE OR REPLACE VIEW public.ml_worker_days WITH (security_invoker = true) AS
 WITH by_end AS MATERIALIZED (
+    -- Nearly all; counted day by day, by the index alone.
     SELECT d.day_start, x.worker_id, x.attempts, x.busy, x.started_before
     FROM public.ml_last_days d
     CROSS JOIN LATERAL (
         SELECT
-            a.worker_id,
+            j.worker_id,
             count(*) AS attempts,
-            sum(a.ended_at - greatest(a.started_at, d.day_start)) AS busy,
-            array_agg(a.started_at) FILTER (WHERE a.started_at < d.day_start) AS started_before
-        FROM (
-            SELECT j.worker_id, j.started_at, j.completed_at AS ended_at
-            FROM public.ml_jobs j
-            WHERE j.completed_at >= d.day_start AND j.completed_at < d.day_end
-                AND j.started_at IS NOT NULL
-                AND (j.status = 'COMPLETED' OR (
-                    -- Counted, as NOT EXISTS would read all the lost attempts for each day.
-                    SELECT count(*)
-                    FROM public.ml_job_events e
-                    WHERE e.job_id = j.id AND e.attempt = j.attempt AND e.event IN ('EXPIRED', 'RELEASED')
-                ) = 0)
-            UNION ALL
-            SELECT c.worker_id, c.created_at, e.created_at
-            FROM public.ml_job_events e
-            JOIN public.ml_job_events c ON c.job_id = e.job_id AND c.attempt = e.attempt AND c.event = 'CLAIMED'
-            WHERE e.event IN ('EXPIRED', 'RELEASED') AND e.created_at >= d.day_start AND e.created_at < d.day_end
-            UNION ALL
-            SELECT j.worker_id, j.started_at, now()
-            FROM public.ml_jobs j
-            WHERE j.status = 'RUNNING' AND j.started_at <= now() AND now() >= d.day_start AND now() < d.day_end
-        ) a
-        GROUP BY a.worker_id
+            sum(j.completed_at - greatest(j.started_at, d.day_start)) AS busy,
+            array_agg(j.started_at) FILTER (WHERE j.started_at < d.day_start) AS started_before
+        FROM public.ml_jobs j
+        WHERE j.completed_at >= d.day_start AND j.completed_at < d.day_end AND j.status = 'COMPLETED'
+        GROUP BY j.worker_id
     ) x
+    UNION ALL
+    SELECT
+        a.day_start,
+        a.worker_id,
+        count(*) AS attempts,
+        sum(a.ended_at - greatest(a.started_at, a.day_start)) AS busy,
+        array_agg(a.started_at) FILTER (WHERE a.started_at < a.day_start) AS started_before
+    FROM (
+        SELECT date_trunc('day', j.completed_at, 'UTC') AS day_start, j.worker_id, j.started_at, j.completed_at AS ended_at
+        FROM public.ml_jobs j
+        WHERE j.status IN ('FAILED', 'CANCELLED') AND j.completed_at >= date_trunc('day', now(), 'UTC') - interval '29 days'
+            AND j.started_at IS NOT NULL
+            AND NOT EXISTS (
+                SELECT
+                FROM public.ml_job_events e
+                WHERE e.job_id = j.id AND e.attempt = j.attempt AND e.event IN ('EXPIRED', 'RELEASED')
+            )
+        UNION ALL
+        SELECT date_trunc('day', e.created_at, 'UTC') AS day_start, c.worker_id, c.created_at AS started_at, e.created_at AS ended_at
+        FROM public.ml_job_events e
+        JOIN public.ml_job_events c ON c.job_id = e.job_id AND c.attempt = e.attempt AND c.event = 'CLAIMED'
+        WHERE e.event IN ('EXPIRED', 'RELEASED') AND e.created_at >= date_trunc('day', now(), 'UTC') - interval '29 days'
+        UNION ALL
+        SELECT date_trunc('day', now(), 'UTC') AS day_start, j.worker_id, j.started_at, now() AS ended_at
+        FROM public.ml_jobs j
+        WHERE j.status = 'RUNNING' AND j.started_at <= now()
+    ) a
+    GROUP BY a.day_start, a.worker_id
 )
 SELECT
     d.day,
