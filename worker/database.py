@@ -277,6 +277,11 @@ def listen(connection: Connection, note: Callable[[], None]) -> None:
     connection.execute("LISTEN ml_jobs")
 
 
+def read_input(connection: Connection) -> None:
+    """Read what the server has sent unasked, without waiting: a connection that broke shows here first."""
+    connection.pgconn.consume_input()
+
+
 def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
     """Take the next job; None if none waits."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:

@@ -161,6 +161,7 @@ class Supervisor:
             return
         try:
             with database.deadline(self.connection, self.options.call_deadline):
+                database.read_input(self.connection)
                 self._deliver_all(self.connection)
                 if self._look or time.monotonic() >= self._looked_at + self.options.poll:
                     self._look, self._looked_at = False, time.monotonic()

@@ -57,9 +57,9 @@ REFUSED = [
         "Did you mean price_open, price_low, price_high?",
     ),
     (
-        "INSERT INTO ml_jobs (job_type, test_model_id, test_start) VALUES ('TEST', 1, '2024-01-01')",
+        "INSERT INTO ml_jobs (job_type, test_start, test_end) VALUES ('TEST', '2024-03-01', '2024-04-01')",
         "23502",
-        "a TEST job needs test_end",
+        "a TEST job needs test_model_id",
         r"Name these fields in the INSERT and give each a value; \d+ ml_jobs says what they mean.",
     ),
     (

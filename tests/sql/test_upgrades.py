@@ -147,14 +147,14 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work, args=[number]) for number in range(3)]
+    threads = [threading.Thread(target=work, args=[number]) for number in range(2)]
     threads.append(threading.Thread(target=look))
     for thread in threads:
         thread.start()
     try:
         while len(finished) < 5 and not errors:
             stop.wait(0.01)
-        for _ in range(3):
+        for _ in range(2):
             install(old.login("owner"))
         reached = len(finished) + 5
         while len(finished) < reached and not errors:
