@@ -9,7 +9,7 @@ COMMITS := --proc-without-search-path 'ml.prune(older_than interval)' \
 	--proc-without-search-path 'ml.wait(job_id bigint,timeout interval)' \
 	--proc-without-search-path 'ml.require_autocommit(p_routine text)'
 
-.PHONY: setup demo test lint reference clean
+.PHONY: setup demo test lint bench reference clean
 
 setup: .venv/ready
 
@@ -31,6 +31,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/pgspot $(RERUNNABLE) $(COMMITS) sql/*.sql sql/upgrades/*.sql
 	$(BIN)/pytest --quiet tests/test_comments.py
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks.bench_views
 
 reference: setup
 	$(BIN)/python -m tests.readme
