@@ -5,7 +5,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, until, wait_for
+from tests.conftest import (
+    TRAIN,
+    Connection,
+    Database,
+    Worker,
+    insert_job,
+    is_alive,
+    job_row,
+    one,
+    until,
+    wait_for,
+)
 
 StartWorker = Callable[..., Worker]
 LEASE = ("--lease", "3", "--poll", "1")
@@ -104,6 +115,7 @@ def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
         victim.process.send_signal(signal.SIGCONT)
         # It lives on, and works: the next job is done by whichever of the two is first.
         until(lambda: f"job={job_id} attempt=1 discarded" in victim.log, "the victim to give up")
+        assert not is_alive(victim.child_of(job_id))
         assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
         assert_one_result(client, job_id)
         after = client.execute(

@@ -80,6 +80,15 @@ def schema_version(owner: Connection) -> int:
     return int(one(owner, "SELECT max(version) AS v FROM ml.schema_version")["v"])
 
 
+def test_three_installations_equal_one(
+    make_empty: Callable[[], Database], fresh: dict[str, list[str]]
+) -> None:
+    db = make_empty()
+    for _ in range(3):
+        install(db.login("owner"))
+    assert what_is_in(db) == fresh
+
+
 def test_twenty_installers_at_once_in_two_databases_equal_one(
     make_empty: Callable[[], Database], fresh: dict[str, list[str]]
 ) -> None:
