@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/ml-worker demo
 
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadscope
+	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -39,6 +39,12 @@ def pytest_report_header() -> str:
     return "servers: " + ", ".join(kind.name for kind in KINDS)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The many short files of ``tests/sql`` come last, so that processes side by side end together."""
+    short = Path(__file__).parent / "sql"
+    items.sort(key=lambda item: item.path.is_relative_to(short))
+
+
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[[servers.Kind], str]]:
     """Starts a server of a kind, once, with the template database; gives its administrator's connection."""
