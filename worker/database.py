@@ -270,16 +270,24 @@ def limit_lock_waits(connection: Connection, wait: timedelta) -> None:
 def listen(connection: Connection, note: Callable[[], None]) -> None:
     """Be told when there is something to look at in the queue.
 
-    ``note`` is called for each notification that a call finds on the connection; none is kept. What arrives
-    between two calls makes the socket readable, and the next call finds it.
+    ``note`` is called for each notification that a call finds on the connection; none is kept. For those that
+    come between two calls see :func:`was_notified`.
     """
     connection.add_notify_handler(lambda _notification: note())
     connection.execute("LISTEN ml_jobs")
 
 
-def read_input(connection: Connection) -> None:
-    """Read what the server has sent unasked, without waiting: a connection that broke shows here first."""
+def was_notified(connection: Connection) -> bool:
+    """Take the notifications that the server has sent unasked, without waiting; whether there was any.
+
+    They may lie behind the last answer, already read: then the socket does not become readable for them. A
+    connection that broke shows here, too.
+    """
     connection.pgconn.consume_input()
+    found = False
+    while connection.pgconn.notifies() is not None:
+        found = True
+    return found
 
 
 def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:

@@ -161,11 +161,12 @@ class Supervisor:
             return
         try:
             with database.deadline(self.connection, self.options.call_deadline):
-                database.read_input(self.connection)
+                self._look |= database.was_notified(self.connection)
                 self._deliver_all(self.connection)
                 if self._look or time.monotonic() >= self._looked_at + self.options.poll:
                     self._look, self._looked_at = False, time.monotonic()
                     self._drain(self.connection)
+                self._look |= database.was_notified(self.connection)
         except psycopg.Error as error:  # one of a schema that is just being upgraded, too
             self._lost_connection(error)
 

@@ -155,7 +155,7 @@ def test_a_lease_that_was_not_renewed_in_time_counts_as_lost(
     port = _port(started)
     long = {"train_model_type": "random_forest", "train_params_csv": "n_estimators=5000"}
     job_id = insert_job(client, **(TRAIN | long))
-    wait_for(client, job_id, "RUNNING")
+    started.child_of(job_id)  # it has the answer to its claim
     started.process.send_signal(signal.SIGSTOP)
     ended = "SELECT lease_until < clock_timestamp() AS ended FROM ml_jobs WHERE id = %s"
     until(lambda: bool(one(client, ended, [job_id])["ended"]), "the end of the lease")

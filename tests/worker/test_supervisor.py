@@ -1,5 +1,6 @@
 """Parts of the supervisor that no ordinary run reaches."""
 
+import select
 import time
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,16 @@ def test_a_call_that_takes_too_long_fails_and_the_connection_is_closed(db: Datab
         with pytest.raises(psycopg.OperationalError), database.deadline(connection, 0.2):
             connection.execute("SELECT pg_sleep(60)")
         assert connection.broken
+
+
+def test_a_notification_that_was_read_behind_an_answer_is_found(db: Database, client: Connection) -> None:
+    """The socket does not become readable for it any more."""
+    with database.connect(db.login("wanda"), role="ml_worker") as connection:
+        database.listen(connection, lambda: None)
+        assert not database.was_notified(connection)
+        insert_job(client, **TRAIN)
+        assert select.select([connection.fileno()], [], [], 60)[0]
+        connection.pgconn.consume_input()
+        assert not select.select([connection.fileno()], [], [], 0)[0]
+        assert database.was_notified(connection)
+        assert not database.was_notified(connection)
