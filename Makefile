@@ -22,8 +22,9 @@ setup: .venv/ready
 demo: setup
 	$(BIN)/ml-worker demo
 
+# Most fault tests wait more than they compute: more processes than cores.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff format --check
