@@ -33,7 +33,7 @@ RETURNS timestamptz
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
-BEGIN ATOMIC
+AS $$
     INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until)
     SELECT
         p_worker_id,
@@ -44,7 +44,7 @@ BEGIN ATOMIC
         ),
         clock_timestamp() + p_alive_for
     RETURNING alive_until;
-END;
+$$;
 
 COMMENT ON FUNCTION ml.record_sign(text, integer, interval) IS 'Worker: it has looked at the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
 COMMENT ON TABLE public.ml_worker_signs IS 'Signs of life of the workers, append-only; ml_workers shows the latest.';

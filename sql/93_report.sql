@@ -85,15 +85,15 @@ BEGIN
     END IF;
     SELECT * INTO v_run FROM public.ml_training_runs r WHERE r.model_id = v_model.id;
 
-    RETURN NEXT format('Model %s, %s: %s', v_model.id, v_model.name, v_model.status);
+    RETURN QUERY SELECT format('Model %s, %s: %s', v_model.id, v_model.name, v_model.status);
     IF v_model.is_deleted THEN
-        RETURN NEXT format(
+        RETURN QUERY SELECT format(
             'Deleted on %s; to take it back: UPDATE ml_models SET is_deleted = false WHERE id = %s;',
             to_char(v_model.deleted_at, 'YYYY-MM-DD HH24:MI'), v_model.id
         );
     END IF;
     RETURN QUERY SELECT d.line FROM string_to_table(v_model.description, E'\n') AS d (line);
-    RETURN NEXT '';
+    RETURN QUERY SELECT ('')::text;
     RETURN QUERY
     SELECT format('  %-10s %s', x.what, x.said)
     FROM (
@@ -114,7 +114,7 @@ BEGIN
             ('warnings', v_run.warnings)
     ) x (what, said)
     WHERE x.said <> '';
-    RETURN NEXT '';
+    RETURN QUERY SELECT ('')::text;
 
     IF v_run.id IS NULL THEN
         RETURN QUERY
@@ -126,7 +126,7 @@ BEGIN
 
     -- The trivial answer is the more frequent one among the rows that it was fitted on.
     v_always := CASE WHEN 2 * v_run.num_fitted_positive > v_run.num_fitted THEN 'positive' ELSE 'negative' END;
-    RETURN NEXT format(
+    RETURN QUERY SELECT format(
         'Held out: %s rows, %s', ml.count_text(v_run.num_samples),
         CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
     );
@@ -137,15 +137,15 @@ BEGIN
     ORDER BY t.created_at DESC, t.id DESC
     LIMIT 1;
     IF FOUND THEN
-        RETURN NEXT '';
-        RETURN NEXT format(
+        RETURN QUERY SELECT ('')::text;
+        RETURN QUERY SELECT format(
             'Latest test: %s rows, %s', ml.count_text(v_test.num_samples), ml.period_text(v_test.test_start, v_test.test_end)
         );
         RETURN QUERY SELECT d.line FROM ml.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
     END IF;
 
-    RETURN NEXT '';
-    RETURN NEXT 'What it looks at: share of the permutation importance';
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT ('What it looks at: share of the permutation importance')::text;
     RETURN QUERY
     SELECT format(
         '  %s %s %s', rpad(f.feature, f.width), coalesce(round(f.importance, 4)::text, '     -'),
@@ -163,8 +163,8 @@ BEGIN
     ) f
     ORDER BY f.importance DESC NULLS LAST, f.place;
 
-    RETURN NEXT '';
-    RETURN NEXT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = v_model.id));
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = v_model.id));
     RETURN QUERY
     SELECT format(
         '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml.period_text(t.test_start, t.test_end),
@@ -175,8 +175,8 @@ BEGIN
     ORDER BY t.created_at DESC, t.id DESC
     LIMIT 10;
 
-    RETURN NEXT '';
-    RETURN NEXT format(
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT format(
         'Comparisons: %s', (SELECT count(*) FROM public.ml_comparisons c WHERE v_model.id IN (c.model_a_id, c.model_b_id))
     );
     RETURN QUERY
