@@ -1,0 +1,9 @@
+"""Every benchmark at its default size, a few minutes: ``python -m tests.benchmarks [--json FILE]``."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+# Each in a process of its own: what one has imported and allocated must not count for the next.
+for path in sorted(Path(__file__).parent.glob("bench_*.py")):
+    subprocess.run([sys.executable, "-m", f"tests.benchmarks.{path.stem}", *sys.argv[1:]], check=True)
