@@ -76,50 +76,51 @@ BEGIN
             $query$
             SELECT
                 count(*),
-                count(o.outcome),
-                count(*) FILTER (WHERE CASE $1
-                    WHEN '>' THEN o.outcome > $2
-                    WHEN '<' THEN o.outcome < $2
-                    WHEN '>=' THEN o.outcome >= $2
-                    WHEN '<=' THEN o.outcome <= $2
-                    WHEN '=' THEN o.outcome = $2
-                    WHEN '!=' THEN o.outcome <> $2
-                END),
-                count(DISTINCT o.mint) FILTER (WHERE o.outcome IS NOT NULL),
+                count(o.label),
+                count(*) FILTER (WHERE o.label),
+                count(DISTINCT o.mint) FILTER (WHERE o.label IS NOT NULL),
                 min(o."timestamp"),
                 max(o."timestamp"),
                 ARRAY[%s],
                 ARRAY[%s]
             FROM (
-                SELECT s.*, %s AS outcome
+                SELECT s.*, %s AS label
                 FROM (
                     SELECT
                         m.mint COLLATE "C" AS mint,
                         m."timestamp",
                         m.phase_id_at_time AS phase,
-                        nullif(m.%I::numeric, 'NaN') AS target,
+                        CASE $1
+                            WHEN '>' THEN t.target > $2
+                            WHEN '<' THEN t.target < $2
+                            WHEN '>=' THEN t.target >= $2
+                            WHEN '<=' THEN t.target <= $2
+                            WHEN '=' THEN t.target = $2
+                            WHEN '!=' THEN t.target <> $2
+                        END AS own_label,
                         %s
                     FROM public.coin_metrics m
+                    CROSS JOIN LATERAL (SELECT nullif(m.%I::numeric, 'NaN') AS target) t
                     WHERE m."timestamp" >= $3 AND m."timestamp" < $4
                     %s
                 ) s
             ) o
             WHERE $5 IS NULL OR o.phase = ANY ($5)
             $query$,
-            string_agg(format('count(o.f%s) FILTER (WHERE o.outcome IS NOT NULL)', f.place), ', ' ORDER BY f.place),
+            string_agg(format('count(o.f%s) FILTER (WHERE o.label IS NOT NULL)', f.place), ', ' ORDER BY f.place),
             -- What rounds to infinity in single precision.
             string_agg(
-                format('count(*) FILTER (WHERE o.outcome IS NOT NULL AND abs(o.f%s) >= 3.4028235677973366e38)', f.place),
+                format('count(*) FILTER (WHERE o.label IS NOT NULL AND abs(o.f%s) >= 3.4028235677973366e38)', f.place),
                 ', ' ORDER BY f.place
             ),
-            CASE WHEN p_future_minutes IS NULL THEN 's.target' ELSE format(
-                'first_value(s.target) OVER (PARTITION BY s.mint ORDER BY s."timestamp"
+            CASE WHEN p_future_minutes IS NULL THEN 's.own_label' ELSE format(
+                'first_value(s.own_label) OVER (PARTITION BY s.mint ORDER BY s."timestamp"
                     RANGE BETWEEN %L::interval FOLLOWING AND %L::interval FOLLOWING)',
                 make_interval(mins => p_future_minutes), make_interval(mins => 2 * p_future_minutes)
             ) END,
-            p_target,
             string_agg(format('nullif(m.%I::numeric, ''NaN'') AS f%s', f.name, f.place), ', ' ORDER BY f.place),
-            CASE WHEN p_future_minutes IS NOT NULL THEN 'ORDER BY 1, 2, 4' END
+            p_target,
+            CASE WHEN p_future_minutes IS NOT NULL THEN 'ORDER BY 1, 2, 4' END -- of rows at one moment a negative one comes first
         )
         FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
     )

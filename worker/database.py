@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row, dict_row
 
-from worker.assignment import Assignment, Job, Model, Period
+from worker.assignment import OTHER_PHASE, Assignment, Job, Model, Period
 
 SCHEMA_VERSION = 2
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
@@ -490,67 +490,66 @@ def stream_dataset(
     period: Period,
     phases: Sequence[int] | None,
 ) -> Iterator[bytes | bytearray | memoryview]:
-    """Read the rows of a period in COPY's binary format, coin by coin in order of time.
+    """Read the rows of a period in COPY's binary format, in any order.
 
-    Each row has the number of its coin (int4), its time (timestamptz), its label (int2: 1, 0, or -1 for
-    none) and the features (float8, NaN for NULL). No field is ever NULL, so that all rows have one length.
+    Each row has a hash of its coin (int8) and the first 16 bytes of its name (bytea), its time (timestamptz),
+    what its target says (int2: 1, 0, or -1 for NULL), and the features (float8, NaN for NULL). No field is
+    ever NULL or of another length, so that all rows have one length.
 
-    With a horizon of N minutes the label is read from the coin's first row between N and 2 N minutes
-    later, inside the period and in whichever phase. Rows at the same moment are ordered by their values,
-    so that the same data always arrives in the same order.
+    With a horizon a label may be read from a row of whichever phase. Rows of other phases come, too, then,
+    but without their features, and what they say is less by ``OTHER_PHASE``.
+
+    To sort, to number the coins and to look ahead is left to :func:`worker.datasets.decode`: the server would
+    take longer for it than for all the rest.
     """
-    columns = [sql.Identifier(f"f{i}") for i in range(len(features))]
-    horizon = model.future_minutes
-    outcome: sql.Composable = sql.SQL("s.target")
-    if horizon is not None:
-        outcome = sql.SQL(
-            """first_value(s.target) OVER (
-                PARTITION BY s.mint ORDER BY s."timestamp"
-                RANGE BETWEEN {} FOLLOWING AND {} FOLLOWING
-            )"""
-        ).format(timedelta(minutes=horizon), timedelta(minutes=2 * horizon))
+    is_chosen: sql.Composable = sql.SQL("true")
+    if phases is not None:
+        is_chosen = sql.SQL("coalesce(m.phase_id_at_time = ANY ({}), false)").format(list(phases))
+    chosen_only = model.future_minutes is None or phases is None
+
+    def value_of(feature: str) -> sql.Composed:
+        value = sql.SQL("coalesce(m.{}::float8, 'NaN')").format(sql.Identifier(feature))
+        return (
+            value if chosen_only else sql.SQL("CASE WHEN {} THEN {} ELSE 'NaN' END").format(is_chosen, value)
+        )
+
     query = sql.SQL(
         """
         COPY (
             SELECT
-                (dense_rank() OVER (ORDER BY o.mint))::int4,
-                o."timestamp",
-                CASE WHEN o.outcome IS NULL THEN -1 WHEN o.outcome {operator} {value} THEN 1 ELSE 0 END::int2,
-                {columns}
-            FROM (
-                SELECT s.*, {outcome} AS outcome
-                FROM (
-                    SELECT
-                        m.mint COLLATE "C" AS mint,
-                        m."timestamp",
-                        m.phase_id_at_time AS phase,
-                        nullif(m.{target}::numeric, 'NaN') AS target,
-                        {values}
-                    FROM public.coin_metrics m
-                    WHERE m."timestamp" >= {start} AND m."timestamp" < {end}
-                    ORDER BY 1, 2, 4
-                ) s
-            ) o
-            WHERE {phases}
-            ORDER BY o.mint, o."timestamp", o.outcome, {columns}
+                coalesce(hashtextextended(m.mint::text COLLATE "C", 0), 0),
+                substring(coalesce(convert_to(m.mint::text, 'UTF8'), '') || {padding} FROM 1 FOR 16),
+                m."timestamp"::timestamptz,
+                (CASE
+                    WHEN nullif(m.{target}::numeric, 'NaN') IS NULL THEN -1
+                    WHEN m.{target}::numeric {operator} {value} THEN 1
+                    ELSE 0
+                END - {less})::int2,
+                {features}
+            FROM public.coin_metrics m
+            WHERE m."timestamp" >= {start} AND m."timestamp" < {end} AND {where}
         ) TO STDOUT (FORMAT binary)
         """
     ).format(
+        padding=bytes(16),
+        target=sql.Identifier(model.target_variable),
         operator=sql.SQL(_OPERATORS[model.target_operator]),
         value=model.target_value,
-        columns=sql.SQL(", ").join(sql.SQL("o.{}").format(column) for column in columns),
-        outcome=outcome,
-        target=sql.Identifier(model.target_variable),
-        values=sql.SQL(", ").join(
-            sql.SQL("coalesce(m.{}::float8, 'NaN') AS {}").format(sql.Identifier(feature), column)
-            for feature, column in zip(features, columns, strict=True)
-        ),
+        less=sql.Literal(0)
+        if chosen_only
+        else sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(is_chosen, OTHER_PHASE),
+        features=sql.SQL(", ").join(map(value_of, features)),
         start=period.start,
         end=period.end,
-        phases=sql.SQL("true") if phases is None else sql.SQL("o.phase = ANY ({})").format(list(phases)),
+        where=is_chosen if chosen_only else sql.SQL("true"),
     )
-    with connection.cursor() as cursor, cursor.copy(query) as copy:
-        yield from copy
+    with connection.transaction():
+        # Most of the time goes into turning numeric into float8, which parallel workers share. The planner
+        # thinks that handing the rows over would cost more than that; and nothing here is worth compiling.
+        connection.execute("SET LOCAL parallel_tuple_cost TO 0")
+        connection.execute("SET LOCAL jit TO off")
+        with connection.cursor() as cursor, cursor.copy(query) as copy:
+            yield from copy
 
 
 _OPERATORS: dict[str, LiteralString] = {">": ">", "<": "<", ">=": ">=", "<=": "<=", "=": "=", "!=": "<>"}

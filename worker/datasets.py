@@ -1,16 +1,27 @@
-"""The rows that a model is fitted or measured on, decoded from COPY's binary format."""
+"""The rows that a model is fitted or measured on, decoded from COPY's binary format.
+
+The server sends them in any order, from several processes of its own. Here they are put in order, and labels
+are read ahead where there is a horizon. Next to nothing is held twice: beside the matrix of the features
+there is never more than one more of its columns.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.assignment import OTHER_PHASE
 from worker.errors import JobError
 
 _HEADER_BYTES = 19  # signature, flags and length of the extension
-_BATCH_BYTES = 1 << 22
+_BATCH_BYTES = 1 << 20
+_FEWEST_ROWS = 1 << 12  # that room is made for
+_PART_ROWS = 1 << 16  # what is made of so many rows at a time takes little room
+_MINUTE = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -19,7 +30,7 @@ class Dataset:
 
     Attributes:
         names: names of the features.
-        features: float32, shape (rows, features); NaN is missing.
+        features: float32, shape (rows, features), one feature after another in memory; NaN is missing.
         labels: uint8, shape (rows,); 1 is positive.
         coins: int32, shape (rows,); number of the coin.
         times: int64, shape (rows,); microseconds since 2000-01-01 UTC.
@@ -43,56 +54,168 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def reorder(self, order: NDArray[Any]) -> None:
+        """Put the rows into another order, in place: a second matrix may not fit into memory."""
+        for array in (*self.features.T, self.labels, self.coins, self.times):
+            array[:] = array[order]
+
 
 def decode(
-    blocks: Iterable[bytes | bytearray | memoryview], features: Sequence[str], report: Callable[[int], None]
+    blocks: Iterable[bytes | bytearray | memoryview],
+    features: Sequence[str],
+    future_minutes: int | None,
+    report: Callable[[int], None],
+    expected_rows: int = 0,
 ) -> Dataset:
     """Decode what ``database.stream_dataset`` reads.
+
+    Without a horizon, a row's label is what its own target says. With a horizon of N minutes it is what the
+    target says in the coin's first row between N and 2 N minutes later, whichever its phase.
+
+    Coins are ordered by the first 16 bytes of their names, then by a hash; rows of one coin at one moment by
+    what they hold, a negative one first: the same data always gives the same rows.
 
     Args:
         blocks: the bytes, cut anywhere.
         features: names of the features, in the order of their fields.
+        future_minutes: the horizon.
         report: is told after each batch how many rows have arrived.
+        expected_rows: about how many will, to make room for them at once.
 
     Raises:
         JobError: there is no row, no label, a feature without any value, or one that is infinite.
     """
+    received = _receive(blocks, len(features), report, expected_rows)
+    num_rows = int(np.count_nonzero(_is_chosen(received.says.view())))
+    arranged = _arrange(received, None if future_minutes is None else future_minutes * _MINUTE)
+    _require_rows(num_rows, len(arranged.order))
+    place = arranged.order
+    if num_rows < len(received.says.view()):
+        place = np.cumsum(_is_chosen(received.says.view()), dtype=place.dtype)[place] - 1
+    received.says.release(place[:0])
+    matrix = np.empty((len(features), len(place)), np.float32)
+    for number, (name, column) in enumerate(zip(features, received.columns, strict=True)):
+        column.release(place, into=matrix[number])
+        _require_values(matrix[number], name)
+    times = received.times.release(arranged.order)
+    labels = arranged.labels
+    coins = np.repeat(np.arange(len(arranged.sizes), dtype=np.int32), arranged.sizes)
+    digest = hashlib.sha256(",".join(features).encode())
+    for array in (matrix, labels, coins, times):
+        digest.update(array.data)
+    return Dataset(
+        names=tuple(features),
+        features=matrix.T,
+        labels=labels,
+        coins=coins,
+        times=times,
+        num_unlabelled=num_rows - len(labels),
+        fingerprint=digest.hexdigest(),
+    )
+
+
+class _Growing:
+    """An array that grows at its end. Room that is not used yet takes no memory."""
+
+    def __init__(self, dtype: Any, room: int) -> None:
+        self._values = np.empty(max(room, _FEWEST_ROWS), dtype)
+        self._size = 0
+
+    def extend(self, values: NDArray[Any]) -> None:
+        size = self._size + len(values)
+        if size > len(self._values):
+            longer = np.empty(max(size, len(self._values) * 3 // 2), self._values.dtype)
+            longer[: self._size] = self.view()
+            self._values = longer
+        self._values[self._size : size] = values
+        self._size = size
+
+    def view(self) -> NDArray[Any]:
+        return self._values[: self._size]
+
+    def release(self, order: NDArray[Any], into: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Give the values in this order, and let go of them here."""
+        if into is None:
+            into = np.empty(len(order), self._values.dtype)
+        for part, rows in zip(_parts(into), _parts(order), strict=True):
+            part[:] = self._values[rows]
+        self._values, self._size = self._values[:0].copy(), 0
+        return into
+
+
+@dataclass(frozen=True)
+class _Received:
+    """Rows as they came: the number of the coin, its time, what the target says, and a column a feature.
+
+    The columns have no rows of other phases.
+    """
+
+    coins: _Growing
+    times: _Growing
+    says: _Growing
+    columns: list[_Growing]
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """Labelled rows by coin and time: which of those received, their labels, and how many a coin has."""
+
+    order: NDArray[Any]
+    labels: NDArray[np.uint8]
+    sizes: NDArray[np.int64]
+
+
+def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """An array as views of its parts."""
+    return (array[start : start + _PART_ROWS] for start in range(0, len(array), _PART_ROWS))
+
+
+def _receive(
+    blocks: Iterable[bytes | bytearray | memoryview],
+    num_features: int,
+    report: Callable[[int], None],
+    expected_rows: int,
+) -> _Received:
     row = np.dtype(
         [
             ("fields", ">i2"),
             ("coin_bytes", ">i4"),
-            ("coin", ">i4"),
+            ("coin", ">i8"),
+            ("name_bytes", ">i4"),
+            ("name", "S16"),
             ("time_bytes", ">i4"),
             ("time", ">i8"),
-            ("label_bytes", ">i4"),
-            ("label", ">i2"),
-            ("features", [("bytes", ">i4"), ("value", ">f8")], (len(features),)),
+            ("says_bytes", ">i4"),
+            ("says", ">i2"),
+            ("features", [("bytes", ">i4"), ("value", ">f8")], (num_features,)),
         ]
     )
-    batches: list[tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]] = []
+    room = expected_rows * 9 // 8  # it is an estimate
+    coins, times, says = (_Growing(dtype, room) for dtype in (np.int32, np.int64, np.int8))
+    columns = [_Growing(np.float32, room) for _ in range(num_features)]
+    number_of: dict[int, int] = {}  # of a coin, by its hash
+    names: list[bytes] = []
     pending = bytearray()
     skip = _HEADER_BYTES
-    num_rows = num_labelled = 0
 
     def take_batch() -> None:
-        nonlocal num_rows, num_labelled
-        whole = (len(pending) - skip) // row.itemsize
-        rows = np.frombuffer(bytes(pending), dtype=row, count=whole, offset=skip)
-        labelled = rows[rows["label"] >= 0]
-        with np.errstate(over="ignore"):
-            values = labelled["features"]["value"].astype(np.float32)
-        batches.append(
-            (
-                values,
-                labelled["label"].astype(np.uint8),
-                labelled["coin"].astype(np.int32),
-                labelled["time"].astype(np.int64),
-            )
+        whole = max(0, len(pending) - skip) // row.itemsize
+        rows = np.frombuffer(bytes(pending), dtype=row, count=whole, offset=min(skip, len(pending)))
+        hashes, firsts, places = np.unique(
+            rows["coin"].astype(np.int64), return_index=True, return_inverse=True
         )
+        numbers = [number_of.setdefault(coin, len(number_of)) for coin in hashes.tolist()]
+        names.extend(rows["name"][firsts[np.array(numbers) >= len(names)]].tolist())
+        coins.extend(np.array(numbers, np.int32)[places])
+        times.extend(rows["time"])
+        says.extend(rows["says"])
+        is_chosen = _is_chosen(rows["says"])
+        chosen = rows if is_chosen.all() else rows[is_chosen]
+        with np.errstate(over="ignore"):
+            for place, column in enumerate(columns):
+                column.extend(chosen["features"]["value"][:, place])
         del pending[: skip + whole * row.itemsize]
-        num_rows += whole
-        num_labelled += len(labelled)
-        report(num_rows)
+        report(len(times.view()))
 
     for block in blocks:
         pending += block
@@ -101,21 +224,90 @@ def decode(
             skip = 0
     take_batch()
 
-    matrix, labels, coins, times = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    _require_rows(num_rows, num_labelled)
-    _require_values(matrix, features)
-    digest = hashlib.sha256(",".join(features).encode())
-    for array in (matrix, labels, coins, times):
-        digest.update(np.ascontiguousarray(array).data)
-    return Dataset(
-        names=tuple(features),
-        features=matrix,
-        labels=labels,
-        coins=coins,
-        times=times,
-        num_unlabelled=num_rows - num_labelled,
-        fingerprint=digest.hexdigest(),
+    # The order in which the coins were met is chance.
+    ranks = np.empty(len(names), np.int32)
+    ranks[np.lexsort((np.array(list(number_of), np.int64), np.array(names, "S16")))] = np.arange(len(names))
+    for part in _parts(coins.view()):
+        part[:] = ranks[part]
+    return _Received(coins, times, says, columns)
+
+
+def _is_chosen(says: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether rows are of the chosen phases."""
+    return says >= -1
+
+
+def _arrange(received: _Received, horizon: int | None) -> _Arranged:
+    """Order the rows by coin and time, read each one's label, and drop those that have none."""
+    times, says = received.times.view(), received.says.view()
+    order, bounds = _group(received.coins.view())
+    received.coins.release(order[:0])
+    labels = np.empty(len(order), np.uint8)
+    sizes = np.empty(len(bounds) - 1, np.int64)
+    kept = 0
+    for coin, (start, end) in enumerate(pairwise(bounds.tolist())):
+        rows = order[start:end]
+        own_times = times[rows]
+        by_time = np.argsort(own_times, kind="stable")
+        own_times = own_times[by_time]
+        if (own_times[1:] == own_times[:-1]).any():
+            by_time = _order_ties(received, rows)
+        rows = rows[by_time]
+        own_says = says[rows]
+        if horizon is not None:
+            own_says = np.where(_is_chosen(own_says), _look_ahead(own_times, own_says, horizon), np.int8(-1))
+        is_labelled = own_says >= 0
+        sizes[coin] = size = int(np.count_nonzero(is_labelled))
+        order[kept : kept + size] = rows[is_labelled]
+        labels[kept : kept + size] = own_says[is_labelled]
+        kept += size
+    return _Arranged(order[:kept], labels[:kept], sizes)
+
+
+def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Rows by the number of their coin, and where each coin begins and the last ends.
+
+    By counting: the rows of a part are sorted, and each coin's are put behind those that it had before.
+    """
+    num_coins = int(numbers.max(initial=-1)) + 1
+    counts = sum(
+        (np.bincount(part, minlength=num_coins) for part in _parts(numbers)), np.zeros(num_coins, int)
     )
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    ends = bounds[:-1].copy()
+    order = np.empty(len(numbers), np.int32 if len(numbers) < 2**31 else np.int64)
+    start = 0
+    for part in _parts(numbers):
+        by_coin = np.argsort(part, kind="stable")
+        coins = part[by_coin]
+        firsts = np.flatnonzero(np.diff(coins, prepend=-1))
+        sizes = np.diff(firsts, append=len(part))
+        within = np.arange(len(part)) - np.repeat(firsts, sizes)
+        order[ends[coins] + within] = start + by_coin
+        ends[coins[firsts]] += sizes
+        start += len(part)
+    return order, bounds
+
+
+def _order_ties(received: _Received, rows: NDArray[Any]) -> NDArray[np.int64]:
+    """Order of a coin's rows by time, then by what they hold: without a key there may be several at once."""
+    says = received.says.view()
+    is_chosen = _is_chosen(says)
+    place = np.maximum(np.cumsum(is_chosen)[rows] - 1, 0)
+    values = [np.where(is_chosen[rows], column.view()[place], np.nan) for column in received.columns]
+    said = np.where(is_chosen[rows], says[rows], says[rows] + OTHER_PHASE)
+    said[said < 0] = 2
+    return np.lexsort((*reversed(values), is_chosen[rows], said, received.times.view()[rows]))
+
+
+def _look_ahead(times: NDArray[np.int64], says: NDArray[np.int8], horizon: int) -> NDArray[np.int8]:
+    """What a coin's first row between one and two horizons after each says; -1 where there is none."""
+    first = np.searchsorted(times, times + horizon)
+    is_late = first == len(times)
+    first[is_late] = 0
+    is_late |= times[first] > times + 2 * horizon
+    said = np.where(_is_chosen(says), says, says + np.int8(OTHER_PHASE))
+    return np.where(is_late, np.int8(-1), said[first])
 
 
 def _require_rows(num_rows: int, num_labelled: int) -> None:
@@ -128,18 +320,19 @@ def _require_rows(num_rows: int, num_labelled: int) -> None:
         )
 
 
-def _require_values(matrix: NDArray[np.float32], features: Sequence[str]) -> None:
-    rows = len(matrix)
-    missing = np.asarray(np.isnan(matrix).all(axis=0))
-    infinite = np.asarray(np.isinf(matrix).sum(axis=0))
-    for feature, is_missing, count in zip(features, missing.tolist(), infinite.tolist(), strict=True):
-        if is_missing:
-            raise JobError(
-                f"the feature {feature} has no value in any of the {rows} labelled rows of this period; "
-                "leave it out, or choose another period"
-            )
-        if count:
-            raise JobError(
-                f"the feature {feature} is infinite or larger than 3.4e38 in {count} of {rows} rows; "
-                "correct them in coin_metrics, or leave the feature out"
-            )
+def _require_values(column: NDArray[np.float32], feature: str) -> None:
+    rows, known, infinite = (
+        len(column),
+        len(column) - int(np.isnan(column).sum()),
+        int(np.isinf(column).sum()),
+    )
+    if known == 0:
+        raise JobError(
+            f"the feature {feature} has no value in any of the {rows} labelled rows of this period; "
+            "leave it out, or choose another period"
+        )
+    if infinite:
+        raise JobError(
+            f"the feature {feature} is infinite or larger than 3.4e38 in {infinite} of {rows} rows; "
+            "correct them in coin_metrics, or leave the feature out"
+        )

@@ -70,4 +70,4 @@ def _load(connection: database.Connection, assignment: Assignment, report: Repor
     blocks = database.stream_dataset(
         connection, assignment.models[0], features, assignment.period, assignment.phases
     )
-    return datasets.decode(blocks, features, loaded)
+    return datasets.decode(blocks, features, assignment.models[0].future_minutes, loaded, expected)

@@ -57,7 +57,8 @@ def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
         blocks = database.stream_dataset(
             wanda, assignment.models[0], features, assignment.period, assignment.phases
         )
-        data = datasets.decode(blocks, features, lambda _rows: None)
+        minutes = assignment.models[0].future_minutes
+        data = datasets.decode(blocks, features, minutes, lambda _rows: None)
         anna.execute("CALL ml.cancel_job(%s)", [job_id])
 
     def share(part: int, of: int) -> str:

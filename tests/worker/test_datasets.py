@@ -46,7 +46,7 @@ def load(
     phases: tuple[int, ...] | None = None,
 ) -> datasets.Dataset:
     blocks = database.stream_dataset(connection, model, features, period, phases)
-    return datasets.decode(blocks, features, lambda _rows: None)
+    return datasets.decode(blocks, features, model.future_minutes, lambda _rows: None)
 
 
 @pytest.fixture(scope="module")
@@ -273,11 +273,11 @@ def test_the_bytes_may_be_cut_anywhere(
 ) -> None:
     model, features = predicting("market_cap_close", ">", "50000"), ("price_open", "volume_sol")
     blocks = b"".join(database.stream_dataset(full, model, features, Period(START, END), (1,)))[: 10**6]
-    whole = datasets.decode([blocks], features, lambda _rows: None)
+    whole = datasets.decode([blocks], features, None, lambda _rows: None)
     monkeypatch.setattr(datasets, "_BATCH_BYTES", 5000)
     pieces = [blocks[i : i + cut] for i in range(0, len(blocks), cut)]
     told: list[int] = []
-    assert datasets.decode(pieces, features, told.append).fingerprint == whole.fingerprint
+    assert datasets.decode(pieces, features, None, told.append).fingerprint == whole.fingerprint
     assert told == sorted(told)
     assert told[-1] == len(whole)
 
