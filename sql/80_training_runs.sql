@@ -77,6 +77,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_fitting numeric(12, 3) NOT NULL,
     warnings text,
+    engine varchar(50),
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -186,7 +187,8 @@ CREATE OR REPLACE FUNCTION ml.record_training(
     p_seconds_loading numeric,
     p_seconds_fitting numeric,
     p_warnings text DEFAULT NULL,
-    p_curve double precision [] DEFAULT NULL
+    p_curve double precision [] DEFAULT NULL,
+    p_engine text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -205,14 +207,16 @@ BEGIN
             num_coins, num_fitted, num_fitted_positive, num_gap, num_unlabelled,
             num_samples, num_positive, num_negative, tp, tn, fp, fn, roc_auc,
             feature_importance_csv, artifact_path, artifact_sha256, artifact_bytes,
-            data_fingerprint, library_versions_csv, seconds_loading, seconds_fitting, warnings
+            data_fingerprint, library_versions_csv, seconds_loading, seconds_fitting, warnings,
+            engine
         )
         VALUES (
             p_job_id, p_attempt, (SELECT m.id FROM public.ml_models m WHERE m.train_job_id = p_job_id), p_holdout,
             p_num_coins, p_num_fitted, p_num_fitted_positive, p_num_gap, p_num_unlabelled,
             p_num_positive + p_num_negative, p_num_positive, p_num_negative, p_tp, p_tn, p_fp, p_fn, p_roc_auc,
             p_feature_importance_csv, p_artifact_path, p_artifact_sha256, p_artifact_bytes,
-            p_data_fingerprint, p_library_versions_csv, p_seconds_loading, p_seconds_fitting, p_warnings
+            p_data_fingerprint, p_library_versions_csv, p_seconds_loading, p_seconds_fitting, p_warnings,
+            p_engine
         )
         RETURNING id INTO v_id;
         CALL ml.store_curve(p_job_id, p_num_positive, p_num_negative, p_curve);
@@ -230,7 +234,7 @@ COMMENT ON FUNCTION ml.complete_job() IS 'Trigger: a result completes its job in
 COMMENT ON FUNCTION ml.apply_training_to_model() IS 'Trigger: a training run makes its model READY.';
 COMMENT ON FUNCTION ml.record_training(
     bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
-    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision []
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision [], text
 ) IS 'Worker: result of a TRAIN job; makes the model READY, completes the job and returns the id of the training run.';
 COMMENT ON TABLE public.ml_training_runs IS 'What one fit saw and gave, append-only. The metrics are measured on held-out rows.';
 COMMENT ON COLUMN public.ml_training_runs.id IS 'Number of the training run.';
@@ -265,3 +269,4 @@ COMMENT ON COLUMN public.ml_training_runs.library_versions_csv IS 'Versions that
 COMMENT ON COLUMN public.ml_training_runs.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_training_runs.seconds_fitting IS 'Seconds spent fitting.';
 COMMENT ON COLUMN public.ml_training_runs.warnings IS 'What the user should know of this fit, for example that it did not converge.';
+COMMENT ON COLUMN public.ml_training_runs.engine IS 'Library that fitted it: xgboost or scikit-learn; NULL: not recorded before version 3.';

@@ -138,7 +138,7 @@ GRANT EXECUTE ON FUNCTION ml.expire_leases() TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_sign(text, integer, interval) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_training(
     bigint, integer, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint,
-    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision []
+    numeric, text, text, text, bigint, text, text, numeric, numeric, text, double precision [], text
 ) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml.record_test(
     bigint, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, numeric, text, text, numeric, numeric,

@@ -1,7 +1,7 @@
--- All files have been applied: this database has version 2.
+-- All files have been applied: this database has version 3.
 
 SET search_path TO pg_catalog, pg_temp;
 
 INSERT INTO ml.schema_version (version)
-VALUES (2)
+VALUES (3)
 ON CONFLICT DO NOTHING;

@@ -22,7 +22,7 @@ from psycopg.rows import class_row, dict_row
 
 from worker.assignment import OTHER_PHASE, Assignment, Job, Model, Period
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
 
 Connection = psycopg.Connection[tuple[Any, ...]]

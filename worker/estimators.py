@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
 
 from worker.errors import JobError
+from worker.forest import HistogramForest
 
 Params = dict[str, Any]
 Report = Callable[[float, str], None]
@@ -78,6 +79,7 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
     *preparation, (_, model) = pipeline.steps
     prepared = Pipeline(preparation).fit_transform(features, labels) if preparation else features
     fitters: dict[type, Callable[[Any, Any, Labels, Report], None]] = {
+        HistogramForest: _fit_histogram_forest,
         RandomForestClassifier: _fit_forest,
         xgboost.XGBClassifier: _fit_xgboost,
         HistGradientBoostingClassifier: _fit_boosting,
@@ -94,7 +96,23 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
     return [str(warning.message).split("\n", maxsplit=1)[0].strip() for warning in caught]
 
 
+def engine(pipeline: Pipeline) -> str:
+    """The library that fits the model."""
+    return {HistogramForest: "xgboost", xgboost.XGBClassifier: "xgboost"}.get(
+        type(pipeline[-1]), "scikit-learn"
+    )
+
+
+def use_threads(pipeline: Pipeline, threads: int) -> None:
+    """Let a model that was fitted elsewhere predict with so many threads."""
+    if isinstance(pipeline[-1], HistogramForest | xgboost.XGBClassifier):
+        pipeline[-1].set_params(n_jobs=threads)
+        pipeline[-1].get_booster().set_param({"nthread": threads})
+
+
 def _random_forest(params: Params, random_state: int, threads: int) -> Pipeline:
+    if HistogramForest.suits(params):
+        return Pipeline([("model", HistogramForest(**params, random_state=random_state, n_jobs=threads))])
     # scikit-learn's trees take values that differ by less than 1e-7 for equal, and a coin may cost 3e-8.
     # Trees see the order of the values alone, so each feature is stretched until no difference is that small.
     # What lies far outside the rows of the fit goes to the end of the range: for a tree it is there anyway.
@@ -102,6 +120,10 @@ def _random_forest(params: Params, random_state: int, threads: int) -> Pipeline:
     stretch = FunctionTransformer(partial(np.multiply, np.float32(2.0**100)))
     model = RandomForestClassifier(**params, random_state=random_state, n_jobs=threads)
     return Pipeline([("shrink", MaxAbsScaler()), ("bound", bound), ("stretch", stretch), ("model", model)])
+
+
+def _fit_histogram_forest(model: HistogramForest, features: Features, labels: Labels, report: Report) -> None:
+    model.fit(features, labels, callbacks=[_Trees(model.n_estimators, report)])
 
 
 def _fit_forest(model: RandomForestClassifier, features: Features, labels: Labels, report: Report) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
 IMPORTANCE_ROWS = 5_000
@@ -33,13 +34,15 @@ def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float6
 
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Score:
     """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database."""
-    (tn, fp), (fn, tp) = confusion_matrix(labels, probabilities > 0.5, labels=[0, 1])
-    both = 0 < labels.sum() < len(labels)
+    positive, predicted = labels == 1, probabilities > 0.5
+    tp = int(np.count_nonzero(positive & predicted))
+    fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
+    both = 0 < tp + fn < len(labels)
     return Score(
-        tp=int(tp),
-        tn=int(tn),
-        fp=int(fp),
-        fn=int(fn),
+        tp=tp,
+        tn=len(labels) - tp - fp - fn,
+        fp=fp,
+        fn=fn,
         roc_auc=float(roc_auc_score(labels, probabilities)) if both else None,
     )
 
@@ -56,7 +59,7 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
         above it.
     """
     classes = [np.sort(probabilities[labels == label]) for label in (1, 0)]
-    own = np.unique(probabilities)
+    own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
     if len(own) > CURVE_OWN:
         own = np.concatenate([_spread(of_class, CURVE_OWN // 2) for of_class in classes])
     thresholds = np.union1d(CURVE_GRID, own)
@@ -103,7 +106,7 @@ def importance(
         model,
         features[rows],
         labels[rows],
-        scoring="roc_auc",
+        scoring=_rank_auc,
         n_repeats=IMPORTANCE_REPEATS,
         random_state=random_state,
     ).importances_mean
@@ -113,6 +116,14 @@ def importance(
     shares = _round_to_one(falls / falls.sum())
     order = np.argsort(-shares, kind="stable")
     return {names[i]: float(shares[i]) for i in order}
+
+
+def _rank_auc(model: Pipeline, features: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
+    """ROC AUC by ranks: for few rows several times as fast as scikit-learn's with all its checks."""
+    num_positive = int(labels.sum())
+    ranks = rankdata(predict(model, features))[labels == 1].sum()
+    pairs = num_positive * (len(labels) - num_positive)
+    return float((ranks - num_positive * (num_positive + 1) / 2) / pairs)
 
 
 def to_csv(values: dict[str, float] | None) -> str | None:

@@ -16,19 +16,29 @@ _MOST_STEPS = 10_000_000  # draws by coins
 
 @dataclass(frozen=True)
 class Holdout:
-    """Row numbers of the two parts.
+    """The two parts, and the gap between them.
 
     Attributes:
         kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
-        fitted: int64, shape (fitted rows,).
-        held_out: int64, shape (held-out rows,).
+        order: int64, shape (rows,): row numbers, first those to fit on and last those that are held out.
+        num_fitted: rows to fit on.
         num_gap: rows in neither part, because their label may lie in the held-out time.
     """
 
     kind: Literal["coins", "time"]
-    fitted: NDArray[np.int64]
-    held_out: NDArray[np.int64]
+    order: NDArray[np.int64]
+    num_fitted: int
     num_gap: int
+
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Row numbers to fit on."""
+        return self.order[: self.num_fitted]
+
+    @property
+    def held_out(self) -> NDArray[np.int64]:
+        """Row numbers that are held out."""
+        return self.order[self.num_fitted + self.num_gap :]
 
 
 def split(dataset: Dataset, test_size: float, random_state: int, label_reach: int) -> Holdout:
@@ -47,7 +57,7 @@ def split(dataset: Dataset, test_size: float, random_state: int, label_reach: in
         return _split_by_time(dataset, test_size, label_reach)
     held_out_coins = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)
     is_held_out = held_out_coins[coin_of_row]
-    return Holdout("coins", np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out), 0)
+    return _part("coins", ~is_held_out, is_held_out)
 
 
 def _draw_coins(
@@ -81,9 +91,11 @@ def _split_by_time(dataset: Dataset, test_size: float, label_reach: int) -> Hold
     cut = np.quantile(dataset.times, 1 - test_size, method="higher")
     is_held_out = dataset.times >= cut
     is_fitted = dataset.times + label_reach < cut
-    return Holdout(
-        "time",
-        np.flatnonzero(is_fitted),
-        np.flatnonzero(is_held_out),
-        int((~is_held_out & ~is_fitted).sum()),
-    )
+    return _part("time", is_fitted, is_held_out)
+
+
+def _part(
+    kind: Literal["coins", "time"], is_fitted: NDArray[np.bool_], is_held_out: NDArray[np.bool_]
+) -> Holdout:
+    fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
+    return Holdout(kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))

@@ -60,7 +60,10 @@ def train(
     _require_both_classes(dataset)
     reach = 0 if model.future_minutes is None else 2 * model.future_minutes * 60_000_000
     parts = holdout.split(dataset, model.test_size, model.random_state, reach)
-    features, labels = dataset.features[parts.fitted], dataset.labels[parts.fitted]
+    num_coins = len(np.unique(dataset.coins))
+    dataset.reorder(parts.order)
+    fitted, held_out = slice(parts.num_fitted), slice(parts.num_fitted + parts.num_gap, None)
+    features, labels = dataset.features[fitted], dataset.labels[fitted]
     _require_both_classes_to_fit(labels, parts, dataset)
     _require_values_to_fit(features, parts, dataset)
 
@@ -77,17 +80,13 @@ def train(
 
     report(FITTED, f"Measuring on {len(parts.held_out)} held-out rows")
     measured = _measure(
-        estimator,
-        dataset,
-        dataset.features[parts.held_out],
-        dataset.labels[parts.held_out],
-        model.random_state,
+        estimator, dataset, dataset.features[held_out], dataset.labels[held_out], model.random_state
     )
     report(SCORED, "Writing the model file")
     artifact = artifacts.write(estimator, path)
     return measured | {
         "holdout": parts.kind,
-        "num_coins": len(np.unique(dataset.coins)),
+        "num_coins": num_coins,
         "num_fitted": len(labels),
         "num_fitted_positive": int(labels.sum()),
         "num_gap": parts.num_gap,
@@ -97,6 +96,7 @@ def train(
         "artifact_bytes": artifact.num_bytes,
         "data_fingerprint": dataset.fingerprint,
         "library_versions_csv": _library_versions(),
+        "engine": estimators.engine(estimator),
         "seconds_fitting": round(seconds_fitting, 3),
         "warnings": "; ".join(warnings) or None,
     }
@@ -122,7 +122,9 @@ def compare(assignment: Assignment, pipelines: list[Pipeline], dataset: Dataset,
     for number, (side, model, pipeline) in enumerate(zip("ab", assignment.models, pipelines, strict=True)):
         report(LOADED + (SCORED - LOADED) * number / 2, f"Scoring {len(dataset)} rows by model {model.id}")
         columns = [dataset.names.index(feature) for feature in model.features]
-        probabilities = evaluation.predict(pipeline, dataset.features[:, columns])
+        is_whole = columns == list(range(len(dataset.names)))
+        features = dataset.features if is_whole else dataset.features[:, columns]
+        probabilities = evaluation.predict(pipeline, features)
         score = evaluation.score(probabilities, dataset.labels)
         result |= {f"{side}_{name}": value for name, value in asdict(score).items()}
     return result | {
@@ -172,13 +174,13 @@ def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdo
 
 
 def _require_values_to_fit(features: NDArray[np.float32], parts: holdout.Holdout, dataset: Dataset) -> None:
-    missing = np.asarray(np.isnan(features).all(axis=0))
-    if missing.any():
-        raise JobError(
-            f"the feature {dataset.names[int(missing.argmax())]} has no value in any of the {len(features)} "
-            f"rows to learn from; all its values are in the {len(parts.held_out)} held-out rows. "
-            "Leave it out, or choose another period"
-        )
+    for name, column in zip(dataset.names, features.T, strict=True):
+        if np.isnan(column).all():
+            raise JobError(
+                f"the feature {name} has no value in any of the {len(features)} rows to learn from; "
+                f"all its values are in the {len(parts.held_out)} held-out rows. "
+                "Leave it out, or choose another period"
+            )
 
 
 def _library_versions() -> str:

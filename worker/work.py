@@ -9,7 +9,7 @@ import joblib
 import psycopg
 from threadpoolctl import threadpool_limits
 
-from worker import artifacts, database, datasets, jobs
+from worker import artifacts, database, datasets, estimators, jobs
 from worker.assignment import Assignment, Order
 from worker.errors import JobError
 from worker.folder import FolderError
@@ -49,6 +49,8 @@ def _work(order: Order, threads: int, report: Report) -> Result:
         assignment = database.fetch_assignment(connection, job)
         params = database.fetch_params(connection, assignment.models[0].id)
         pipelines = jobs.read_models(assignment, model_dir)
+        for pipeline in pipelines:
+            estimators.use_threads(pipeline, threads)
         dataset = _load(connection, assignment, report)
     loading = {"seconds_loading": round(time.monotonic() - started, 3)}
     if job.job_type == "TRAIN":

@@ -1,0 +1,123 @@
+"""A random forest that is grown on histograms: scikit-learn's hyperparameters, xgboost's trees."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.utils.class_weight import compute_sample_weight
+
+MOST_BINS = 256
+ROWS_A_BIN = 16
+BOOTSTRAP_SHARE = 0.632  # of the rows, which a bootstrap draws at least once
+
+
+class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
+    """A random forest for labels 0 and 1.
+
+    A split is sought among at most 256 quantiles of a feature (fewer where they would have less than 16 rows)
+    instead of among all values, and missing values go to the side that suits them. Each tree sees a random
+    63.2% of the rows: as many as a bootstrap draws, but each of them once. Trees are those of xgboost on the
+    squared error, for which the best split is that of the Gini impurity and a leaf predicts its share of
+    positive rows. All are grown on the labels themselves, not on what other trees left over.
+
+    The same rows give the same forest for any number of threads.
+
+    See Breiman, Random Forests, Machine Learning 45 (2001), and Chen and Guestrin, XGBoost, KDD 2016.
+    """
+
+    @staticmethod
+    def suits(params: dict[str, Any]) -> bool:
+        """Whether it knows these hyperparameters; for others there is scikit-learn's own forest."""
+        leaf, weight = params["min_samples_leaf"], params["class_weight"]
+        return (
+            params["criterion"] == "gini"
+            and params["min_samples_split"] <= 2 * leaf  # no more than the two leaves need
+            and (weight is None or (weight == "balanced" and leaf == 1))  # a leaf's rows count by weight
+        )
+
+    def fit(
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.uint8],
+        callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
+    ) -> Self:
+        """Grow the trees, one a round; ``callbacks`` are told of each.
+
+        Raises:
+            ValueError: a hyperparameter is out of its bounds.
+        """
+        self._validate_params()
+        rows, num_features = features.shape
+        weights = np.ones(rows) if self.class_weight is None else compute_sample_weight("balanced", labels)
+        # The gradient and hessian of the squared error where nothing is predicted yet.
+        gradient, hessian = (-weights * labels).astype(np.float32), weights.astype(np.float32)
+        varies = np.array([_varies(column) for column in features.T])
+        bins = int(np.clip(rows // ROWS_A_BIN, 2, MOST_BINS))
+        data = xgboost.QuantileDMatrix(
+            features,
+            max_bin=bins,
+            nthread=self.n_jobs,
+            feature_weights=None if varies.all() else varies.astype(np.float32),
+        )
+        params = {
+            "tree_method": "hist",
+            "max_bin": bins,
+            "base_score": 0,
+            "learning_rate": 1 / self.n_estimators,  # the sum of the trees is their mean
+            "subsample": BOOTSTRAP_SHARE if self.bootstrap else 1,
+            "colsample_bynode": self._share_of_features(num_features, int(varies.sum())),
+            "max_depth": self.max_depth or 0,
+            "max_leaves": self.max_leaf_nodes or 0,
+            "grow_policy": "lossguide" if self.max_leaf_nodes else "depthwise",
+            "min_child_weight": self.min_samples_leaf if self.class_weight is None else 0,
+            "reg_lambda": 0,
+            "seed": self.random_state,
+            "nthread": self.n_jobs,
+            "disable_default_eval_metric": True,
+        }
+        self.classes_ = np.array([0, 1])
+        self.n_features_in_ = num_features
+        self.booster_ = xgboost.train(
+            params,
+            data,
+            self.n_estimators,
+            obj=lambda _predicted, _data: (gradient, hessian),
+            callbacks=list(callbacks),
+        )
+        return self
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Share of negative and of positive rows, shape (rows, 2)."""
+        positive = np.clip(self.booster_.inplace_predict(features, validate_features=False), 0, 1)
+        return np.stack([1 - positive, positive], axis=1)
+
+    def get_booster(self) -> xgboost.Booster:
+        """The trees."""
+        return self.booster_
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A file holds the trees in the format that later versions of xgboost read, too."""
+        state: dict[str, Any] = super().__getstate__()
+        return state | ({"booster_": bytes(self.booster_.save_raw("ubj"))} if "booster_" in state else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "booster_" in state:
+            state = state | {"booster_": xgboost.Booster(model_file=bytearray(state["booster_"]))}
+        super().__setstate__(state)
+
+    def _share_of_features(self, num_features: int, num_varying: int) -> float:
+        """Share to try at a split, which xgboost multiplies and rounds down."""
+        tried = {"sqrt": np.sqrt(num_features), "log2": np.log2(num_features)}.get(self.max_features)
+        if tried is None:
+            tried = self.max_features * num_features
+        number = min(max(1, int(tried)), max(1, num_varying))
+        return min(1.0, (number + 0.01) / num_features)
+
+
+def _varies(column: NDArray[np.float32]) -> bool:
+    """Whether a split of this feature can part any rows."""
+    smallest, largest = np.fmin.reduce(column), np.fmax.reduce(column)
+    return bool(smallest < largest or np.isnan(column).any())
