@@ -469,16 +469,16 @@ def fetch_params(connection: Connection, model_id: int) -> dict[str, tuple[str, 
     return {param: (kind, value) for param, kind, value in rows}
 
 
-def estimate_rows(connection: Connection, period: Period) -> int:
-    """Rows of ``coin_metrics`` in the period, as the planner sees it."""
+def estimate_rows(connection: Connection, period: Period, phases: Sequence[int] | None) -> int:
+    """Rows of ``coin_metrics`` in the period and these phases, as the planner sees it."""
     plan = _value(
         connection,
         sql.SQL(
             """
             EXPLAIN (FORMAT JSON)
-            SELECT FROM public.coin_metrics m WHERE m."timestamp" >= {} AND m."timestamp" < {}
+            SELECT FROM public.coin_metrics m WHERE m."timestamp" >= {} AND m."timestamp" < {} AND {}
             """
-        ).format(period.start, period.end),
+        ).format(period.start, period.end, _is_of(phases)),
     )
     return int(plan[0]["Plan"]["Plan Rows"])
 
@@ -502,9 +502,7 @@ def stream_dataset(
     To sort, to number the coins and to look ahead is left to :func:`worker.datasets.decode`: the server would
     take longer for it than for all the rest.
     """
-    is_chosen: sql.Composable = sql.SQL("true")
-    if phases is not None:
-        is_chosen = sql.SQL("coalesce(m.phase_id_at_time = ANY ({}), false)").format(list(phases))
+    is_chosen = _is_of(phases)
     chosen_only = model.future_minutes is None or phases is None
 
     def value_of(feature: str) -> sql.Composed:
@@ -550,6 +548,13 @@ def stream_dataset(
         connection.execute("SET LOCAL jit TO off")
         with connection.cursor() as cursor, cursor.copy(query) as copy:
             yield from copy
+
+
+def _is_of(phases: Sequence[int] | None) -> sql.Composable:
+    """Condition that a row ``m`` is of these phases."""
+    if phases is None:
+        return sql.SQL("true")
+    return sql.SQL("m.phase_id_at_time = ANY ({})").format(list(phases))
 
 
 _OPERATORS: dict[str, LiteralString] = {">": ">", "<": "<", ">=": ">=", "<=": "<=", "=": "=", "!=": "<>"}

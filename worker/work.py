@@ -9,7 +9,7 @@ import joblib
 import psycopg
 from threadpoolctl import threadpool_limits
 
-from worker import artifacts, database, datasets, estimators, jobs
+from worker import artifacts, database, datasets, estimators, jobs, memory
 from worker.assignment import Assignment, Order
 from worker.errors import JobError
 from worker.folder import FolderError
@@ -62,8 +62,10 @@ def _work(order: Order, threads: int, report: Report) -> Result:
 
 
 def _load(connection: database.Connection, assignment: Assignment, report: Report) -> datasets.Dataset:
-    expected = max(1, database.estimate_rows(connection, assignment.period))
     features = tuple(dict.fromkeys(feature for model in assignment.models for feature in model.features))
+    expected = max(1, database.estimate_rows(connection, assignment.period, assignment.phases))
+    model_types = {model.model_type for model in assignment.models}
+    memory.require(assignment.job.job_type, model_types, expected, len(features))
 
     def loaded(rows: int) -> None:
         report(jobs.LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
