@@ -1,0 +1,126 @@
+"""Reading features and labels, from the connection to what an estimator takes:
+``python -m tests.benchmarks.bench_loading --rows 2000000``.
+
+Beside a script (``fetchall``, a DataFrame, ``pd.to_numeric``), beside what the server alone takes for the
+same SELECT (``EXPLAIN (ANALYZE, SERIALIZE BINARY)``, one process), with a horizon beside without, and the
+peak of a fresh process's memory beside the matrix that it ends with.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+
+from tests.benchmarks import rows
+from tests.benchmarks.measure import Row, Table, alternate, parser
+from worker import database, datasets
+from worker.assignment import Model, Period
+
+NAMES = tuple(rows.FEATURES.split(","))
+
+
+def load(url: str, future_minutes: int | None) -> datasets.Dataset:
+    """As a worker's child does."""
+    period = Period(rows.START, rows.end(rows.ROWS_A_COIN))
+    model = Model(
+        id=1,
+        model_type="xgboost",
+        target_variable=rows.TARGET,
+        target_operator=">",
+        target_value=Decimal(rows.THRESHOLD),
+        future_minutes=future_minutes,
+        train_start=period.start,
+        train_end=period.end,
+        test_size=0.2,
+        random_state=42,
+        features_csv=rows.FEATURES,
+        phases_csv=None,
+        artifact_path=None,
+        artifact_sha256=None,
+    )
+    with database.connect(url) as connection:
+        expected = database.estimate_rows(connection, period, None)
+        blocks = database.stream_dataset(connection, model, NAMES, period, None)
+        return datasets.decode(blocks, NAMES, future_minutes, lambda _rows: None, expected)
+
+
+def seconds(url: str, future_minutes: int | None) -> float:
+    started = time.perf_counter()
+    load(url, future_minutes)
+    return time.perf_counter() - started
+
+
+def seconds_of_script(url: str) -> float:
+    started = time.perf_counter()
+    rows.load_as_script(url, rows.end(rows.ROWS_A_COIN))
+    return time.perf_counter() - started
+
+
+def seconds_of_server(url: str) -> float:
+    features = ", ".join(f"{name}::float8" for name in NAMES)
+    label = f"CASE WHEN {rows.TARGET} > {rows.THRESHOLD} THEN 1 ELSE 0 END::int2"
+    query = f"SELECT mint, timestamp, {label}, {features} FROM coin_metrics"
+    with psycopg.connect(url) as connection:
+        plan = connection.execute(
+            f"EXPLAIN (ANALYZE, TIMING OFF, SERIALIZE BINARY) {query}".encode()
+        ).fetchall()
+    (found,) = re.findall(r"Execution Time: ([\d.]+) ms", str(plan))
+    return float(found) / 1000
+
+
+def peak_of_memory(url: str) -> tuple[float, float]:
+    """Peak above what imports take, and the size of the matrix, in MB, of a process that only loads."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.bench_loading", "--peak", url],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    return float(answer[0]), float(answer[1])
+
+
+def _tell_peak(url: str) -> None:
+    def status(key: str) -> float:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1000
+
+    before = status("VmRSS")
+    matrix = load(url, None).features
+    print(status("VmHWM") - before, matrix.nbytes / 1e6)  # noqa: T201
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--rows", type=int, default=500_000)
+    options.add_argument("--peak", metavar="URL", help="only load, and tell the peak of the memory")
+    args = options.parse_args()
+    if args.peak:
+        _tell_peak(args.peak)
+        return
+    with rows.database(args.rows) as url:
+        table = Table("Loading", rows.about(url, args.rows))
+        ours, script, server, ahead = alternate(
+            [
+                lambda: seconds(url, None),
+                lambda: seconds_of_script(url),
+                lambda: seconds_of_server(url),
+                lambda: seconds(url, 5),
+            ],
+            args.repeats,
+        )
+        table.add(Row("features and labels", ours, script, "script", "s", at_least=8))
+        table.add(Row("features and labels", ours, server, "server alone, one process", "s", at_most=1.3))
+        table.add(Row("labels with a horizon", ahead, ours, "without", "s", at_most=2))
+        peak, matrix = peak_of_memory(url)
+        table.add(
+            Row("peak of memory above the imports", peak, matrix, "the matrix, float32", "MB", at_most=1.6)
+        )
+        table.show(args.json)
+
+
+if __name__ == "__main__":
+    main()
