@@ -18,6 +18,9 @@ BEGIN
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'created_by',
             HINT = format('Leave created_by out, or first become that role: SET ROLE %I;', NEW.created_by);
     END IF;
+    IF num_nonnulls(NEW.test_model_id, NEW.compare_model_a_id, NEW.compare_model_b_id) = 0 THEN
+        RETURN NEW;
+    END IF;
     FOREACH v_model_id IN ARRAY ARRAY[NEW.test_model_id, NEW.compare_model_a_id, NEW.compare_model_b_id] LOOP
         IF v_model_id IS NOT NULL AND NOT EXISTS (SELECT FROM public.ml_models m WHERE m.id = v_model_id) THEN
             RAISE EXCEPTION 'model % does not exist', v_model_id
@@ -75,109 +78,136 @@ BEGIN
         NEW.train_target_var := btrim(NEW.train_target_var);
         NEW.train_operator := btrim(NEW.train_operator);
         NEW.train_model_type := btrim(NEW.train_model_type);
-        NEW.train_features_csv := ml.tidy_list(NEW.train_features_csv);
-        NEW.train_phases_csv := ml.tidy_list(NEW.train_phases_csv);
-        NEW.train_params_csv := ml.tidy_list(NEW.train_params_csv);
+        IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ '\s'
+            OR '' IN (NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv)
+        THEN
+            NEW.train_features_csv := ml.tidy_list(NEW.train_features_csv);
+            NEW.train_phases_csv := ml.tidy_list(NEW.train_phases_csv);
+            NEW.train_params_csv := ml.tidy_list(NEW.train_params_csv);
+        END IF;
         NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_' || NEW.id);
         NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
         NEW.train_random_state := coalesce(NEW.train_random_state, 42);
     END IF;
 
     -- Fields that the service writes.
-    v_fields := concat_ws(
-        ', ',
-        'created_at = ' || nullif(NEW.created_at, now()),
-        'started_at = ' || NEW.started_at,
-        'completed_at = ' || NEW.completed_at,
-        'progress = ' || nullif(NEW.progress, 0),
-        'progress_msg = ' || NEW.progress_msg,
-        'error_msg = ' || NEW.error_msg,
-        'worker_id = ' || NEW.worker_id,
-        'attempt = ' || nullif(NEW.attempt, 0),
-        'lease_until = ' || NEW.lease_until,
-        'result_model_id = ' || NEW.result_model_id,
-        'result_test_id = ' || NEW.result_test_id,
-        'result_comparison_id = ' || NEW.result_comparison_id
-    );
-    IF v_fields <> '' THEN
+    IF NEW.created_at <> now() OR NEW.progress <> 0 OR NEW.attempt <> 0 OR num_nonnulls(
+        NEW.started_at, NEW.completed_at, NEW.progress_msg, NEW.error_msg, NEW.worker_id, NEW.lease_until,
+        NEW.result_model_id, NEW.result_test_id, NEW.result_comparison_id
+    ) > 0 THEN
+        v_fields := concat_ws(
+            ', ',
+            'created_at = ' || nullif(NEW.created_at, now()),
+            'started_at = ' || NEW.started_at,
+            'completed_at = ' || NEW.completed_at,
+            'progress = ' || nullif(NEW.progress, 0),
+            'progress_msg = ' || NEW.progress_msg,
+            'error_msg = ' || NEW.error_msg,
+            'worker_id = ' || NEW.worker_id,
+            'attempt = ' || nullif(NEW.attempt, 0),
+            'lease_until = ' || NEW.lease_until,
+            'result_model_id = ' || NEW.result_model_id,
+            'result_test_id = ' || NEW.result_test_id,
+            'result_comparison_id = ' || NEW.result_comparison_id
+        );
         RAISE EXCEPTION 'a new job cannot set %', left(v_fields, 200)
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = split_part(v_fields, ' ', 1),
             HINT = 'Leave these fields out: the service fills them while the job runs.';
     END IF;
 
     -- Fields that this type of job lacks, and fields of another type.
-    v_fields := CASE NEW.job_type
-        WHEN 'TRAIN' THEN concat_ws(
-            ', ',
-            CASE WHEN NEW.train_target_var IS NULL THEN 'train_target_var' END,
-            CASE WHEN NEW.train_operator IS NULL THEN 'train_operator' END,
-            CASE WHEN NEW.train_value IS NULL THEN 'train_value' END,
-            CASE WHEN NEW.train_start IS NULL THEN 'train_start' END,
-            CASE WHEN NEW.train_end IS NULL THEN 'train_end' END,
-            CASE WHEN NEW.train_features_csv IS NULL THEN 'train_features_csv' END,
-            CASE WHEN NEW.train_model_type IS NULL THEN 'train_model_type' END
+    IF (CASE NEW.job_type
+        WHEN 'TRAIN' THEN num_nulls(
+            NEW.train_target_var, NEW.train_operator, NEW.train_value, NEW.train_start, NEW.train_end,
+            NEW.train_features_csv, NEW.train_model_type
         )
-        WHEN 'TEST' THEN concat_ws(
-            ', ',
-            CASE WHEN NEW.test_model_id IS NULL THEN 'test_model_id' END,
-            CASE WHEN NEW.test_start IS NULL THEN 'test_start' END,
-            CASE WHEN NEW.test_end IS NULL THEN 'test_end' END
+        WHEN 'TEST' THEN num_nulls(NEW.test_model_id, NEW.test_start, NEW.test_end)
+        WHEN 'COMPARE' THEN num_nulls(
+            NEW.compare_model_a_id, NEW.compare_model_b_id, NEW.compare_start, NEW.compare_end
         )
-        WHEN 'COMPARE' THEN concat_ws(
-            ', ',
-            CASE WHEN NEW.compare_model_a_id IS NULL THEN 'compare_model_a_id' END,
-            CASE WHEN NEW.compare_model_b_id IS NULL THEN 'compare_model_b_id' END,
-            CASE WHEN NEW.compare_start IS NULL THEN 'compare_start' END,
-            CASE WHEN NEW.compare_end IS NULL THEN 'compare_end' END
-        )
-    END;
-    IF v_fields <> '' THEN
+    END) > 0 THEN
+        v_fields := CASE NEW.job_type
+            WHEN 'TRAIN' THEN concat_ws(
+                ', ',
+                CASE WHEN NEW.train_target_var IS NULL THEN 'train_target_var' END,
+                CASE WHEN NEW.train_operator IS NULL THEN 'train_operator' END,
+                CASE WHEN NEW.train_value IS NULL THEN 'train_value' END,
+                CASE WHEN NEW.train_start IS NULL THEN 'train_start' END,
+                CASE WHEN NEW.train_end IS NULL THEN 'train_end' END,
+                CASE WHEN NEW.train_features_csv IS NULL THEN 'train_features_csv' END,
+                CASE WHEN NEW.train_model_type IS NULL THEN 'train_model_type' END
+            )
+            WHEN 'TEST' THEN concat_ws(
+                ', ',
+                CASE WHEN NEW.test_model_id IS NULL THEN 'test_model_id' END,
+                CASE WHEN NEW.test_start IS NULL THEN 'test_start' END,
+                CASE WHEN NEW.test_end IS NULL THEN 'test_end' END
+            )
+            WHEN 'COMPARE' THEN concat_ws(
+                ', ',
+                CASE WHEN NEW.compare_model_a_id IS NULL THEN 'compare_model_a_id' END,
+                CASE WHEN NEW.compare_model_b_id IS NULL THEN 'compare_model_b_id' END,
+                CASE WHEN NEW.compare_start IS NULL THEN 'compare_start' END,
+                CASE WHEN NEW.compare_end IS NULL THEN 'compare_end' END
+            )
+        END;
         RAISE EXCEPTION 'a % job needs %', NEW.job_type, v_fields
             USING ERRCODE = 'not_null_violation', TABLE = 'ml_jobs', COLUMN = split_part(v_fields, ',', 1),
             HINT = 'Name these fields in the INSERT and give each a value; \d+ ml_jobs says what they mean.';
     END IF;
 
-    v_fields := concat_ws(
-        ', ',
-        CASE WHEN NEW.job_type <> 'TRAIN' THEN
-            concat_ws(
-                ', ',
-                'train_target_var = ' || NEW.train_target_var,
-                'train_operator = ' || NEW.train_operator,
-                'train_value = ' || NEW.train_value,
-                'train_start = ' || NEW.train_start,
-                'train_end = ' || NEW.train_end,
-                'train_features_csv = ' || NEW.train_features_csv,
-                'train_phases_csv = ' || NEW.train_phases_csv,
-                'train_params_csv = ' || NEW.train_params_csv,
-                'train_model_type = ' || NEW.train_model_type,
-                'train_model_name = ' || NEW.train_model_name,
-                'train_description = ' || NEW.train_description,
-                'train_test_size = ' || NEW.train_test_size,
-                'train_random_state = ' || NEW.train_random_state,
-                'train_future_minutes = ' || NEW.train_future_minutes
-            )
-        END,
-        CASE WHEN NEW.job_type <> 'TEST' THEN
-            concat_ws(
-                ', ',
-                'test_model_id = ' || NEW.test_model_id,
-                'test_start = ' || NEW.test_start,
-                'test_end = ' || NEW.test_end
-            )
-        END,
-        CASE WHEN NEW.job_type <> 'COMPARE' THEN
-            concat_ws(
-                ', ',
-                'compare_model_a_id = ' || NEW.compare_model_a_id,
-                'compare_model_b_id = ' || NEW.compare_model_b_id,
-                'compare_start = ' || NEW.compare_start,
-                'compare_end = ' || NEW.compare_end
-            )
-        END
-    );
-    v_fields := btrim(v_fields, ', ');
-    IF v_fields <> '' AND NEW.job_type IN ('TRAIN', 'TEST', 'COMPARE') THEN
+    IF NEW.job_type IN ('TRAIN', 'TEST', 'COMPARE') AND (
+        NEW.job_type <> 'TRAIN' AND num_nonnulls(
+            NEW.train_target_var, NEW.train_operator, NEW.train_value, NEW.train_start, NEW.train_end,
+            NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv, NEW.train_model_type,
+            NEW.train_model_name, NEW.train_description, NEW.train_test_size, NEW.train_random_state,
+            NEW.train_future_minutes
+        ) > 0
+        OR NEW.job_type <> 'TEST' AND num_nonnulls(NEW.test_model_id, NEW.test_start, NEW.test_end) > 0
+        OR NEW.job_type <> 'COMPARE' AND num_nonnulls(
+            NEW.compare_model_a_id, NEW.compare_model_b_id, NEW.compare_start, NEW.compare_end
+        ) > 0
+    ) THEN
+        v_fields := concat_ws(
+            ', ',
+            CASE WHEN NEW.job_type <> 'TRAIN' THEN
+                concat_ws(
+                    ', ',
+                    'train_target_var = ' || NEW.train_target_var,
+                    'train_operator = ' || NEW.train_operator,
+                    'train_value = ' || NEW.train_value,
+                    'train_start = ' || NEW.train_start,
+                    'train_end = ' || NEW.train_end,
+                    'train_features_csv = ' || NEW.train_features_csv,
+                    'train_phases_csv = ' || NEW.train_phases_csv,
+                    'train_params_csv = ' || NEW.train_params_csv,
+                    'train_model_type = ' || NEW.train_model_type,
+                    'train_model_name = ' || NEW.train_model_name,
+                    'train_description = ' || NEW.train_description,
+                    'train_test_size = ' || NEW.train_test_size,
+                    'train_random_state = ' || NEW.train_random_state,
+                    'train_future_minutes = ' || NEW.train_future_minutes
+                )
+            END,
+            CASE WHEN NEW.job_type <> 'TEST' THEN
+                concat_ws(
+                    ', ',
+                    'test_model_id = ' || NEW.test_model_id,
+                    'test_start = ' || NEW.test_start,
+                    'test_end = ' || NEW.test_end
+                )
+            END,
+            CASE WHEN NEW.job_type <> 'COMPARE' THEN
+                concat_ws(
+                    ', ',
+                    'compare_model_a_id = ' || NEW.compare_model_a_id,
+                    'compare_model_b_id = ' || NEW.compare_model_b_id,
+                    'compare_start = ' || NEW.compare_start,
+                    'compare_end = ' || NEW.compare_end
+                )
+            END
+        );
+        v_fields := btrim(v_fields, ', ');
         RAISE EXCEPTION 'a % job has no use for %', NEW.job_type, left(v_fields, 200)
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = split_part(v_fields, ' ', 1),
             HINT = format('Leave these fields out, or change job_type; a %s job uses those that begin with %s_.', NEW.job_type, lower(NEW.job_type));
@@ -421,6 +451,31 @@ BEGIN
     END IF;
 
     IF v_fault IS NULL THEN
+        -- A sweep has many lists of few items: each item is looked at once, and only lists that have a bad one are read again.
+        WITH lists AS MATERIALIZED (
+            SELECT DISTINCT j.train_model_type AS model_type, j.train_params_csv AS csv
+            FROM new_jobs j
+            WHERE j.train_params_csv IS NOT NULL
+        ),
+        items AS MATERIALIZED (
+            SELECT l.model_type, l.csv, i.item
+            FROM lists l
+            CROSS JOIN LATERAL string_to_table(l.csv, ';') i (item)
+        ),
+        good AS MATERIALIZED (
+            SELECT d.model_type, d.item, i.name
+            FROM (SELECT DISTINCT i.model_type, i.item FROM items i) d
+            CROSS JOIN LATERAL ml.param_items(d.item) i
+            JOIN public.ref_model_params r ON r.model_type = d.model_type AND r.name = i.name
+            WHERE i.value <> '' AND ml.param_fits(r, i.value)
+        ),
+        doubtful AS (
+            SELECT i.model_type, i.csv
+            FROM items i
+            LEFT JOIN good g ON g.model_type = i.model_type AND g.item = i.item
+            GROUP BY i.model_type, i.csv
+            HAVING count(DISTINCT g.name) < count(*)
+        )
         SELECT
             'train_params_csv' AS field,
             CASE
@@ -455,7 +510,7 @@ BEGIN
         INTO v_fault
         FROM (
             SELECT g.model_type, g.csv, i.item, i.name, i.value, i.place, count(*) OVER (PARTITION BY g.model_type, g.csv, i.name) AS times
-            FROM (SELECT DISTINCT j.train_model_type AS model_type, j.train_params_csv AS csv FROM new_jobs j) g
+            FROM doubtful g
             CROSS JOIN LATERAL ml.param_items(g.csv) i
         ) p
         LEFT JOIN public.ref_model_params r ON r.model_type = p.model_type AND r.name = p.name
