@@ -73,6 +73,11 @@ AS $$
 DECLARE
     v_lease_until timestamptz;
 BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(p_lease::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give a lease of at most one day.';
+    END IF;
     CALL ml.require_attempt(p_job_id, p_attempt);
     INSERT INTO public.ml_job_events (job_id, attempt, event, progress, message, lease_until)
     VALUES (p_job_id, p_attempt, 'PROGRESS', p_progress, p_message, clock_timestamp() + p_lease)

@@ -393,6 +393,20 @@ def test_progress_outside_0_to_1_is_refused(client: Connection, worker: Connecti
     assert job_row(client, job_id)["progress"] == 0
 
 
+@pytest.mark.parametrize("lease", [None, "-1 second", "1 day 1 second"])
+def test_progress_renews_a_lease_of_at_most_one_day(
+    client: Connection, worker: Connection, lease: str | None
+) -> None:
+    job_id = running_job(client, worker)
+    before = job_row(client, job_id)
+    query = "SELECT ml.record_progress(%s, 1, 0.5, 'half', %s)"
+    with refused("22023", f"job {job_id} cannot be held for", "at most one day"):
+        worker.execute(query, [job_id, lease])
+    assert job_row(client, job_id) == before
+    for longest_and_shortest in ("1 day", "0"):
+        worker.execute(query, [job_id, longest_and_shortest])
+
+
 def test_a_lost_lease_is_expired_and_the_job_waits_again(client: Connection, worker: Connection) -> None:
     lost = insert_job(client, **TRAIN)
     claim(worker, "dead", lease="0 seconds")
