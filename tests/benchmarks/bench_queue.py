@@ -1,13 +1,15 @@
-"""What the queue costs: ``python -m tests.benchmarks.bench_queue [--pending N] [--finished N] [--only PART]``.
+"""What the queue costs: ``python -m tests.benchmarks.bench_queue [--pending N] [--finished N]``.
 
-``flat``: a session claims a job and completes it, with many jobs that wait and that have ended, beside a table
-without any. ``throughput``: eight sessions do that as fast as they can, beside pgqueuer and procrastinate taking
-one job at a time: the SQL that these libraries send to fetch a job and to finish it, by the same loop. ``bulk``:
-one INSERT of 10,000 jobs beside the same with all triggers off, foreign keys among them; all rolled back.
+``flat``: a session claims a job and completes it, with many jobs that wait and that have ended, beside a
+table without any. ``throughput``: eight sessions do that as fast as they can, beside pgqueuer and
+procrastinate taking one job at a time: the SQL that these libraries send to fetch a job and to finish it, by
+the same loop. ``bulk``: an INSERT of 10,000 jobs beside the same with all triggers off, foreign keys among
+them; all undone.
+``--only`` does one of these.
 
 The jobs are TESTs: one small result and no model, so what is measured is the queue (bulk: TRAIN, too). The
 results come without a curve, which is work of the job and not of the queue. The server is the embedded one as
-``ml-worker`` makes it: fsync and synchronous_commit are on, and the statements are prepared by psycopg.
+``ml-worker`` makes it: fsync and synchronous_commit are on, and psycopg prepares the statements.
 """
 
 import multiprocessing
@@ -37,7 +39,7 @@ from worker.install import install
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 ROWS = Path(__file__).with_suffix(".sql")
-MODELS_JOBS = 1000  # so many jobs make the 100 models that are tested
+MODELS_JOBS = 1000  # so many jobs make 100 models to test
 JOBS = 100  # jobs of one measurement of one session
 SESSIONS = 8
 SECONDS = 2.0  # of one measurement of all sessions
@@ -46,9 +48,11 @@ SWEEP = 10_000
 SETTINGS = ("max_wal_size = 8GB", "checkpoint_timeout = 1h", "autovacuum = off")
 
 CLAIM: LiteralString = "SELECT j.id, j.attempt FROM ml.claim_job(%s, '30 seconds') j"
-RECORD: LiteralString = (
-    "SELECT ml.record_test(%s, %s, 5, 50, 150, 40, 140, 10, 10, 0.9, 'price_open=1.0000', repeat('b', 64), 0.1, 0.2)"
-)
+RECORD: LiteralString = """
+    SELECT ml.record_test(
+        %s, %s, 5, 50, 150, 40, 140, 10, 10, 0.9, 'price_open=1.0000', repeat('b', 64), 0.1, 0.2
+    )
+"""
 TEST: LiteralString = """
     INSERT INTO ml_jobs (job_type, test_model_id, test_start, test_end)
     SELECT 'TEST', m.id, '2024-03-01', '2024-04-01'
@@ -103,7 +107,9 @@ def fill(url: str, finished: int, pending: int) -> None:
         admin.execute("ALTER SYSTEM SET fsync = off")
         admin.execute("SELECT pg_reload_conf()")
         text = ROWS.read_text(encoding="utf-8")
-        admin.execute(text.replace(":finished", str(finished)).replace(":pending", str(pending)).encode(), prepare=False)
+        admin.execute(
+            text.replace(":finished", str(finished)).replace(":pending", str(pending)).encode(), prepare=False
+        )
         admin.execute("VACUUM (ANALYZE, PARALLEL 0)")
         admin.execute("ALTER SYSTEM RESET fsync")
         admin.execute("SELECT pg_reload_conf()")
@@ -202,7 +208,8 @@ def loop_procrastinate(connection: Connection, until: float) -> int:
     done = 0
     while time.monotonic() < until:
         job = connection.execute(fetch, {"queues": None, "worker_id": row[0]}).fetchone()
-        assert job is not None and job[0] is not None
+        assert job is not None
+        assert job[0] is not None  # it gives an empty row where none waits
         connection.execute(finish, {"job_id": job[0], "status": "succeeded", "delete_job": False})
         done += 1
     return done
@@ -224,7 +231,7 @@ class Contender:
         began = time.monotonic()
         for pipe in self.pipes:
             pipe.send(began + seconds)
-        done = sum(pipe.recv() for pipe in self.pipes)
+        done: int = sum(pipe.recv() for pipe in self.pipes)
         return done / (time.monotonic() - began)
 
 
@@ -237,9 +244,7 @@ def _serve(url: str, loop: Loop, listen: str, pipe: Pipe) -> None:
             pipe.send(loop(connection, until))
 
 
-def _contender(
-    stack: ExitStack, url: str, loop: Loop, add_jobs: str, listen: str
-) -> Contender:
+def _contender(stack: ExitStack, url: str, loop: Loop, add_jobs: str, listen: str) -> Contender:
     context = multiprocessing.get_context("spawn")
     pipes = []
     for _ in range(SESSIONS):
@@ -257,7 +262,11 @@ def measure_throughput(table: measure.Table, options: Any) -> None:
     jobs = int(options.seconds * 5000)  # more than any of them can do
     with durable_server() as make, ExitStack() as stack:
         fill(url := make("ours"), MODELS_JOBS, 0)
-        channel = {"ours": "ml_jobs", "pgqueuer": "ch_pgqueuer", "procrastinate": "procrastinate_any_queue_v1"}
+        channel = {
+            "ours": "ml_jobs",
+            "pgqueuer": "ch_pgqueuer",
+            "procrastinate": "procrastinate_any_queue_v1",
+        }
         if not options.listen:
             channel = dict.fromkeys(channel, "")
         ours = _contender(stack, url, loop_ours, TEST.format(jobs=jobs), channel["ours"])
@@ -267,7 +276,8 @@ def measure_throughput(table: measure.Table, options: Any) -> None:
             stack,
             url,
             loop_pgqueuer,
-            f"INSERT INTO pgqueuer (priority, entrypoint, status) SELECT 0, 'noop', 'queued' FROM generate_series(1, {jobs})",
+            "INSERT INTO pgqueuer (priority, entrypoint, status) "
+            f"SELECT 0, 'noop', 'queued' FROM generate_series(1, {jobs})",
             channel["pgqueuer"],
         )
         with connect(url := make("procrastinate")) as admin:
@@ -313,7 +323,11 @@ def measure_bulk(table: measure.Table, options: Any) -> None:
         with connect(url) as admin:
             for what, query, reference in (
                 ("TRAIN jobs with names", TRAIN.format(jobs=SWEEP, name=NAMED), None),
-                ("TRAIN jobs without names", TRAIN.format(jobs=SWEEP, name="NULL"), TRAIN.format(jobs=SWEEP, name=NAMED)),
+                (
+                    "TRAIN jobs without names",
+                    TRAIN.format(jobs=SWEEP, name="NULL"),
+                    TRAIN.format(jobs=SWEEP, name=NAMED),
+                ),
                 ("TEST jobs", TEST.format(jobs=SWEEP), None),
             ):
                 ours, bare = measure.alternate(
@@ -337,7 +351,9 @@ def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("--pending", type=int, default=10_000, help="jobs that wait")
     parser.add_argument("--finished", type=int, default=100_000, help="jobs that have ended")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="length of a measurement of throughput")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="length of a measurement of throughput"
+    )
     parser.add_argument("--listen", action="store_true", help="every session listens, as workers do")
     parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()

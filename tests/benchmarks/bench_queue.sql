@@ -1,6 +1,6 @@
 -- Rows for bench_queue.py, which puts the numbers in for :finished and :pending. Triggers and foreign keys are off.
--- Of the jobs one in ten is a TRAIN, the others are TESTs of 100 models; of those that ended one in twenty FAILED.
--- The TRAIN jobs that wait have a low priority, so that TESTs are claimed.
+-- Of the jobs one in ten is a TRAIN, the others are TESTs of up to 100 models; of those that ended one in twenty FAILED.
+-- Those that wait came in one statement; the TRAINs among them have a low priority, so that TESTs are claimed.
 
 SET session_replication_role = replica;
 
@@ -33,7 +33,7 @@ SELECT
     CASE WHEN is_train THEN 'model_' || i END,
     CASE WHEN is_train THEN 0.2 END,
     CASE WHEN is_train THEN 42 END,
-    CASE WHEN NOT is_train THEN 1 + i % 100 END,
+    CASE WHEN NOT is_train THEN 1 + i % (least(1000, :finished) / 10) END,
     CASE WHEN NOT is_train THEN timestamptz '2024-03-01' END,
     CASE WHEN NOT is_train THEN timestamptz '2024-04-01' END,
     CASE WHEN is_train AND NOT waits THEN i / 10 END,
@@ -44,7 +44,7 @@ FROM (
         i % 10 = 0 AS is_train,
         i > :finished AS waits,
         i <= :finished AND i % 20 = 3 AS failed,
-        date_trunc('second', now()) - interval '1 year' * (:finished + :pending + 1 - i) / (:finished + :pending) AS at
+        now() - interval '1 year' * greatest(1, :finished + 1 - i) / :finished AS at
     FROM generate_series(1, :finished::bigint + :pending) i
 ) made;
 
