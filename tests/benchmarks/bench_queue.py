@@ -42,7 +42,7 @@ ROWS = Path(__file__).with_suffix(".sql")
 MODELS_JOBS = 1000  # so many jobs make 100 models to test
 JOBS = 100  # jobs of one measurement of one session
 SESSIONS = 8
-SECONDS = 2.0  # of one measurement of all sessions
+SECONDS = 1.0  # of one measurement of all sessions
 SWEEP = 10_000
 # Checkpoints come at any moment, for whoever measures just then.
 SETTINGS = ("max_wal_size = 8GB", "checkpoint_timeout = 1h", "autovacuum = off")
