@@ -13,7 +13,10 @@ from psycopg.conninfo import make_conninfo
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, insert_job, one, ready_model
 from tests.sql.helpers import TEST_PERIOD, complete, count, refused, running_job
 from worker import psql
+from worker.database import SCHEMA_VERSION
 from worker.install import install, sql_files
+
+NEWER = SCHEMA_VERSION + 1
 
 SCHEMAS = "('public'::regnamespace, 'ml'::regnamespace)"
 CATALOG = {
@@ -174,7 +177,7 @@ def test_the_files_are_plain_sql() -> None:
 
 def test_the_version_is_recorded(reader: Connection) -> None:
     row = one(reader, "SELECT version, installed_at FROM ml.schema_version")
-    assert row["version"] == 2
+    assert row["version"] == SCHEMA_VERSION
     assert row["installed_at"] is not None
 
 
@@ -183,7 +186,7 @@ def newer(make_database: Callable[[], Database]) -> Database:
     """A database of a later release: it has another version, and lacks a view."""
     database = make_database()
     with database.connect("owner") as owner:
-        owner.execute("INSERT INTO ml.schema_version (version) VALUES (3)")
+        owner.execute("INSERT INTO ml.schema_version (version) VALUES (%s)", [NEWER])
         owner.execute("DROP VIEW ml_queue")
         owner.execute("ALTER TABLE ml_jobs DROP CONSTRAINT ml_jobs_attempt_not_negative")
     return database
@@ -192,7 +195,8 @@ def newer(make_database: Callable[[], Database]) -> Database:
 def test_a_newer_database_is_refused_and_stays_as_it_is(newer: Database) -> None:
     with newer.connect("owner") as owner:
         before = catalog(owner)
-        with refused("ML005", "has schema version 3, these files are version 2", "newer version"):
+        message = f"has schema version {NEWER}, these files are version {SCHEMA_VERSION}"
+        with refused("ML005", message, "newer version"):
             install(newer.login("owner"))
         assert catalog(owner) == before
 
@@ -202,7 +206,7 @@ def test_psql_in_a_loop_stops_at_a_newer_database(newer: Database) -> None:
         before = catalog(owner)
         with pytest.raises(subprocess.CalledProcessError) as caught:
             run_files(newer)
-        assert b"schema version 3" in caught.value.stderr
+        assert f"schema version {NEWER}".encode() in caught.value.stderr
         assert b"00_version.sql" in caught.value.stderr
         assert catalog(owner) == before
 
