@@ -29,7 +29,8 @@ from tests.conftest import (
     until,
     wait_for,
 )
-from worker import database, sample
+from worker import sample
+from worker.database import SCHEMA_VERSION
 
 StartWorker = Callable[..., Worker]
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
@@ -550,10 +551,10 @@ def test_a_database_without_the_schema_is_refused_at_start(
 
 def test_a_newer_database_is_refused_at_start(db: Database, start_worker: StartWorker) -> None:
     with db.connect("owner") as owner:
-        owner.execute("INSERT INTO ml.schema_version (version) VALUES (%s)", [database.SCHEMA_VERSION + 1])
+        owner.execute("INSERT INTO ml.schema_version (version) VALUES (%s)", [SCHEMA_VERSION + 1])
     worker = start_worker(db)
     assert worker.process.wait(60) == 1
-    assert f"schema version {database.SCHEMA_VERSION + 1}, newer than this worker's" in worker.log
+    assert f"schema version {SCHEMA_VERSION + 1}, newer than this worker's" in worker.log
 
 
 def test_the_password_stands_in_no_log_and_no_command_line(
