@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from worker import database, settings
 from worker.embedded import DATABASE, Server, ServerError
+from worker.errors import DemoError, LoadError
 from worker.install import install as install_schema
 from worker.psql import command as psql_command
 
@@ -43,14 +43,16 @@ def _connect_hint(dbname: str = DATABASE) -> None:
         click.echo("The server stays up until: ml-worker stop", err=True)
 
 
+def _where(url: str) -> str:
+    name, host = database.name_and_host(url)
+    return f"the database {name} on {host}"
+
+
 def _explained(command: Callable[..., None]) -> Callable[..., None]:
     """Turn errors that a user can mend into one message, without a traceback."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> None:
-        from worker.demo import DemoError  # noqa: PLC0415  # commands import what they need
-        from worker.load import LoadError  # noqa: PLC0415
-
         try:
             command(*args, **options)
         except (
@@ -102,7 +104,7 @@ def install() -> None:
     """
     url = _server_url()
     install_schema(url)
-    click.echo(f"Schema version {database.SCHEMA_VERSION} is installed in {_name(url)}")
+    click.echo(f"Schema version {database.SCHEMA_VERSION} is installed in {_where(url)}")
     _connect_hint()
 
 
@@ -147,7 +149,7 @@ def run(
 
     Ends on SIGTERM or Ctrl-C: running jobs go back to the queue, or are finished first with --drain.
     """
-    from worker.supervisor import Options, Supervisor  # noqa: PLC0415
+    from worker.supervisor import Options, Supervisor  # noqa: PLC0415  # commands import what they need
 
     metrics = None
     if metrics_port is not None:
@@ -238,7 +240,7 @@ def load(file: Path) -> None:
     from worker.load import load as load_file  # noqa: PLC0415
 
     url = _server_url()
-    click.echo(f"Loaded {load_file(url, file)} rows into coin_metrics of {_name(url)}")
+    click.echo(f"Loaded {load_file(url, file)} rows into coin_metrics of {_where(url)}")
     _connect_hint()
 
 
@@ -344,7 +346,7 @@ def verify(remove: bool, model_dir: Path) -> None:
             file.unlink(missing_ok=True)
         click.echo(f"{file} belongs to no model{' and was removed' if remove else ''}")
     click.echo(
-        f"{found.models} models in {_name(url)}; files missing or altered: {len(found.faults)}; "
+        f"{found.models} models in {_where(url)}; files missing or altered: {len(found.faults)}; "
         f"files of no model in {model_dir}: {len(found.orphans)}"
     )
     if found.orphans and not remove:
@@ -359,10 +361,3 @@ def stop() -> None:
     """Stop the embedded server."""
     server = Server(settings.home())
     click.echo(f"The server in {server.home} {'was stopped' if server.stop() else 'was not running'}")
-
-
-def _name(url: str) -> str:
-    given = conninfo_to_dict(url)
-    return (
-        f"the database {given.get('dbname') or given.get('user') or ''} on {given.get('host') or 'localhost'}"
-    )

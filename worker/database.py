@@ -27,6 +27,9 @@ INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+# Errors after which a new connection may help: it broke, or the server has become a standby.
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
 
 class SupersededError(psycopg.DatabaseError):
     """ML001: the attempt no longer holds its job; what it made must be discarded."""
@@ -114,6 +117,12 @@ def _check_url(url: str) -> None:
             "DATABASE_URL is not a connection string like postgresql://user:password@host:5432/dbname; "
             "in a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
         ) from None
+
+
+def name_and_host(url: str) -> tuple[str, str]:
+    """What a connection string leads to, in words that a user knows it by."""
+    given = conninfo_to_dict(url)
+    return str(given.get("dbname") or given.get("user") or ""), str(given.get("host") or "localhost")
 
 
 @contextmanager

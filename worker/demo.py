@@ -18,6 +18,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from worker import database
+from worker.errors import DemoError
 from worker.install import install
 from worker.load import load
 from worker.psql import run_psql
@@ -41,10 +42,6 @@ JOIN ml_models a ON a.id = c.model_a_id
 JOIN ml_models b ON b.id = c.model_b_id
 LEFT JOIN ml_models w ON w.id = c.winner_id;""",
 )
-
-
-class DemoError(Exception):
-    """A job of the demo did not complete."""
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,10 @@ from rich.progress import (
 )
 
 from worker import database
+from worker.errors import LoadError
 
 _BLOCK = 1 << 18
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class LoadError(Exception):
-    """The file was not loaded; the message names the line."""
 
 
 def load(url: str, path: Path) -> int:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from psycopg.conninfo import conninfo_to_dict
 
 from worker import database
 
@@ -74,8 +73,7 @@ def render(url: str, model_ids: Sequence[int]) -> str:
         database.deadline(connection, DEADLINE_SECONDS),
     ):
         rows = database.fetch_report(connection, model_ids)
-    given = conninfo_to_dict(url)
-    return draw(model_ids, rows, str(given.get("dbname") or given.get("user") or ""), datetime.now(UTC))
+    return draw(model_ids, rows, database.name_and_host(url)[0], datetime.now(UTC))
 
 
 def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str, now: datetime) -> str:

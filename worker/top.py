@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -33,7 +31,6 @@ DEADLINE_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 8.0
 LIMIT = 100  # rows of a kind that are read; no terminal is taller
 _COLOURS = {"RUNNING": "yellow", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "magenta"}
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
 Row = Mapping[str, Any]
 Overview = Mapping[str, Sequence[Row]]
@@ -44,7 +41,7 @@ def show_once(url: str) -> None:
     with database.connect_reader(url) as connection, database.deadline(connection, DEADLINE_SECONDS):
         overview = database.fetch_overview(connection, LIMIT)
     console = Console()
-    console.print(frame(overview, _name(url), console.width, None))
+    console.print(frame(overview, " on ".join(database.name_and_host(url)), console.width, None))
 
 
 def watch(url: str) -> None:
@@ -57,6 +54,7 @@ def watch(url: str) -> None:
     connection: database.Connection | None = _connect(url)
     overview: Overview = {"counts": [], "workers": [], "jobs": []}
     console = Console()
+    where = " on ".join(database.name_and_host(url))
     failures, trouble = 0, None
     with _keys() as pressed, Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
@@ -67,7 +65,7 @@ def watch(url: str) -> None:
                 with database.deadline(connection, DEADLINE_SECONDS):
                     overview = database.fetch_overview(connection, LIMIT)
                 failures, trouble = 0, None
-            except (*_LOST, database.UnsuitableDatabaseError) as error:
+            except (*database.LOST, database.UnsuitableDatabaseError) as error:
                 if connection is not None:
                     connection.close()
                     connection = None
@@ -77,7 +75,7 @@ def watch(url: str) -> None:
             wait = rest if connection else min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 10))
             if trouble:
                 trouble = f"no connection, next try in {wait:.0f} s: {trouble}"
-            live.update(frame(overview, _name(url), console.width, console.height, trouble), refresh=True)
+            live.update(frame(overview, where, console.width, console.height, trouble), refresh=True)
             if pressed(connection, min(rest / 4, wait), wait):
                 return
 
@@ -307,8 +305,3 @@ def _duration(seconds: float | None) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60:02}"
     return f"{whole // 86400} d"
-
-
-def _name(url: str) -> str:
-    given = conninfo_to_dict(url)
-    return f"{given.get('dbname') or given.get('user') or ''} on {given.get('host') or 'localhost'}"
