@@ -22,16 +22,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Order:
-    """What a supervisor tells a child: the job, where things are, and how many share the machine's cores.
+    """What a supervisor tells a child: the job, where the models are, and how many share the machine's cores.
 
     ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
+    ``has_changed`` says that the supervisor has connected anew since the child was started: the child's own
+    connection, made before it had a job, may lead to a server that is none any more.
     """
 
     job: Job
-    url: str
     model_dir: str
     token: str
     concurrency: int
+    has_changed: bool
 
 
 @dataclass(frozen=True)

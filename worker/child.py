@@ -1,8 +1,9 @@
 """The child process: does one job and exits. ``python -m worker.child SUPERVISOR``, a process id.
 
-It reads one JSON line from standard input (the job, the database, the folder of the models) and writes JSON
-lines to what was its standard output: progress, then one outcome. It never writes to the database. When its
-supervisor is gone, it ends with all its descendants.
+It gets ready: imports what jobs need, and connects to ``DATABASE_URL``. Then it reads one JSON line from
+standard input (the job, the folder of the models) and writes JSON lines to what was its standard output:
+progress, then one outcome. It never writes to the database. When its supervisor is gone, it ends with all its
+descendants.
 """
 
 import json
@@ -27,16 +28,18 @@ def main() -> None:
     os.dup2(2, 1)
 
     # Slow to import: done while no job is there, so that a job need not wait for it.
+    from worker import work  # noqa: PLC0415
     from worker.assignment import Job, Order  # noqa: PLC0415
-    from worker.work import attempt  # noqa: PLC0415
 
+    url = os.environ["DATABASE_URL"]
+    connection = work.get_ready(url) if orders.empty() else None
     fields = json.loads(orders.get())
     order = Order(**(fields | {"job": Job(**fields["job"])}))
 
     def report(progress: float, message: str) -> None:
         channel.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
-    channel.write(json.dumps(attempt(order, report)) + "\n")
+    channel.write(json.dumps(work.attempt(order, url, connection, report)) + "\n")
     channel.flush()
     os._exit(0)  # the thread that reads standard input would hold up a normal exit
 

@@ -3,6 +3,7 @@
 Connections are in autocommit mode: a call is a transaction, and none is open while a job works.
 """
 
+import math
 import os
 import secrets
 import socket
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, LiteralString
 
@@ -119,10 +120,56 @@ def _check_url(url: str) -> None:
         ) from None
 
 
+def ping(connection: Connection) -> None:
+    """See that the server answers. Raises psycopg.OperationalError."""
+    connection.execute("SELECT")
+
+
 def name_and_host(url: str) -> tuple[str, str]:
     """What a connection string leads to, in words that a user knows it by."""
     given = conninfo_to_dict(url)
     return str(given.get("dbname") or given.get("user") or ""), str(given.get("host") or "localhost")
+
+
+class _Watchdog:
+    """One thread for all deadlines: to start one for each takes as long as a small call."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    def watch(self, seconds: float, act: Callable[[], None]) -> object:
+        """Call ``act`` after this time, unless :meth:`forget` comes first."""
+        key, at = object(), time.monotonic() + seconds
+        with self._changed:
+            self._due[key] = at, act
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="deadlines")
+                self._thread.start()
+            elif at < self._wakes_at:
+                self._changed.notify()
+        return key
+
+    def forget(self, key: object) -> None:
+        """After this the act is done or never will be."""
+        with self._changed:
+            self._due.pop(key, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for key, (at, act) in list(self._due.items()):
+                    if at <= now:
+                        del self._due[key]
+                        act()
+                self._wakes_at = min((at for at, _ in self._due.values()), default=math.inf)
+                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+
+
+_watchdog = _Watchdog()
 
 
 @contextmanager
@@ -141,13 +188,11 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
         ):
             duplicate.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(seconds, shut_down)
-    timer.daemon = True
-    timer.start()
+    watched = _watchdog.watch(seconds, shut_down)
     try:
         yield
     finally:
-        timer.cancel()
+        _watchdog.forget(watched)
 
 
 # ── Installing ──────────────────────────────────────────────────────────────────────────────────────
@@ -432,6 +477,13 @@ def running_attempts(connection: Connection) -> set[tuple[int, int]]:
 
 # ── The data of a job ───────────────────────────────────────────────────────────────────────────────
 
+_JOB: LiteralString = """
+    SELECT j.test_model_id, j.compare_model_a_id, j.compare_model_b_id,
+        coalesce(j.train_start, j.test_start, j.compare_start) AS start,
+        coalesce(j.train_end, j.test_end, j.compare_end) AS end
+    FROM public.ml_jobs j
+    WHERE j.id = %s
+"""
 _MODEL = """
     SELECT m.id, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
         m.train_start, m.train_end, m.test_size::float8, m.random_state, m.features_csv, m.phases_csv,
@@ -442,19 +494,20 @@ _MODEL = """
 """
 
 
+def rehearse(connection: Connection) -> None:
+    """Ask once, of no job, what every job asks: a new session reads the catalog for that, and makes plans."""
+    connection.execute(_JOB, [0])
+    for key in ("train_job_id", "id"):
+        connection.execute(sql.SQL(_MODEL).format(sql.Identifier(key)), [0])
+    fetch_params(connection, 0)
+    epoch = datetime.fromtimestamp(0, UTC)
+    estimate_rows(connection, Period(epoch, epoch), None)
+
+
 def fetch_assignment(connection: Connection, job: Job) -> Assignment:
     """Read what a claimed job asks for."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            """
-            SELECT j.test_model_id, j.compare_model_a_id, j.compare_model_b_id,
-                coalesce(j.train_start, j.test_start, j.compare_start) AS start,
-                coalesce(j.train_end, j.test_end, j.compare_end) AS end
-            FROM public.ml_jobs j
-            WHERE j.id = %s
-            """,
-            [job.id],
-        ).fetchone()
+        row = cursor.execute(_JOB, [job.id]).fetchone()
     assert row is not None  # noqa: S101  # jobs that were claimed are there
     if job.job_type == "TRAIN":
         models = [_fetch_model(connection, "train_job_id", job.id)]

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ml-worker")
 
-# Errors after which a new connection may help: it broke, or the server has become a standby.
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-
 CHILD_COMMAND = [sys.executable, "-m", "worker.child"]
 LOCK_TIMEOUT = timedelta(milliseconds=300)  # a client's open transaction must not hold up the other jobs
 LOCKED_SECONDS = 2.0
@@ -109,6 +106,7 @@ class Supervisor:
         self._count_at = 0.0
         self._signal: int | None = None
         self._warm_at = 0.0  # monotonic time before which no child is started
+        self._older: set[int] = set()  # process ids of children that are older than the connection
 
     # ── The loop ────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +176,7 @@ class Supervisor:
                 self._discard_superseded(running)
             except psycopg.errors.LockNotAvailable:
                 running.not_before = time.monotonic() + LOCKED_SECONDS
-            except _LOST:
+            except database.LOST:
                 raise
             except (psycopg.Error, UnicodeError) as error:
                 log.exception("job=%s attempt=%s cannot be recorded", running.job.id, running.job.attempt)
@@ -193,6 +191,7 @@ class Supervisor:
                     running.outcome = {"failure": f"its result cannot be recorded: {reason}"}
 
     def _drain(self, connection: database.Connection) -> None:
+        self._claim(connection)  # first of all: somebody may be waiting for it
         # Not those that have an outcome: recording it again tells whether it counts.
         if working := self._working():
             for job_id in database.lost_jobs(connection, [running.job for running in working]):
@@ -200,18 +199,9 @@ class Supervisor:
         with suppress(psycopg.errors.LockNotAvailable):
             if expired := database.expire_leases(connection):
                 log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
+                self._look = True  # they wait now
                 if self.metrics:
                     self.metrics.leases_expired(expired)
-        # A job whose outcome cannot be recorded, because a client has locked it, takes no place.
-        while not self.stopping and self.warm and len(self._working()) < self.options.concurrency:
-            renewed = time.monotonic()
-            try:
-                job = database.claim_job(connection, self.worker_id, self._lease())
-            except psycopg.errors.LockNotAvailable:
-                break
-            if job is None:
-                break
-            self._start(job, renewed)
         if time.monotonic() >= self._sign_at:
             every = max(min(SIGN_SECONDS, self.options.lease / 3), self.options.poll)
             database.record_sign(
@@ -223,6 +213,18 @@ class Supervisor:
             self.metrics.set_queue(database.count_queue(connection))
             ended = time.monotonic()
             self._count_at = ended + max(COUNT_SECONDS, (ended - began) / COUNT_SHARE)
+
+    def _claim(self, connection: database.Connection) -> None:
+        # A job whose outcome cannot be recorded, because a client has locked it, takes no place.
+        while not self.stopping and self.warm and len(self._working()) < self.options.concurrency:
+            renewed = time.monotonic()
+            try:
+                job = database.claim_job(connection, self.worker_id, self._lease())
+            except psycopg.errors.LockNotAvailable:
+                break
+            if job is None:
+                break
+            self._start(job, renewed)
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
@@ -246,7 +248,8 @@ class Supervisor:
         child = self.warm.pop(0)
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
-        order = Order(job, options.url, str(options.model_dir), running.token, options.concurrency)
+        has_changed = child.pid in self._older
+        order = Order(job, str(options.model_dir), running.token, options.concurrency, has_changed)
         assert child.stdin is not None  # noqa: S101  # opened as a pipe
         with suppress(BrokenPipeError):  # its end is then read from its output
             child.stdin.write(json.dumps(asdict(order)).encode() + b"\n")
@@ -261,33 +264,35 @@ class Supervisor:
         if time.monotonic() < running.not_before:
             return
         if outcome is not None:
-            if "result" not in outcome:
-                self._drop_files(running)
             if "result" in outcome:
                 running.is_sent = True
                 result_id = database.record_result(connection, job, outcome["result"])
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
                 ended = "completed"
-            elif "failure" in outcome:
-                database.record_failure(connection, job, outcome["failure"])
-                log.error("job=%s attempt=%s failed error=%r", job.id, job.attempt, outcome["failure"])
-                ended = "failed"
-            elif "release" in outcome:
-                database.release_job(connection, job, outcome["release"])
-                log.info("job=%s attempt=%s released", job.id, job.attempt)
-                ended = "released"
             else:
-                status = database.record_loss(connection, job, outcome["loss"])
-                log.error(
-                    "job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"]
-                )
-                ended = "crashed"
+                self._drop_files(running)
+                ended = self._report_end(connection, job, outcome)
             self._forget(running, ended)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
             reported = (running.progress, running.message)
             database.record_progress(connection, job, *reported, self._lease())
             running.renewed, running.reported = renewed, reported
+
+    @staticmethod
+    def _report_end(connection: database.Connection, job: Job, outcome: dict[str, Any]) -> str:
+        """Tell the database how an attempt without a result ended; returns it in a word for the metrics."""
+        if "failure" in outcome:
+            database.record_failure(connection, job, outcome["failure"])
+            log.error("job=%s attempt=%s failed error=%r", job.id, job.attempt, outcome["failure"])
+            return "failed"
+        if "release" in outcome:
+            database.release_job(connection, job, outcome["release"])
+            log.info("job=%s attempt=%s released", job.id, job.attempt)
+            return "released"
+        status = database.record_loss(connection, job, outcome["loss"])
+        log.error("job=%s attempt=%s lost status=%s reason=%r", job.id, job.attempt, status, outcome["loss"])
+        return "crashed"
 
     def _due(self, running: Running) -> float:
         """When the next word on this job is due: at once, soon, or by a third of the lease at the latest."""
@@ -332,7 +337,7 @@ class Supervisor:
     # ── Children ────────────────────────────────────────────────────────────────────────────────────
 
     def _warm_up(self) -> None:
-        """Keep a child ready for every free place, its imports done before a job comes."""
+        """Keep a child ready for every free place, imported and connected before a job comes."""
         if time.monotonic() < self._warm_at:
             return
         while not self.stopping and len(self.warm) + len(self._working()) < self.options.concurrency:
@@ -340,6 +345,7 @@ class Supervisor:
                 [*CHILD_COMMAND, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env=os.environ | {"DATABASE_URL": self.options.url},
                 start_new_session=True,
             )
             self.warm.append(child)
@@ -403,12 +409,13 @@ class Supervisor:
         self.connection = connection
         self._failures = 0
         self._look = True
+        self._older = {child.pid for child in self.warm}
         self._selector.register(connection.fileno(), selectors.EVENT_READ, self._note_change)
 
     def _reconnect(self) -> None:
         try:
             self._connect()
-        except (*_LOST, database.UnsuitableDatabaseError) as error:
+        except (*database.LOST, database.UnsuitableDatabaseError) as error:
             self._lost_connection(error)
         else:
             log.info("worker=%s reconnected", self.worker_id)
@@ -428,7 +435,7 @@ class Supervisor:
                     with suppress(SupersededError):  # cancelled just now
                         database.release_job(self.connection, job, "the answer to its claim was lost")
                         log.warning("job=%s attempt=%s released, its claim was lost", job.id, job.attempt)
-        except _LOST as error:
+        except database.LOST as error:
             self._lost_connection(error)
 
     def _lost_connection(self, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Parts of the supervisor that no ordinary run reaches."""
 
+import json
 import select
 import time
 from pathlib import Path
@@ -10,7 +11,16 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
 from worker import database
-from worker.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
+from worker.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor, _kill
+
+# A child that says what it was told.
+ECHO = ["/bin/sh", "-c", "read -r order; printf '%s\\n' \"$order\"; read -r end"]
+
+
+def end(supervisor: Supervisor) -> None:
+    for child in [*supervisor.warm, *(running.child for running in supervisor.running.values())]:
+        _kill(child)
+    supervisor._disconnect()
 
 
 @pytest.fixture
@@ -52,6 +62,71 @@ def test_a_call_that_takes_too_long_fails_and_the_connection_is_closed(db: Datab
         with pytest.raises(psycopg.OperationalError), database.deadline(connection, 0.2):
             connection.execute("SELECT pg_sleep(60)")
         assert connection.broken
+
+
+def test_a_deadline_that_is_over_closes_nothing_and_a_shorter_one_within_a_longer_ends_first(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_watchdog", database._Watchdog())
+    url = db.login("wanda")
+    with database.connect(url) as outer, database.connect(url) as inner, database.deadline(outer, 600):
+        outer.execute("SELECT pg_sleep(0.1)")  # it has begun to wait for the longer one
+        with database.deadline(outer, 0.01):
+            pass
+        with pytest.raises(psycopg.OperationalError), database.deadline(inner, 0.2):
+            inner.execute("SELECT pg_sleep(60)")
+        outer.execute("SELECT")
+
+
+def test_whoever_is_woken_claims_before_all_else(
+    supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.supervisor.CHILD_COMMAND", ECHO)
+    asked: list[str] = []
+
+    def spy(name: str) -> None:
+        original = getattr(database, name)
+
+        def called(*args: Any) -> Any:
+            asked.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(database, name, called)
+
+    for name in ("claim_job", "expire_leases", "lost_jobs", "record_sign", "record_progress"):
+        spy(name)
+    insert_job(client, **TRAIN)
+    supervisor._connect()
+    supervisor._step()
+    assert asked[0] == "claim_job"
+    assert sorted(asked) == ["claim_job", "expire_leases", "lost_jobs", "record_sign"]
+    end(supervisor)
+
+
+def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_started(
+    supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.supervisor.CHILD_COMMAND", ECHO)
+
+    def order() -> dict[str, Any]:
+        insert_job(client, **TRAIN)
+        supervisor._look = True
+        supervisor._step()
+        (running,) = supervisor.running.values()
+        assert running.child.stdout is not None
+        said: dict[str, Any] = json.loads(running.child.stdout.readline())
+        running.outcome = {"failure": "enough"}
+        supervisor._step()
+        return said
+
+    supervisor._connect()
+    supervisor._warm_up()
+    assert not order()["has_changed"]
+    supervisor._disconnect()
+    supervisor._connect()
+    assert order()["has_changed"]
+    assert not order()["has_changed"]
+    end(supervisor)
 
 
 def test_a_notification_that_was_read_behind_an_answer_is_found(db: Database, client: Connection) -> None:
