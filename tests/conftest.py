@@ -24,6 +24,10 @@ from psycopg.rows import DictRow, dict_row
 from tests import servers
 from worker import database, sample
 from worker.install import install
+from worker.supervisor import CHILD_ENVIRONMENT
+
+# Tests of the estimators run in this process, and several processes share the cores.
+os.environ |= CHILD_ENVIRONMENT
 
 Connection = psycopg.Connection[DictRow]
 
