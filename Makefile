@@ -34,7 +34,7 @@ lint: setup
 	$(BIN)/pytest --quiet tests/test_comments.py
 
 bench: setup
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --json bench.json
 
 reference: setup
 	$(BIN)/python -m tests.readme

@@ -121,6 +121,7 @@ def test_train_fills_the_model_and_its_run(
     assert Path(model["model_file_path"]).stat().st_size == run["artifact_bytes"]
     assert run["num_unlabelled"] == run["num_gap"] == 0
     assert "scikit-learn=" in run["library_versions_csv"]
+    assert run["engine"] == ("xgboost" if model_type in ("xgboost", "random_forest") else "scikit-learn")
 
 
 @pytest.mark.parametrize("model_type", TYPES)

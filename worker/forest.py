@@ -79,7 +79,7 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
             "disable_default_eval_metric": True,
         }
         self.classes_ = np.array([0, 1])
-        self.n_features_in_ = num_features
+        self.n_features_in_, self.n_outputs_ = num_features, 1
         self.booster_ = xgboost.train(
             params,
             data,

@@ -30,6 +30,7 @@ from tests.benchmarks import rows
 from tests.benchmarks.measure import Row, Table, alternate, parser
 
 IMPORTANCE_ROWS = 5_000
+WARM_SECONDS = 4  # in which a child imports what it needs
 STOCK: dict[str, Any] = {
     "xgboost": lambda: XGBClassifier(n_estimators=100, max_depth=6, learning_rate=0.1, random_state=42),
     "random_forest": lambda: RandomForestClassifier(
@@ -60,7 +61,7 @@ def worker(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             if process.poll() is not None:
                 raise RuntimeError(log.read_text(encoding="utf-8"))
             time.sleep(0.05)
-        time.sleep(5)  # its child imports
+        time.sleep(WARM_SECONDS)
         yield process
     finally:
         process.terminate()
@@ -89,7 +90,7 @@ def complete(connection: psycopg.Connection[Any], **fields: Any) -> float:
     row = connection.execute("SELECT status, error_msg FROM ml_jobs WHERE id = %s", [job_id]).fetchone()
     if row is None or row[0] != "COMPLETED":
         raise RuntimeError(str(row))
-    time.sleep(5)
+    time.sleep(WARM_SECONDS)
     return seconds
 
 
@@ -136,7 +137,7 @@ def compare_as_script(url: str, folder: Path) -> float:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--rows", type=int, default=100_000)
+    options.add_argument("--rows", type=int, default=50_000)
     args = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,

@@ -7,7 +7,6 @@ Views of one row a model, fact or point are read as people read them: for one mo
 The cost is the planner's: above 100,000 PostgreSQL compiles the query first, which can take seconds.
 """
 
-import argparse
 import statistics
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from tests import servers
+from tests.benchmarks.measure import REPEATS, Row, Table, parser
 from worker.install import install
 
 LIMIT_MS = 100
@@ -50,11 +50,13 @@ def fill(connection: psycopg.Connection[tuple[object, ...]], jobs: int) -> None:
     connection.execute("VACUUM (ANALYZE, PARALLEL 0)")
 
 
-def median_ms(connection: psycopg.Connection[tuple[object, ...]], query: str) -> tuple[float, int]:
-    """Median of five, after one that warms the cache; and the number of rows."""
+def median_ms(
+    connection: psycopg.Connection[tuple[object, ...]], query: str, repeats: int = REPEATS
+) -> tuple[float, int]:
+    """Median, after one that warms the cache; and the number of rows."""
     rows = len(connection.execute(query.encode()).fetchall())
     seconds = []
-    for _ in range(5):
+    for _ in range(repeats):
         started = time.perf_counter()
         connection.execute(query.encode()).fetchall()
         seconds.append(time.perf_counter() - started)
@@ -67,7 +69,7 @@ def estimated_cost(connection: psycopg.Connection[tuple[object, ...]], query: st
     return float(plan[0]["Plan"]["Total Cost"])  # type: ignore[index]
 
 
-def measure(kind: servers.Kind, jobs: int) -> None:
+def measure(kind: servers.Kind, jobs: int, json: Path | None, repeats: int) -> None:
     """Print the table of a server."""
     with servers.start(kind) as server:
         with psycopg.connect(server, autocommit=True) as admin:
@@ -84,24 +86,24 @@ def measure(kind: servers.Kind, jobs: int) -> None:
             views = admin.execute(
                 "SELECT viewname FROM pg_views WHERE schemaname = 'public' ORDER BY viewname"
             ).fetchall()
-            print("| view | read | rows | cost | ms (median of 5) |\n|---|---|---|---|---|")  # noqa: T201
-            slow = []
+            table = Table(f"Views, {kind.name}", {"jobs": f"{jobs:,}"})
             for (view,) in views:
                 query = f"SELECT * FROM {view} {READ.get(view, '')}"
                 cost = estimated_cost(admin, query)
-                ms, rows = median_ms(admin, query)
-                slow += [view] if ms >= LIMIT_MS or cost >= LIMIT_COST else []
-                how = "filtered" if view in READ else "whole"
-                print(f"| {view} | {how} | {rows} | {cost:.0f} | {ms:.1f} |")  # noqa: T201
-    print(f"\n{LIMIT_MS} ms or {LIMIT_COST} or more: {', '.join(slow) or 'none'}")  # noqa: T201
+                ms, rows = median_ms(admin, query, repeats)
+                how = "of one model or day" if view in READ else "whole"
+                costly = f", costs {cost:.0f} and may be compiled" if cost >= LIMIT_COST else ""
+                what = f"{view}, {how}: {rows} rows{costly}"
+                table.add(Row(what, ms, LIMIT_MS, "the limit", "ms", at_most=1))
+            table.show(json)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--jobs", type=int, default=1_000_000)
-    jobs = parser.parse_args().jobs
+    options = parser(__doc__)
+    options.add_argument("--jobs", type=int, default=1_000_000)
+    args = options.parse_args()
     for kind in servers.available():
-        measure(kind, jobs)
+        measure(kind, args.jobs, args.json, args.repeats)
 
 
 if __name__ == "__main__":

@@ -297,3 +297,60 @@ def test_rows_of_one_moment_have_one_label_whatever_their_order(db: Database) ->
                     owner.execute(f"{query} VALUES ('A', %s, %s, %s)", [moment, close, close])
             found.add(load(connection, predicting("price_close", ">", "4", 5)).fingerprint)
         assert len(found) == 1
+
+
+def test_rows_of_one_moment_and_several_phases_have_one_label_whatever_their_order(db: Database) -> None:
+    with db.connect("owner") as owner, database.connect(db.login("wanda"), role="ml_worker") as connection:
+        owner.execute("ALTER TABLE coin_metrics DROP CONSTRAINT coin_metrics_pkey")
+        rows = [
+            (minute, phase, close) for minute in (0, 5) for phase, close in ((1, 1), (2, 9), (1, 9), (2, 1))
+        ]
+        found = set()
+        for stored in (rows, rows[::-1]):
+            owner.execute("TRUNCATE coin_metrics")
+            for minute, phase, close in stored:
+                query = (
+                    'INSERT INTO coin_metrics (mint, "timestamp", phase_id_at_time, volume_sol, price_close)'
+                )
+                moment = NOON + timedelta(minutes=minute)
+                owner.execute(f"{query} VALUES ('A', %s, %s, %s, %s)", [moment, phase, close, close])
+            data = load(connection, predicting("price_close", ">", "4", 5), phases=(2,))
+            assert data.features[:, 0].tolist() == [1, 9]
+            assert data.labels.tolist() == [0, 0]  # of the rows five minutes later a negative one comes first
+            found.add(data.fingerprint)
+        assert len(found) == 1
+
+
+@pytest.mark.parametrize("phases", [None, (1,)])
+def test_rows_from_several_processes_of_the_server_are_those_from_one(
+    full: database.Connection, phases: tuple[int, ...] | None
+) -> None:
+    model, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
+    settings = ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
+    expected = load(full, model, features, phases=phases).fingerprint
+    for setting in settings:
+        full.execute(f"SET {setting} TO 0".encode())
+    try:
+        plan = full.execute("EXPLAIN SELECT mint FROM public.coin_metrics").fetchall()
+        assert "Gather" in str(plan)
+        assert load(full, model, features, phases=phases).fingerprint == expected
+    finally:
+        for setting in settings:
+            full.execute(f"RESET {setting}".encode())
+
+
+def test_parts_of_few_rows_give_the_same_as_the_whole(
+    full: database.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
+    expected = load(full, model, features, phases=(1, 2)).fingerprint
+    monkeypatch.setattr(datasets, "_PART_ROWS", 97)
+    assert load(full, model, features, phases=(1, 2)).fingerprint == expected
+
+
+def test_the_rows_are_estimated_by_period_and_phases(
+    full: database.Connection, metrics: pd.DataFrame
+) -> None:
+    of_phase = int((metrics["phase_id_at_time"] == 1).sum())
+    assert abs(database.estimate_rows(full, ALL, None) - len(metrics)) < 0.1 * len(metrics)
+    assert abs(database.estimate_rows(full, ALL, (1,)) - of_phase) < 0.1 * of_phase

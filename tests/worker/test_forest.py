@@ -80,6 +80,7 @@ def test_its_file_holds_the_trees_in_a_format_that_later_versions_read() -> None
     assert isinstance(forest.__getstate__()["booster_"], bytes)
     again = pickle.loads(pickle.dumps(forest))
     assert np.array_equal(again.predict_proba(features), forest.predict_proba(features))
+    assert np.array_equal(again.predict(features), forest.predict_proba(features)[:, 1] > 0.5)
 
 
 @pytest.mark.parametrize(
