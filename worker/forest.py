@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.utils.class_weight import compute_sample_weight
 
-MOST_BINS = 256
-ROWS_A_BIN = 16
+FEWEST_BINS, MOST_BINS = 32, 256
+ROWS_A_BIN = 64
 BOOTSTRAP_SHARE = 0.632  # of the rows, which a bootstrap draws at least once
 
 
 class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
     """A random forest for labels 0 and 1.
 
-    A split is sought among at most 256 quantiles of a feature (fewer where they would have less than 16 rows)
-    instead of among all values, and missing values go to the side that suits them. Each tree sees a random
-    63.2% of the rows: as many as a bootstrap draws, but each of them once. Trees are those of xgboost on the
-    squared error, for which the best split is that of the Gini impurity and a leaf predicts its share of
-    positive rows. All are grown on the labels themselves, not on what other trees left over.
+    A split is sought among 32 to 256 quantiles of a feature, of 64 rows each, instead of among all values, and
+    missing values go to the side that suits them. Each tree sees a random 63.2% of the rows: as many as a
+    bootstrap draws, but each of them once. Trees are those of xgboost on the squared error, for which the best
+    split is that of the Gini impurity and a leaf predicts its share of positive rows. All are grown on the
+    labels themselves, not on what other trees left over.
 
     The same rows give the same forest for any number of threads.
 
@@ -55,7 +55,7 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
         # The gradient and hessian of the squared error where nothing is predicted yet.
         gradient, hessian = (-weights * labels).astype(np.float32), weights.astype(np.float32)
         varies = np.array([_varies(column) for column in features.T])
-        bins = int(np.clip(rows // ROWS_A_BIN, 2, MOST_BINS))
+        bins = int(np.clip(rows // ROWS_A_BIN, FEWEST_BINS, MOST_BINS))
         data = xgboost.QuantileDMatrix(
             features,
             max_bin=bins,
