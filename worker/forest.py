@@ -17,11 +17,11 @@ BOOTSTRAP_SHARE = 0.632  # of the rows, which a bootstrap draws at least once
 class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
     """A random forest for labels 0 and 1.
 
-    A split is sought among 32 to 256 quantiles of a feature, of 64 rows each, instead of among all values, and
-    missing values go to the side that suits them. Each tree sees a random 63.2% of the rows: as many as a
-    bootstrap draws, but each of them once. Trees are those of xgboost on the squared error, for which the best
-    split is that of the Gini impurity and a leaf predicts its share of positive rows. All are grown on the
-    labels themselves, not on what other trees left over.
+    A split is sought among 32 to 256 quantiles of a feature, of 64 rows each, instead of among all values,
+    and missing values go to the side that suits them. Each tree sees a random 63.2% of the rows: as many as
+    a bootstrap draws, but each of them once. Trees are those of xgboost on the squared error, for which the
+    best split is that of the Gini impurity and a leaf predicts its share of positive rows. All are grown on
+    the labels themselves, not on what other trees left over.
 
     The same rows give the same forest for any number of threads.
 
