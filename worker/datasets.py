@@ -8,7 +8,7 @@ there is never more than one more of its columns.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from worker.assignment import OTHER_PHASE
 from worker.errors import JobError
 
 _HEADER_BYTES = 19  # signature, flags and length of the extension
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 22
 _FEWEST_ROWS = 1 << 12  # that room is made for
 _PART_ROWS = 1 << 16  # what is made of so many rows at a time takes little room
 _MINUTE = 60_000_000
@@ -195,12 +195,7 @@ def _receive(
     columns = [_Growing(np.float32, room) for _ in range(num_features)]
     number_of: dict[int, int] = {}  # of a coin, by its hash
     names: list[bytes] = []
-    pending = bytearray()
-    skip = _HEADER_BYTES
-
-    def take_batch() -> None:
-        whole = max(0, len(pending) - skip) // row.itemsize
-        rows = np.frombuffer(bytes(pending), dtype=row, count=whole, offset=min(skip, len(pending)))
+    for rows in _batches(blocks, row):
         hashes, firsts, places = np.unique(
             rows["coin"].astype(np.int64), return_index=True, return_inverse=True
         )
@@ -214,15 +209,7 @@ def _receive(
         with np.errstate(over="ignore"):
             for place, column in enumerate(columns):
                 column.extend(chosen["features"]["value"][:, place])
-        del pending[: skip + whole * row.itemsize]
         report(len(times.view()))
-
-    for block in blocks:
-        pending += block
-        if len(pending) >= _BATCH_BYTES:
-            take_batch()
-            skip = 0
-    take_batch()
 
     # The order in which the coins were met is chance.
     ranks = np.empty(len(names), np.int32)
@@ -230,6 +217,17 @@ def _receive(
     for part in _parts(coins.view()):
         part[:] = ranks[part]
     return _Received(coins, times, says, columns)
+
+
+def _batches(blocks: Iterable[bytes | bytearray | memoryview], row: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Whole rows, some megabytes of them at a time."""
+    pending, skip = bytearray(), _HEADER_BYTES
+    for block in chain(blocks, [b""]):  # nothing more: what is pending is the last batch
+        pending += block
+        if len(pending) >= _BATCH_BYTES or not block:
+            whole = max(0, len(pending) - skip) // row.itemsize
+            yield np.frombuffer(pending, row, whole, min(skip, len(pending)))
+            pending, skip = pending[skip + whole * row.itemsize :], 0
 
 
 def _is_chosen(says: NDArray[Any]) -> NDArray[np.bool_]:

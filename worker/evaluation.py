@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -38,13 +37,34 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Scor
     tp = int(np.count_nonzero(positive & predicted))
     fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
     both = 0 < tp + fn < len(labels)
+    order = np.argsort(
+        probabilities
+    )  # much faster than scikit-learn's own stable sort, which then finds them so
     return Score(
         tp=tp,
         tn=len(labels) - tp - fp - fn,
         fp=fp,
         fn=fn,
-        roc_auc=float(roc_auc_score(labels, probabilities)) if both else None,
+        roc_auc=float(roc_auc_score(labels[order], probabilities[order])) if both else None,
     )
+
+
+def _area(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
+    """ROC AUC, where both classes are there: the share of pairs that are ranked right, a tie counting half.
+
+    Scikit-learn's takes several times as long, with its checks, and gives the same up to the last bit.
+    """
+    positives, negatives = _sorted_by_class(probabilities, labels)
+    below = np.searchsorted(negatives, positives, side="left").sum()
+    not_above = np.searchsorted(negatives, positives, side="right").sum()
+    return int(below + not_above) / (2 * len(positives) * len(negatives))
+
+
+def _sorted_by_class(
+    probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities of the positive and of the negative rows, rising."""
+    return np.sort(probabilities[labels == 1]), np.sort(probabilities[labels == 0])
 
 
 def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[list[float]]:
@@ -58,7 +78,7 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
         For each threshold, rising: itself, true positives, false positives, and the sum of the probabilities
         above it.
     """
-    classes = [np.sort(probabilities[labels == label]) for label in (1, 0)]
+    classes = _sorted_by_class(probabilities, labels)
     own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
     if len(own) > CURVE_OWN:
         own = np.concatenate([_spread(of_class, CURVE_OWN // 2) for of_class in classes])
@@ -106,7 +126,7 @@ def importance(
         model,
         features[rows],
         labels[rows],
-        scoring=_rank_auc,
+        scoring=lambda fitted, rows, answers: _area(predict(fitted, rows), answers),
         n_repeats=IMPORTANCE_REPEATS,
         random_state=random_state,
     ).importances_mean
@@ -116,14 +136,6 @@ def importance(
     shares = _round_to_one(falls / falls.sum())
     order = np.argsort(-shares, kind="stable")
     return {names[i]: float(shares[i]) for i in order}
-
-
-def _rank_auc(model: Pipeline, features: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
-    """ROC AUC by ranks: for few rows several times as fast as scikit-learn's with all its checks."""
-    num_positive = int(labels.sum())
-    ranks = rankdata(predict(model, features))[labels == 1].sum()
-    pairs = num_positive * (len(labels) - num_positive)
-    return float((ranks - num_positive * (num_positive + 1) / 2) / pairs)
 
 
 def to_csv(values: dict[str, float] | None) -> str | None:
