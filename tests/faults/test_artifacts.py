@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, until, wait_for
 from tests.faults.descendants import startup
+from tests.faults.saboteur import is_stopped
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, complete, running_job
 from worker import artifacts
 
@@ -113,7 +114,7 @@ def test_a_worker_lives_on_where_it_cannot_remove_a_file(
     worker = start_worker(db, saboteur=("before:record_result", "stop"))
     with db.connect("anna") as client:
         job_id = insert_job(client, **TRAIN)
-        until(lambda: any(worker.model_dir.glob("*.pkl")), "the model file")
+        until(lambda: is_stopped(worker.process.pid), "a result that waits to be recorded")
         client.execute("CALL ml.cancel_job(%s)", [job_id])
         (path,) = worker.model_dir.iterdir()
         path.unlink()

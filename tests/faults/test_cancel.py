@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, until, wait_for
 from tests.faults.descendants import grandchild_of, startup, until_gone
+from tests.faults.saboteur import is_stopped
 from tests.sql.helpers import complete, refused, running_job
 
 StartWorker = Callable[..., Worker]
@@ -52,10 +53,6 @@ def assert_one_outcome(client: Connection, job_id: int, model_dir: Path) -> str:
         assert found["status"] in ("FAILED", None)  # None: it was never claimed
         assert (found["artifact_path"], files) == (None, [])
     return status
-
-
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.mark.parametrize("steps", STEPS, ids=["until the result", "with the result"])

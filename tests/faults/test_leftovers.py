@@ -2,19 +2,15 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.conftest import TRAIN, Database, Worker, insert_job, one, until, wait_for
+from tests.faults.saboteur import is_stopped
 
 StartWorker = Callable[..., Worker]
-
-
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_a_worker_that_takes_over_its_own_lost_job_removes_the_file_of_the_lost_attempt(
