@@ -29,6 +29,7 @@ Features = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
 _TREES_A_STEP = 10
+_OF_XGBOOST = (HistogramForest, xgboost.XGBClassifier)
 
 
 def parse_params(params: Mapping[str, tuple[str, str]]) -> Params:
@@ -98,14 +99,12 @@ def fit(pipeline: Pipeline, features: Features, labels: Labels, report: Report) 
 
 def engine(pipeline: Pipeline) -> str:
     """The library that fits the model."""
-    return {HistogramForest: "xgboost", xgboost.XGBClassifier: "xgboost"}.get(
-        type(pipeline[-1]), "scikit-learn"
-    )
+    return "xgboost" if isinstance(pipeline[-1], _OF_XGBOOST) else "scikit-learn"
 
 
 def use_threads(pipeline: Pipeline, threads: int) -> None:
     """Let a model that was fitted elsewhere predict with so many threads."""
-    if isinstance(pipeline[-1], HistogramForest | xgboost.XGBClassifier):
+    if isinstance(pipeline[-1], _OF_XGBOOST):
         pipeline[-1].set_params(n_jobs=threads)
         pipeline[-1].get_booster().set_param({"nthread": threads})
 

@@ -46,7 +46,7 @@ def require(job_type: str, model_types: set[str], rows: int, num_features: int) 
     """
     needs = _TO_TRAIN if job_type == "TRAIN" else _TO_PREDICT
     free = available()
-    need, _ = max((_bytes(needs[model_type], rows, num_features), model_type) for model_type in model_types)
+    need = max(_bytes(needs[model_type], rows, num_features) for model_type in model_types)
     if free is None or need <= free:
         return
     least, frugal = min((_bytes(sizes, rows, num_features), name) for name, sizes in needs.items())
