@@ -8,6 +8,7 @@ there is never more than one more of its columns.
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any
 
@@ -91,7 +92,7 @@ def decode(
     _require_rows(num_rows, len(arranged.order))
     place = arranged.order
     if num_rows < len(received.says.view()):
-        place = np.cumsum(_is_chosen(received.says.view()), dtype=place.dtype)[place] - 1
+        place = received.places[place]
     received.says.release(place[:0])
     matrix = np.empty((len(features), len(place)), np.float32)
     for number, (name, column) in enumerate(zip(features, received.columns, strict=True)):
@@ -154,6 +155,11 @@ class _Received:
     times: _Growing
     says: _Growing
     columns: list[_Growing]
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Where in the columns a chosen row is."""
+        return np.cumsum(_is_chosen(self.says.view())) - 1
 
 
 @dataclass(frozen=True)
@@ -289,13 +295,13 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
 
 def _order_ties(received: _Received, rows: NDArray[Any]) -> NDArray[np.int64]:
     """Order of a coin's rows by time, then by what they hold: without a key there may be several at once."""
-    says = received.says.view()
+    says = received.says.view()[rows]
     is_chosen = _is_chosen(says)
-    place = np.maximum(np.cumsum(is_chosen)[rows] - 1, 0)
-    values = [np.where(is_chosen[rows], column.view()[place], np.nan) for column in received.columns]
-    said = np.where(is_chosen[rows], says[rows], says[rows] + OTHER_PHASE)
+    place = np.maximum(received.places[rows], 0)
+    values = [np.where(is_chosen, column.view()[place], np.nan) for column in received.columns]
+    said = np.where(is_chosen, says, says + OTHER_PHASE)
     said[said < 0] = 2
-    return np.lexsort((*reversed(values), is_chosen[rows], said, received.times.view()[rows]))
+    return np.lexsort((*reversed(values), is_chosen, said, received.times.view()[rows]))
 
 
 def _look_ahead(times: NDArray[np.int64], says: NDArray[np.int8], horizon: int) -> NDArray[np.int8]:
