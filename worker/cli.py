@@ -14,6 +14,7 @@ import click
 import psycopg
 
 from worker import database, settings
+from worker.deadlines import deadline
 from worker.embedded import DATABASE, Server, ServerError
 from worker.errors import DemoError, LoadError
 from worker.install import install as install_schema
@@ -220,7 +221,7 @@ def health() -> None:
         if not server.is_up():
             raise click.ClickException(f"the server in {server.home} is not running")
         url = server.url()
-    with database.connect(url, timeout=5) as connection, database.deadline(connection, 5):
+    with database.connect(url, timeout=5) as connection, deadline(connection, 5):
         workers = database.living_workers(connection, host)
     if not workers:
         raise click.ClickException(

@@ -3,14 +3,10 @@
 Connections are in autocommit mode: a call is a transaction, and none is open while a job works.
 """
 
-import math
-import os
 import secrets
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row, dict_row
 
 from worker.assignment import OTHER_PHASE, Assignment, Job, Model, Period
+from worker.deadlines import deadline
 
 SCHEMA_VERSION = 3
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
@@ -129,70 +126,6 @@ def name_and_host(url: str) -> tuple[str, str]:
     """What a connection string leads to, in words that a user knows it by."""
     given = conninfo_to_dict(url)
     return str(given.get("dbname") or given.get("user") or ""), str(given.get("host") or "localhost")
-
-
-class _Watchdog:
-    """One thread for all deadlines: to start one for each takes as long as a small call."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._due: dict[object, tuple[float, Callable[[], None]]] = {}
-        self._wakes_at = math.inf
-        self._thread: threading.Thread | None = None
-
-    def watch(self, seconds: float, act: Callable[[], None]) -> object:
-        """Call ``act`` after this time, unless :meth:`forget` comes first."""
-        key, at = object(), time.monotonic() + seconds
-        with self._changed:
-            self._due[key] = at, act
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="deadlines")
-                self._thread.start()
-            elif at < self._wakes_at:
-                self._changed.notify()
-        return key
-
-    def forget(self, key: object) -> None:
-        """After this the act is done or never will be."""
-        with self._changed:
-            self._due.pop(key, None)
-
-    def _run(self) -> None:
-        with self._changed:
-            while True:
-                now = time.monotonic()
-                for key, (at, act) in list(self._due.items()):
-                    if at <= now:
-                        del self._due[key]
-                        act()
-                self._wakes_at = min((at for at, _ in self._due.values()), default=math.inf)
-                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
-
-
-_watchdog = _Watchdog()
-
-
-@contextmanager
-def deadline(connection: Connection, seconds: float) -> Iterator[None]:
-    """Close the connection's socket if the block takes longer.
-
-    A black-holed connection looks healthy to libpq for minutes. With its socket shut down, the call in
-    progress fails at once with ``psycopg.OperationalError``.
-    """
-
-    def shut_down() -> None:
-        # It may have been closed at this very moment.
-        with (
-            suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(connection.fileno())) as duplicate,
-        ):
-            duplicate.shutdown(socket.SHUT_RDWR)
-
-    watched = _watchdog.watch(seconds, shut_down)
-    try:
-        yield
-    finally:
-        _watchdog.forget(watched)
 
 
 # ── Installing ──────────────────────────────────────────────────────────────────────────────────────

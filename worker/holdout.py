@@ -19,12 +19,14 @@ class Holdout:
     """The two parts, and the gap between them.
 
     Attributes:
+        num_coins: coins of all rows.
         kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
         order: int64, shape (rows,): row numbers, first those to fit on and last those that are held out.
         num_fitted: rows to fit on.
         num_gap: rows in neither part, because their label may lie in the held-out time.
     """
 
+    num_coins: int
     kind: Literal["coins", "time"]
     order: NDArray[np.int64]
     num_fitted: int
@@ -54,10 +56,10 @@ def split(dataset: Dataset, test_size: float, random_state: int, label_reach: in
     """
     coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
     if len(coins) < MIN_COINS:
-        return _split_by_time(dataset, test_size, label_reach)
+        return _part(len(coins), "time", *_split_by_time(dataset.times, test_size, label_reach))
     held_out_coins = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)
     is_held_out = held_out_coins[coin_of_row]
-    return _part("coins", ~is_held_out, is_held_out)
+    return _part(len(coins), "coins", ~is_held_out, is_held_out)
 
 
 def _draw_coins(
@@ -87,15 +89,19 @@ def _draw_coins(
     return best
 
 
-def _split_by_time(dataset: Dataset, test_size: float, label_reach: int) -> Holdout:
-    cut = np.quantile(dataset.times, 1 - test_size, method="higher")
-    is_held_out = dataset.times >= cut
-    is_fitted = dataset.times + label_reach < cut
-    return _part("time", is_fitted, is_held_out)
+def _split_by_time(
+    times: NDArray[np.int64], test_size: float, label_reach: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows to fit on, and which to hold out."""
+    cut = np.quantile(times, 1 - test_size, method="higher")
+    return times + label_reach < cut, times >= cut
 
 
 def _part(
-    kind: Literal["coins", "time"], is_fitted: NDArray[np.bool_], is_held_out: NDArray[np.bool_]
+    num_coins: int,
+    kind: Literal["coins", "time"],
+    is_fitted: NDArray[np.bool_],
+    is_held_out: NDArray[np.bool_],
 ) -> Holdout:
     fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
-    return Holdout(kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))
+    return Holdout(num_coins, kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))

@@ -60,7 +60,6 @@ def train(
     _require_both_classes(dataset)
     reach = 0 if model.future_minutes is None else 2 * model.future_minutes * 60_000_000
     parts = holdout.split(dataset, model.test_size, model.random_state, reach)
-    num_coins = len(np.unique(dataset.coins))
     dataset.reorder(parts.order)
     fitted, held_out = slice(parts.num_fitted), slice(parts.num_fitted + parts.num_gap, None)
     features, labels = dataset.features[fitted], dataset.labels[fitted]
@@ -86,7 +85,7 @@ def train(
     artifact = artifacts.write(estimator, path)
     return measured | {
         "holdout": parts.kind,
-        "num_coins": num_coins,
+        "num_coins": parts.num_coins,
         "num_fitted": len(labels),
         "num_fitted_positive": int(labels.sum()),
         "num_gap": parts.num_gap,

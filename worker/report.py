@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from worker import database
+from worker.deadlines import deadline
 
 MAX_MODELS = 12  # more lines than these nobody can tell apart
 FEATURES_SHOWN = 15
@@ -70,7 +71,7 @@ def render(url: str, model_ids: Sequence[int]) -> str:
         raise ReportError(f"{len(model_ids)} models are too many for one page; at most {MAX_MODELS} fit")
     with (
         database.connect_reader(url) as connection,
-        database.deadline(connection, DEADLINE_SECONDS),
+        deadline(connection, DEADLINE_SECONDS),
     ):
         rows = database.fetch_report(connection, model_ids)
     return draw(model_ids, rows, database.name_and_host(url)[0], datetime.now(UTC))

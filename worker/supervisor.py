@@ -30,6 +30,7 @@ import psycopg
 from worker import database, folder
 from worker.assignment import Job, Order
 from worker.database import SupersededError
+from worker.deadlines import deadline
 
 if TYPE_CHECKING:
     from worker.metrics import Metrics
@@ -166,7 +167,7 @@ class Supervisor:
         if self.connection is None:
             return
         try:
-            with database.deadline(self.connection, self.options.call_deadline):
+            with deadline(self.connection, self.options.call_deadline):
                 self._look |= database.was_notified(self.connection)
                 self._deliver_all(self.connection)
                 if self._look or time.monotonic() >= self._looked_at + self.options.poll:
@@ -406,7 +407,7 @@ class Supervisor:
     def _connect(self) -> None:
         connection = database.connect(self.options.url, role="ml_worker", timeout=self.options.call_deadline)
         try:
-            with database.deadline(connection, self.options.call_deadline):
+            with deadline(connection, self.options.call_deadline):
                 database.check_version(connection)
                 database.limit_lock_waits(connection, LOCK_TIMEOUT)
                 database.check_notifications(connection, self.options.url, self.options.call_deadline / 2)
@@ -436,7 +437,7 @@ class Supervisor:
         """A claim may have been committed although its answer was lost: its job waits for another attempt."""
         assert self.connection is not None  # noqa: S101  # called right after connecting
         try:
-            with database.deadline(self.connection, self.options.call_deadline):
+            with deadline(self.connection, self.options.call_deadline):
                 for job in database.held_jobs(self.connection, self.worker_id):
                     if job.id in self.running:
                         continue
@@ -464,7 +465,7 @@ class Supervisor:
 
     def _sign_off(self) -> None:
         if self.connection is not None:
-            with suppress(psycopg.Error), database.deadline(self.connection, self.options.call_deadline):
+            with suppress(psycopg.Error), deadline(self.connection, self.options.call_deadline):
                 database.record_sign(self.connection, self.worker_id, self.options.concurrency, timedelta(0))
 
     def _disconnect(self) -> None:

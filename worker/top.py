@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker import database
+from worker.deadlines import deadline
 
 REFRESH_SECONDS = 1.0
 REST = 5.0  # times as long as a look at the database took passes at least until the next
@@ -38,7 +39,7 @@ Overview = Mapping[str, Sequence[Row]]
 
 def show_once(url: str) -> None:
     """Print one frame."""
-    with database.connect_reader(url) as connection, database.deadline(connection, DEADLINE_SECONDS):
+    with database.connect_reader(url) as connection, deadline(connection, DEADLINE_SECONDS):
         overview = database.fetch_overview(connection, LIMIT)
     console = Console()
     console.print(frame(overview, " on ".join(database.name_and_host(url)), console.width, None))
@@ -62,7 +63,7 @@ def watch(url: str) -> None:
             try:
                 if connection is None:
                     connection = _connect(url)
-                with database.deadline(connection, DEADLINE_SECONDS):
+                with deadline(connection, DEADLINE_SECONDS):
                     overview = database.fetch_overview(connection, LIMIT)
                 failures, trouble = 0, None
             except (*database.LOST, database.UnsuitableDatabaseError) as error:

@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from worker import artifacts, database, datasets, estimators, jobs, memory
 from worker.assignment import Assignment, Order
+from worker.deadlines import deadline
 from worker.errors import JobError
 from worker.folder import FolderError
 from worker.jobs import Report, Result
@@ -35,7 +36,7 @@ def get_ready(url: str) -> database.Connection | None:
     except (psycopg.Error, database.UnsuitableDatabaseError):
         return None
     try:
-        with database.deadline(connection, AHEAD_SECONDS):
+        with deadline(connection, AHEAD_SECONDS):
             database.rehearse(connection)
     except psycopg.Error:
         connection.close()
@@ -52,7 +53,7 @@ def _thread_pools() -> ThreadpoolController:
 def _connected(url: str, ahead: database.Connection | None, has_changed: bool) -> database.Connection:
     """The connection that was made ahead if it is still good, else a new one."""
     if ahead is not None and not has_changed:
-        with suppress(psycopg.Error), database.deadline(ahead, AHEAD_SECONDS):
+        with suppress(psycopg.Error), deadline(ahead, AHEAD_SECONDS):
             database.ping(ahead)
             return ahead
     if ahead is not None:

@@ -57,27 +57,6 @@ def test_a_job_that_is_cancelled_while_it_is_given_back_does_no_harm(
     supervisor._disconnect()
 
 
-def test_a_call_that_takes_too_long_fails_and_the_connection_is_closed(db: Database) -> None:
-    with database.connect(db.login("wanda"), role="ml_worker") as connection:
-        with pytest.raises(psycopg.OperationalError), database.deadline(connection, 0.2):
-            connection.execute("SELECT pg_sleep(60)")
-        assert connection.broken
-
-
-def test_a_deadline_that_is_over_closes_nothing_and_a_shorter_one_within_a_longer_ends_first(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database, "_watchdog", database._Watchdog())
-    url = db.login("wanda")
-    with database.connect(url) as outer, database.connect(url) as inner, database.deadline(outer, 600):
-        outer.execute("SELECT pg_sleep(0.1)")  # it has begun to wait for the longer one
-        with database.deadline(outer, 0.01):
-            pass
-        with pytest.raises(psycopg.OperationalError), database.deadline(inner, 0.2):
-            inner.execute("SELECT pg_sleep(60)")
-        outer.execute("SELECT")
-
-
 def test_whoever_is_woken_claims_before_all_else(
     supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
