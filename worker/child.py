@@ -2,8 +2,8 @@
 
 It gets ready: imports what jobs need, and connects to ``DATABASE_URL``. Then it reads one JSON line from
 standard input (the job, the folder of the models) and writes JSON lines to what was its standard output:
-progress, then one outcome. It never writes to the database. When its supervisor is gone, it ends with all its
-descendants.
+progress, then one outcome. It never writes to the database. When it has said that, or its supervisor is gone,
+it ends with all its descendants.
 """
 
 import json
@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 WATCH_SECONDS = 0.5
 
@@ -39,9 +40,9 @@ def main() -> None:
     def report(progress: float, message: str) -> None:
         channel.write(json.dumps({"progress": progress, "message": message}) + "\n")
 
-    channel.write(json.dumps(work.attempt(order, url, connection, report)) + "\n")
-    channel.flush()
-    os._exit(0)  # the thread that reads standard input would hold up a normal exit
+    with suppress(BrokenPipeError):  # the supervisor is gone, which the other thread may not have heard yet
+        channel.write(json.dumps(work.attempt(order, url, connection, report)) + "\n")
+    _end_with_descendants()
 
 
 def _obey_supervisor(orders: queue.SimpleQueue[bytes], supervisor: int) -> None:
@@ -58,6 +59,11 @@ def _obey_supervisor(orders: queue.SimpleQueue[bytes], supervisor: int) -> None:
             order += data
             if order.endswith(b"\n"):
                 orders.put(order)
+    _end_with_descendants()
+
+
+def _end_with_descendants() -> None:
+    """End the process group, which the supervisor made of this process."""
     os.killpg(0, signal.SIGKILL)
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import TRAIN, Database, Worker, insert_job, is_alive, job_row, until, wait_for
 from tests.faults.descendants import grandchild_of, startup, until_gone
 
@@ -16,12 +18,14 @@ LONG = FOREST | {"train_params_csv": "n_estimators=10000;max_depth=none"}
 ENDS = 20  # seconds; noticed within half a second, whatever the machine is busy with
 
 
+@pytest.mark.parametrize("late", ["", "2"])
 def test_children_and_their_descendants_end_when_their_supervisor_is_killed(
-    make_database: Callable[[], Database], start_worker: StartWorker, tmp_path: Path
+    make_database: Callable[[], Database], start_worker: StartWorker, tmp_path: Path, late: str
 ) -> None:
-    """One child works, another waits for its first job."""
+    """One child works, another waits for its first job; they hear of it at once, or not before they speak."""
     db = make_database()
-    worker = start_worker(db, "--concurrency", "2", **startup(TEST_GRANDCHILDREN=tmp_path))
+    settings = startup(TEST_GRANDCHILDREN=tmp_path, TEST_HEARS_LATE=late)
+    worker = start_worker(db, "--concurrency", "2", **settings)
     with db.connect("anna") as client:
         job_id = insert_job(client, **LONG)
         until(lambda: "trees" in (job_row(client, job_id)["progress_msg"] or ""), "the training")

@@ -2,9 +2,12 @@
 
 import os
 import resource
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 if "worker.child" in sys.orig_argv:
     if folder := os.environ.get("TEST_GRANDCHILDREN"):
@@ -14,5 +17,16 @@ if "worker.child" in sys.orig_argv:
         unfinished = Path(folder) / f"{os.getpid()}.unfinished"
         unfinished.write_text(str(sleeper.pid))
         unfinished.rename(unfinished.with_suffix(""))
+    if late := float(os.environ.get("TEST_HEARS_LATE") or 0):
+        select_at_once = select.select
+
+        def select_late(*args: Any) -> Any:
+            """Hears the supervisor so many seconds later, as a thread does that waits for a processor."""
+            found = select_at_once(*args)
+            if found[0]:
+                time.sleep(late)
+            return found
+
+        select.select = select_late
     if limit := os.environ.get("TEST_FILE_SIZE"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
