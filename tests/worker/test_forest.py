@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.worker.test_estimators import rows
 from worker.estimators import engine, make_estimator
-from worker.forest import HistogramForest
+from worker.forest import TREES_AT_ONCE, HistogramForest
 
 DEFAULTS: dict[str, Any] = {
     "n_estimators": 50,
@@ -50,6 +50,17 @@ def test_it_ranks_as_well_as_the_forest_of_scikit_learn(own: dict[str, Any], mis
         for forest in (HistogramForest, RandomForestClassifier)
     ]
     assert areas[0] > areas[1] - 0.005
+
+
+@pytest.mark.parametrize("n_estimators", [1, TREES_AT_ONCE, 2 * TREES_AT_ONCE + 3])
+def test_it_predicts_to_the_last_bit_what_all_trees_at_once_predict(n_estimators: int) -> None:
+    (features, labels), (others, _) = rows(1000), rows(2000, 1)
+    forest = HistogramForest(**DEFAULTS | {"n_estimators": n_estimators}, random_state=1).fit(
+        features, labels
+    )
+    at_once = forest.booster_.inplace_predict(others, validate_features=False)
+    assert forest.booster_.num_boosted_rounds() == n_estimators
+    assert np.array_equal(forest.predict_proba(others)[:, 1], at_once.clip(0, 1))
 
 
 def test_features_that_never_vary_are_not_tried() -> None:
