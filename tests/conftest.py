@@ -267,12 +267,22 @@ def until(condition: Callable[[], bool], what: str, timeout: float = 60) -> None
         time.sleep(0.01)
 
 
+def _state(pid: int) -> str:
+    """State of a process as ``ps`` writes it; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
+        return ""
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and waits to be reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or before it was read
-        return False
+    return _state(pid) not in ("", "Z")
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by SIGSTOP and waits for SIGCONT."""
+    return _state(pid) == "T"
 
 
 @dataclass

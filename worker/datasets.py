@@ -157,9 +157,10 @@ class _Received:
     columns: list[_Growing]
 
     @cached_property
-    def places(self) -> NDArray[np.int64]:
+    def places(self) -> NDArray[Any]:
         """Where in the columns a chosen row is."""
-        return np.cumsum(_is_chosen(self.says.view())) - 1
+        is_chosen = _is_chosen(self.says.view())
+        return np.cumsum(is_chosen, dtype=_row_number(len(is_chosen))) - 1
 
 
 @dataclass(frozen=True)
@@ -228,12 +229,17 @@ def _receive(
 def _batches(blocks: Iterable[bytes | bytearray | memoryview], row: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     """Whole rows, some megabytes of them at a time."""
     pending, skip = bytearray(), _HEADER_BYTES
-    for block in chain(blocks, [b""]):  # nothing more: what is pending is the last batch
+    for block in chain(filter(len, blocks), [b""]):  # nothing more: what is pending is the last batch
         pending += block
         if len(pending) >= _BATCH_BYTES or not block:
             whole = max(0, len(pending) - skip) // row.itemsize
             yield np.frombuffer(pending, row, whole, min(skip, len(pending)))
             pending, skip = pending[skip + whole * row.itemsize :], 0
+
+
+def _row_number(rows: int) -> type[np.signedinteger[Any]]:
+    """The smallest type that numbers so many rows."""
+    return np.int32 if rows < 2**31 else np.int64
 
 
 def _is_chosen(says: NDArray[Any]) -> NDArray[np.bool_]:
@@ -279,7 +285,7 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
     )
     bounds = np.concatenate([[0], np.cumsum(counts)])
     ends = bounds[:-1].copy()
-    order = np.empty(len(numbers), np.int32 if len(numbers) < 2**31 else np.int64)
+    order = np.empty(len(numbers), _row_number(len(numbers)))
     start = 0
     for part in _parts(numbers):
         by_coin = np.argsort(part, kind="stable")

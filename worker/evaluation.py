@@ -114,7 +114,7 @@ def importance(
         model,
         features[rows],
         labels[rows],
-        scoring=lambda fitted, rows, answers: _roc_auc(predict(fitted, rows), answers),
+        scoring=lambda fitted, shuffled, answers: _roc_auc(predict(fitted, shuffled), answers),
         n_repeats=IMPORTANCE_REPEATS,
         random_state=random_state,
     ).importances_mean

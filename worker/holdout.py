@@ -56,10 +56,16 @@ def split(dataset: Dataset, test_size: float, random_state: int, label_reach: in
     """
     coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
     if len(coins) < MIN_COINS:
-        return _part(len(coins), "time", *_split_by_time(dataset.times, test_size, label_reach))
-    held_out_coins = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)
-    is_held_out = held_out_coins[coin_of_row]
-    return _part(len(coins), "coins", ~is_held_out, is_held_out)
+        kind: Literal["coins", "time"] = "time"
+        cut = np.quantile(dataset.times, 1 - test_size, method="higher")
+        is_held_out = dataset.times >= cut
+        is_fitted = dataset.times + label_reach < cut
+    else:
+        kind = "coins"
+        is_held_out = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)[coin_of_row]
+        is_fitted = ~is_held_out
+    fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
+    return Holdout(len(coins), kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))
 
 
 def _draw_coins(
@@ -87,21 +93,3 @@ def _draw_coins(
             best = np.zeros(num_coins, dtype=bool)
             best[order[:size]] = True
     return best
-
-
-def _split_by_time(
-    times: NDArray[np.int64], test_size: float, label_reach: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows to fit on, and which to hold out."""
-    cut = np.quantile(times, 1 - test_size, method="higher")
-    return times + label_reach < cut, times >= cut
-
-
-def _part(
-    num_coins: int,
-    kind: Literal["coins", "time"],
-    is_fitted: NDArray[np.bool_],
-    is_held_out: NDArray[np.bool_],
-) -> Holdout:
-    fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
-    return Holdout(num_coins, kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))

@@ -24,7 +24,6 @@ class Proxy:
         self._server = (host, port)
         self._loses = True
         self._trap: tuple[bytes, tuple[str, ...], bool] | None = None
-        self._last_words: bytes | None = None
         self._loop = asyncio.new_event_loop()
         self._is_open = {direction: asyncio.Event() for direction in DIRECTIONS}
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
@@ -44,12 +43,11 @@ class Proxy:
         self._wait(self._strike(directions, late))
 
     def strike_at(self, words: bytes, *directions: str, late: bool = False) -> None:
-        """Open a black hole as soon as a client sends these words, which are the first to be caught."""
-        self._trap = (words, directions, late)
+        """Open a black hole as soon as a client sends these words, which are the first to be caught.
 
-    def lose_from(self, words: bytes) -> None:
-        """Swallow these words and all that follows on the connection that sends them, and on no other."""
-        self._last_words = words
+        Without directions all that this connection sends from then on is lost, and nothing of any other.
+        """
+        self._trap = (words, directions, late)
 
     def heal(self) -> None:
         """Let everything through again."""
@@ -94,9 +92,7 @@ class Proxy:
                 elif self._trap and self._trap[0] in data:
                     (_, directions, late), self._trap = self._trap, None
                     await self._strike(directions, late)
-                elif self._last_words and self._last_words in data:
-                    self._last_words, is_lost = None, True
-                    self.struck.set()
+                    is_lost |= not directions
                 is_lost |= self._loses and not self._is_open[direction].is_set()
                 await self._is_open[direction].wait()
                 if not is_lost:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -36,11 +35,6 @@ def cut(connection: database.Connection) -> None:
     with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
     raise psycopg.OperationalError("cut by the saboteur")
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether a process was stopped by SIGSTOP and waits for SIGCONT."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def sabotage_call(when: str, name: str, fault: str) -> None:

@@ -16,9 +16,18 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, until, wait_for
+from tests.conftest import (
+    TRAIN,
+    Connection,
+    Database,
+    Worker,
+    insert_job,
+    is_stopped,
+    job_row,
+    until,
+    wait_for,
+)
 from tests.faults.descendants import startup
-from tests.faults.saboteur import is_stopped
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, complete, running_job
 from worker import artifacts
 

@@ -8,9 +8,19 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, until, wait_for
+from tests.conftest import (
+    TRAIN,
+    Connection,
+    Database,
+    Worker,
+    insert_job,
+    is_stopped,
+    job_row,
+    one,
+    until,
+    wait_for,
+)
 from tests.faults.descendants import grandchild_of, startup, until_gone
-from tests.faults.saboteur import is_stopped
 from tests.sql.helpers import complete, refused, running_job
 
 StartWorker = Callable[..., Worker]

@@ -7,8 +7,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.conftest import TRAIN, Database, Worker, insert_job, one, until, wait_for
-from tests.faults.saboteur import is_stopped
+from tests.conftest import TRAIN, Database, Worker, insert_job, is_stopped, one, until, wait_for
 
 StartWorker = Callable[..., Worker]
 

@@ -7,8 +7,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, is_alive, job_row, until, wait_for
-from tests.faults.saboteur import is_stopped
+from tests.conftest import (
+    TRAIN,
+    Connection,
+    Database,
+    Worker,
+    insert_job,
+    is_alive,
+    is_stopped,
+    job_row,
+    until,
+    wait_for,
+)
 from tests.faults.test_death import assert_one_result
 
 StartWorker = Callable[..., Worker]

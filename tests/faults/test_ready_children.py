@@ -60,7 +60,7 @@ def test_a_child_whose_waiting_connection_is_a_black_hole_does_its_job_all_the_s
     with start_proxy(db) as proxy:
         worker = start_worker(db, *NEVER, DATABASE_URL=through(proxy, db))
         ready_child(admin)
-        proxy.lose_from(b"SELECT\0")  # with which the child sees whether its connection is still good
+        proxy.strike_at(b"SELECT\0")  # with which the child sees whether its connection is still good
         job_id = insert_job(client, **TRAIN)
         wait_for(client, job_id)
         assert proxy.struck.is_set()

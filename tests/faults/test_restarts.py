@@ -22,11 +22,11 @@ from tests.conftest import (
     Worker,
     _make_template,
     insert_job,
+    is_stopped,
     job_row,
     until,
     wait_for,
 )
-from tests.faults.saboteur import is_stopped
 from tests.faults.test_death import FOREST, assert_one_result
 from worker.embedded import Server
 from worker.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor

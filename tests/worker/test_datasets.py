@@ -275,7 +275,7 @@ def test_the_bytes_may_be_cut_anywhere(
     blocks = b"".join(database.stream_dataset(full, model, features, Period(START, END), (1,)))[: 10**6]
     whole = datasets.decode([blocks], features, None, lambda _rows: None)
     monkeypatch.setattr(datasets, "_BATCH_BYTES", 5000)
-    pieces = [blocks[i : i + cut] for i in range(0, len(blocks), cut)]
+    pieces = [b"", *(blocks[i : i + cut] for i in range(0, len(blocks), cut)), b""]
     told: list[int] = []
     assert datasets.decode(pieces, features, None, told.append).fingerprint == whole.fingerprint
     assert told == sorted(told)
