@@ -381,6 +381,7 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET jit TO off -- the planner overrates these queries; compiling one takes longer than thousands of jobs
 AS $$
 DECLARE
     v_fault record;
