@@ -503,8 +503,8 @@ NOT_A_CLIENTS = {
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 FOR_CLIENTS = {
     "02_autocommit.sql",
-    "40_models.sql",
-    "50_jobs.sql",
+    "30_models.sql",
+    "40_jobs.sql",
     "60_job_requests.sql",
     "61_requests_by_hand.sql",
     "62_preview.sql",

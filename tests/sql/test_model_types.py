@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one
 from tests.sql.helpers import refused
+from worker.install import install, sql_files
 
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
 EVERY_TYPE = pytest.mark.parametrize("model_type", TYPES)
@@ -137,3 +138,19 @@ def test_a_hyperparameter_that_the_owner_adds_is_accepted_at_once(db: Database, 
         )
         fields = {"train_model_type": "xgboost", "train_params_csv": "max_leaves=9"}
         assert insert_job(owner, **TRAIN | fields)
+
+
+def test_every_type_is_a_file_of_its_own() -> None:
+    names = [file.stem.partition("_model_")[2] for file in sql_files() if "_model_" in file.stem]
+    assert [name for name in names if name != "types"] == TYPES
+
+
+def test_an_installation_brings_a_corrected_bound_and_description(owner: Connection, db: Database) -> None:
+    query = "SELECT * FROM ref_model_params WHERE (model_type, name) = ('xgboost', 'max_depth')"
+    right = one(owner, query)
+    owner.execute("UPDATE ref_model_params SET min_value = 7, max_value = 7 WHERE name = 'max_depth'")
+    owner.execute("UPDATE ref_model_types SET default_params_csv = 'max_depth=7', description = 'wrong'")
+    install(db.login("owner"))
+    assert one(owner, query) == right
+    wrong = "SELECT count(*) AS n FROM ref_model_types WHERE 'wrong' = description"
+    assert one(owner, wrong)["n"] == 0
