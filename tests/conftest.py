@@ -22,12 +22,14 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from tests import servers
-from worker import database, sample
-from worker.install import install
-from worker.supervisor import CHILD_ENVIRONMENT
+from worker.commands import sample
+from worker.commands.install import install
+from worker.database.connection import connect
+from worker.database.jobs import copy_metrics
+from worker.service.children import ENVIRONMENT
 
 # Tests of the estimators run in this process, and several processes share the cores.
-os.environ |= CHILD_ENVIRONMENT
+os.environ |= ENVIRONMENT
 
 Connection = psycopg.Connection[DictRow]
 
@@ -79,8 +81,8 @@ def _make_template(url: str) -> None:
         admin.execute("ALTER SCHEMA public OWNER TO owner")
     install(owner)
     metrics = sample.make_metrics(SAMPLE_COINS)
-    with database.connect(owner) as connection:
-        database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
+    with connect(owner) as connection:
+        copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
         for login, role in LOGINS.items():
             connection.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}'")
             connection.execute(f"GRANT {role} TO {login}")

@@ -10,8 +10,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from tests.conftest import Connection
+from worker.commands.install import install
 from worker.embedded import Server
-from worker.install import install
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- reference: make reference -->\n", "<!-- end of the reference -->\n"

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from tests.conftest import Database
 from tests.readme import README, parts, reference
-from worker import sample
+from worker.commands import sample
 from worker.embedded import Server, bundled
 
 ROOT = README.parent

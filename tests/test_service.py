@@ -29,8 +29,8 @@ from tests.conftest import (
     until,
     wait_for,
 )
-from worker import sample
-from worker.database import SCHEMA_VERSION
+from worker.commands import sample
+from worker.database.schema import SCHEMA_VERSION
 
 StartWorker = Callable[..., Worker]
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from worker import database
+from worker.database.connection import connect
+from worker.database.schema import ensure_database, installed_version
 
 log = logging.getLogger("ml-worker")
 
@@ -93,10 +94,10 @@ class Server:
                 self._make()
             if not self.is_up():
                 self._start()
-            with database.connect(self.url("postgres")) as connection:
-                database.ensure_database(connection, DATABASE)
-            with database.connect(self.url()) as connection:
-                version = database.installed_version(connection)
+            with connect(self.url("postgres")) as connection:
+                ensure_database(connection, DATABASE)
+            with connect(self.url()) as connection:
+                version = installed_version(connection)
             if version is None:
                 prepare(self.url())
         return is_new

@@ -2,6 +2,6 @@
 
 import os
 
-from worker.supervisor import CHILD_ENVIRONMENT
+from worker.service.children import ENVIRONMENT
 
-os.environ |= CHILD_ENVIRONMENT
+os.environ |= ENVIRONMENT

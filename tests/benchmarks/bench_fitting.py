@@ -15,7 +15,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
 from tests.benchmarks.measure import Row, Table, alternate, parser
-from worker import estimators
+from worker.child import fitting, models
 
 CORES = len(os.sched_getaffinity(0))
 OTHER_ROWS = 100_000
@@ -46,8 +46,9 @@ def make(num_rows: int, missing: float, seed: int) -> tuple[np.ndarray, np.ndarr
 
 
 def ours(model_type: str, params: dict[str, Any], features: np.ndarray, labels: np.ndarray) -> Any:
-    pipeline = estimators.make_estimator(model_type, params, 42, CORES)
-    estimators.fit(pipeline, features, labels, lambda _share, _message: None)
+    module = models.load(model_type)
+    pipeline = module.make(params, 42, CORES)
+    fitting.fit(module, pipeline, features, labels, lambda _share, _message: None)
     return pipeline
 
 

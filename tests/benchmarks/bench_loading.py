@@ -17,13 +17,15 @@ import psycopg
 
 from tests.benchmarks import rows
 from tests.benchmarks.measure import Row, Table, alternate, parser
-from worker import database, datasets
-from worker.assignment import Model, Period
+from worker.child import dataset
+from worker.child.assignment import Model, Period
+from worker.database.connection import connect
+from worker.database.dataset import estimate_rows, stream_dataset
 
 NAMES = tuple(rows.FEATURES.split(","))
 
 
-def load(url: str, future_minutes: int | None) -> datasets.Dataset:
+def load(url: str, future_minutes: int | None) -> dataset.Dataset:
     """As a worker's child does."""
     period = Period(rows.START, rows.end(rows.ROWS_A_COIN))
     model = Model(
@@ -42,10 +44,10 @@ def load(url: str, future_minutes: int | None) -> datasets.Dataset:
         artifact_path=None,
         artifact_sha256=None,
     )
-    with database.connect(url) as connection:
-        expected = database.estimate_rows(connection, period, None)
-        blocks = database.stream_dataset(connection, model, NAMES, period, None)
-        return datasets.decode(blocks, NAMES, future_minutes, lambda _rows: None, expected)
+    with connect(url) as connection:
+        expected = estimate_rows(connection, period, None)
+        blocks = stream_dataset(connection, model, NAMES, period, None)
+        return dataset.decode(blocks, NAMES, future_minutes, lambda _rows: None, expected)
 
 
 def seconds(url: str, future_minutes: int | None) -> float:

@@ -33,8 +33,8 @@ from procrastinate import sql as procrastinate_sql
 from psycopg.conninfo import make_conninfo
 
 from tests.benchmarks import measure
+from worker.commands.install import install
 from worker.embedded import Server
-from worker.install import install
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

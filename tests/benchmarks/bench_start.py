@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks import measure
+from worker.commands.install import install
 from worker.embedded import Server
-from worker.install import install
 
 START_SECONDS = 1.5
 MEMORY_MIB = 60

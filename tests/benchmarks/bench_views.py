@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests import servers
 from tests.benchmarks.measure import REPEATS, Row, Table, parser
-from worker.install import install
+from worker.commands.install import install
 
 LIMIT_MS = 100
 LIMIT_COST = 100_000

@@ -36,9 +36,10 @@ from psycopg.rows import dict_row
 from tests import servers
 from tests.benchmarks import measure
 from tests.conftest import insert_job, ready_model, until, wait_for
-from worker import database, sample
-from worker.database import claim_job
-from worker.install import install
+from worker.commands import sample
+from worker.commands.install import install
+from worker.database import connection, queue
+from worker.database.jobs import copy_metrics
 
 FIRST_WORD_MS = 30
 COMPLETED_MS = 150
@@ -156,8 +157,8 @@ def ours(stack: ExitStack, url: str, folder: Path) -> tuple[Callable[[], Times],
     """Starts a worker and trains a model; gives what measures one TEST."""
     install(url)
     metrics = sample.make_metrics(20)
-    with database.connect(url) as owner:
-        database.copy_metrics(owner, list(metrics.columns), sample.to_csv(metrics))
+    with connection.connect(url) as owner:
+        copy_metrics(owner, list(metrics.columns), sample.to_csv(metrics))
     client = stack.enter_context(connect(url))
     worker = stack.enter_context(
         process("-m", "tests.benchmarks.watched_worker", "run", "--model-dir", str(folder), DATABASE_URL=url)
@@ -207,7 +208,7 @@ def one_claim(stack: ExitStack, url: str) -> Callable[[], float]:
     """Gives what measures one claim of the same TEST where no worker is."""
     install(url)
     client = stack.enter_context(connect(url))
-    worker = stack.enter_context(database.connect(url, role="ml_worker"))
+    worker = stack.enter_context(connection.connect(url, role="ml_worker"))
     with connect(url) as recorder:
         model_id = ready_model(client, recorder, **(TRAIN | {"train_features_csv": "price_open,volume_sol"}))
     test = {"test_start": "2024-03-01", "test_end": "2024-04-01", "test_model_id": model_id}
@@ -215,10 +216,10 @@ def one_claim(stack: ExitStack, url: str) -> Callable[[], float]:
     def claim() -> float:
         insert_job(client, job_type="TEST", **test)
         began = time.monotonic()
-        job = claim_job(worker, "w", timedelta(seconds=30))
+        job = queue.claim_job(worker, "w", timedelta(seconds=30))
         seconds = time.monotonic() - began
         assert job is not None
-        database.record_failure(worker, job, "enough")
+        queue.record_failure(worker, job, "enough")
         return seconds
 
     return claim

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from psycopg.conninfo import make_conninfo
 
 from tests import servers
-from worker.install import install
+from worker.commands.install import install
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ROWS_A_COIN = 1000

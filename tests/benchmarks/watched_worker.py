@@ -4,29 +4,29 @@
 nothing else differs.
 """
 
-import subprocess
 import sys
 import time
 from datetime import timedelta
-from typing import Any
 
-from worker import database
-from worker.assignment import Job
-from worker.cli import main
-from worker.supervisor import Supervisor
+from worker.commands.cli import main
+from worker.database import queue
+from worker.database.connection import Connection
+from worker.protocol import Job, Message
+from worker.service.children import Child
+from worker.service.supervisor import Supervisor
 
-_claim_job, _hear = database.claim_job, Supervisor._hear
+_claim_job, _hear = queue.claim_job, Supervisor._hear
 _heard: set[int] = set()
 
 
-def claim_job(connection: database.Connection, worker_id: str, lease: timedelta) -> Job | None:
+def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
     job = _claim_job(connection, worker_id, lease)
     if job is not None:
         print(time.monotonic(), flush=True)  # noqa: T201
     return job
 
 
-def hear(self: Supervisor, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+def hear(self: Supervisor, child: Child, message: Message) -> None:
     if child.pid not in _heard:
         _heard.add(child.pid)
         print(time.monotonic(), flush=True)  # noqa: T201
@@ -34,6 +34,6 @@ def hear(self: Supervisor, child: subprocess.Popen[bytes], message: dict[str, An
 
 
 if __name__ == "__main__":
-    database.claim_job = claim_job
+    queue.claim_job = claim_job
     Supervisor._hear = hear  # type: ignore[method-assign]
     main(sys.argv[1:])

@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.clients.steps import RIVAL, TAKEN, Service
 from tests.conftest import TEMPLATE, Database, insert_job, wait_for
-from tests.worker.conftest import server
+from tests.one_server import server
 
 __all__ = ["server"]
 

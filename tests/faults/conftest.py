@@ -1,5 +1,5 @@
 """The faults are the worker's: one server will do."""
 
-from tests.worker.conftest import server
+from tests.one_server import server
 
 __all__ = ["server"]

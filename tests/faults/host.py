@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from worker.supervisor import Options, Supervisor
+from worker.service.supervisor import Options, Supervisor
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)

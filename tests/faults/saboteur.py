@@ -1,8 +1,8 @@
 """A worker that is hit by a fault at a chosen step: ``python -m tests.faults.saboteur STEPS FAULT ARG…``.
 
-STEPS are separated by commas: ``before:CALL`` or ``after:CALL``, a function of ``worker.database`` before
-its statement is sent or after it is committed, or ``hears:WORDS``, when a child reports a progress that
-begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and
+STEPS are separated by commas: ``before:CALL`` or ``after:CALL``, a function of ``worker.database.queue``
+before its statement is sent or after it is committed, or ``hears:WORDS``, when a child reports a progress
+that begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and
 an answer is lost), ``skip`` (the call is never made), or one of these aimed at the child: ``kill-child``,
 ``segfault-child``. It strikes once at each step, and no child twice, with ``always-`` before the fault each
 time; ARG… is for ``ml-worker``.
@@ -11,16 +11,18 @@ time; ARG… is for ``ml-worker``.
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
-from worker import database
-from worker.cli import main
-from worker.supervisor import Supervisor
+from worker.commands.cli import main
+from worker.database import queue
+from worker.database.connection import Connection
+from worker.protocol import Message, Progress
+from worker.service.children import Child
+from worker.service.supervisor import Supervisor
 
 SIGNALS = {
     "kill": signal.SIGKILL,
@@ -31,25 +33,25 @@ SIGNALS = {
 STRUCK: set[int] = set()  # children whose words were already struck at
 
 
-def cut(connection: database.Connection) -> None:
+def cut(connection: Connection) -> None:
     with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
     raise psycopg.OperationalError("cut by the saboteur")
 
 
 def sabotage_call(when: str, name: str, fault: str) -> None:
-    original: Callable[..., Any] = getattr(database, name)
+    original: Callable[..., Any] = getattr(queue, name)
     if fault == "skip":
-        setattr(database, name, lambda *_: None)
+        setattr(queue, name, lambda *_: None)
         return
     strikes = [fault]
 
-    def strike(connection: database.Connection) -> None:
+    def strike(connection: Connection) -> None:
         if strikes.pop() == "cut":
             cut(connection)
         os.kill(os.getpid(), SIGNALS[fault])
 
-    def sabotaged(connection: database.Connection, *args: Any) -> Any:
+    def sabotaged(connection: Connection, *args: Any) -> Any:
         if when == "before" and strikes:
             strike(connection)
         result = original(connection, *args)
@@ -58,7 +60,11 @@ def sabotage_call(when: str, name: str, fault: str) -> None:
             strike(connection)
         return result
 
-    setattr(database, name, sabotaged)
+    setattr(queue, name, sabotaged)
+
+
+def _says(message: Message) -> str:
+    return message.message if isinstance(message, Progress) else ""
 
 
 def sabotage_hearing(words: str, fault: str) -> None:
@@ -66,8 +72,8 @@ def sabotage_hearing(words: str, fault: str) -> None:
     always, fault = fault.startswith("always-"), fault.removeprefix("always-")
     strikes = [fault]
 
-    def sabotaged(self: Supervisor, child: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
-        if strikes and child.pid not in STRUCK and message.get("message", "").startswith(words):
+    def sabotaged(self: Supervisor, child: Child, message: Message) -> None:
+        if strikes and child.pid not in STRUCK and _says(message).startswith(words):
             STRUCK.add(child.pid)
             if not always:
                 strikes.clear()

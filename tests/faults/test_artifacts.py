@@ -29,7 +29,7 @@ from tests.conftest import (
 )
 from tests.faults.descendants import startup
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, complete, running_job
-from worker import artifacts
+from worker.child import model_file
 
 StartWorker = Callable[..., Worker]
 FOREST = TRAIN | {"train_model_type": "random_forest", "train_params_csv": "n_estimators=30"}
@@ -192,14 +192,14 @@ JOBS = [
 ]
 
 
-def make_file(path: Path, content: bytes | None) -> artifacts.Artifact:
+def make_file(path: Path, content: bytes | None) -> model_file.Artifact:
     if content is not None:
         path.write_bytes(content)
-        return artifacts.Artifact(path, hashlib.sha256(content).hexdigest(), len(content))
+        return model_file.Artifact(path, hashlib.sha256(content).hexdigest(), len(content))
     rows = np.arange(40.0).reshape(10, len(FEATURES))
     steps = [("impute", SimpleImputer()), ("model", LogisticRegression())]
     model = Pipeline(steps).fit(rows, rows[:, 0] > 20)
-    return artifacts.write(model, path)
+    return model_file.write(model, path)
 
 
 @pytest.fixture(scope="module")

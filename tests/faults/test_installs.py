@@ -20,16 +20,17 @@ from tests.servers import IMAGE_15
 from tests.sql.helpers import call, complete, running_job
 from tests.sql.test_install import catalog, without_owner_of_public
 from tests.sql.test_upgrades import VERSION_1, without_versions
-from worker import psql
-from worker.install import install, sql_files
+from worker.commands import psql
+from worker.commands.install import install, sql_files
 
 _numbers = itertools.count(1)
 # An installer that is killed before it applies the file of this number.
 KILLED = """
 import os, signal, sys
-from worker import database, install
+from worker.commands import install
+from worker.database import schema
 
-apply = database.install
+apply = schema.install
 
 def interrupted(connection, upgrades, files):
     def until_killed():
@@ -39,7 +40,7 @@ def interrupted(connection, upgrades, files):
             yield text
     apply(connection, upgrades, until_killed())
 
-database.install = interrupted
+schema.install = interrupted
 install.install(sys.argv[1])
 """
 

@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, until, wait_for
 from tests.faults.test_black_holes import start_proxy, through
 from tests.faults.test_death import assert_one_result
-from worker import database, work
+from worker.child import attempt
+from worker.database.connection import Connection as WorkerConnection
 
 StartWorker = Callable[..., Worker]
 NEVER = ("--lease", "600", "--poll", "3600")  # the timer finds nothing
@@ -73,27 +74,27 @@ def test_a_child_whose_waiting_connection_is_a_black_hole_does_its_job_all_the_s
 def test_a_waiting_connection_is_taken_unless_it_died_or_the_server_may_have_changed(db: Database) -> None:
     url = db.login("wanda")
 
-    def ready() -> database.Connection:
-        connection = work.get_ready(url)
+    def ready() -> WorkerConnection:
+        connection = attempt.get_ready(url)
         assert connection is not None
         return connection
 
     with ready() as good:
-        assert work._connected(url, good, has_changed=False) is good
-    with ready() as older, work._connected(url, older, has_changed=True) as newer:
+        assert attempt._connected(url, good, has_changed=False) is good
+    with ready() as older, attempt._connected(url, older, has_changed=True) as newer:
         assert older.closed
         assert newer is not older
         newer.execute("SELECT")
     with ready() as dead, psycopg.connect(db.url, autocommit=True) as superuser:
         superuser.execute("SELECT pg_terminate_backend(%s, 60000)", [dead.info.backend_pid])
-        with work._connected(url, dead, has_changed=False) as newer:
+        with attempt._connected(url, dead, has_changed=False) as newer:
             newer.execute("SELECT")
 
 
 def test_a_child_that_cannot_connect_ahead_leaves_that_to_its_job(db: Database, owner: Connection) -> None:
-    assert work.get_ready("postgresql://nobody@127.0.0.1:1/none") is None
+    assert attempt.get_ready("postgresql://nobody@127.0.0.1:1/none") is None
     owner.execute("ALTER TABLE ml_jobs RENAME TO ml_jobs_elsewhere")  # what it reads first is not there
-    assert work.get_ready(db.login("wanda")) is None
+    assert attempt.get_ready(db.login("wanda")) is None
     owner.execute("ALTER TABLE ml_jobs_elsewhere RENAME TO ml_jobs")
-    with work.get_ready(db.login("wanda")) or pytest.fail("no connection") as connection:
+    with attempt.get_ready(db.login("wanda")) or pytest.fail("no connection") as connection:
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

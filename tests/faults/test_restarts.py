@@ -29,7 +29,7 @@ from tests.conftest import (
 )
 from tests.faults.test_death import FOREST, assert_one_result
 from worker.embedded import Server
-from worker.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
+from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
 
 StartWorker = Callable[..., Worker]
 

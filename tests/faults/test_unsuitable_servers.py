@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, one
+from worker.commands.install import install
 from worker.embedded import Server
-from worker.install import install
 
 
 def test_a_standby_is_refused() -> None:

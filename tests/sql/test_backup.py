@@ -27,9 +27,11 @@ from tests.conftest import (
 from tests.servers import FAST, Kind
 from tests.sql.helpers import TEST_PERIOD, complete, count, jobs_in_every_state, refused, running_job
 from tests.sql.test_install import catalog, without_owner_of_public
-from worker import database, sample
+from worker.commands import sample
+from worker.commands.install import install
+from worker.database.connection import connect
+from worker.database.jobs import copy_metrics
 from worker.embedded import Server
-from worker.install import install
 
 # The programs of a container are out of reach; these tests need the server's own pg_dump.
 PROGRAMS = [kind for kind in KINDS if kind.how == "programs"]
@@ -110,8 +112,8 @@ def source_of(server: str) -> Database:
                     owner.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}' IN ROLE {role}")
                 owner.execute("CALL ml.separate_teams(true)")
             metrics = sample.make_metrics(2)
-            with database.connect(db.login("owner")) as connection:
-                database.copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
+            with connect(db.login("owner")) as connection:
+                copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
             with db.connect("anna") as client, db.connect("wanda") as worker:
                 for job_type in ("TEST", "COMPARE"):
                     complete(worker, running_job(client, worker, job_type), job_type)

@@ -9,7 +9,7 @@ from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from tests.conftest import Connection, Database, job_row, one
 from tests.sql.helpers import CURVE, call, complete, count, refused, running_job
-from worker.evaluation import curve, score
+from worker.child.measuring import curve, score
 
 
 def changed(row: int, *values: float) -> list[list[float]]:

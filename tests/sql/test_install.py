@@ -12,9 +12,9 @@ from psycopg.conninfo import make_conninfo
 
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, insert_job, one, ready_model
 from tests.sql.helpers import TEST_PERIOD, complete, count, refused, running_job
-from worker import psql
-from worker.database import SCHEMA_VERSION
-from worker.install import install, sql_files
+from worker.commands import psql
+from worker.commands.install import install, sql_files
+from worker.database.schema import SCHEMA_VERSION
 
 NEWER = SCHEMA_VERSION + 1
 

@@ -10,7 +10,10 @@ import pytest
 from tests.conftest import TRAIN, Connection, Database, insert_job, ready_model
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, count, refused
 from tests.sql.test_requests_by_hand import as_arguments
-from worker import database, datasets
+from worker.child import dataset
+from worker.database import queue
+from worker.database.connection import connect
+from worker.database.dataset import fetch_assignment, stream_dataset
 from worker.errors import JobError
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -46,19 +49,17 @@ def preview(connection: Connection, *job: int, **arguments: Any) -> Preview:
 
 def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
     """The same counts from what a worker loads for this job."""
-    with db.connect("anna") as anna, database.connect(db.login("wanda"), role="ml_worker") as wanda:
+    with db.connect("anna") as anna, connect(db.login("wanda"), role="ml_worker") as wanda:
         job_id = insert_job(anna, **fields)
         anna.execute("UPDATE ml_jobs SET priority = 1 WHERE id = %s", [job_id])
-        job = database.claim_job(wanda, "w1", timedelta(seconds=60))
+        job = queue.claim_job(wanda, "w1", timedelta(seconds=60))
         assert job is not None
         assert (job.id, job.attempt) == (job_id, 1)
-        assignment = database.fetch_assignment(wanda, job)
+        assignment = fetch_assignment(wanda, job)
         features = tuple(dict.fromkeys(f for model in assignment.models for f in model.features))
-        blocks = database.stream_dataset(
-            wanda, assignment.models[0], features, assignment.period, assignment.phases
-        )
+        blocks = stream_dataset(wanda, assignment.models[0], features, assignment.period, assignment.phases)
         minutes = assignment.models[0].future_minutes
-        data = datasets.decode(blocks, features, minutes, lambda _rows: None)
+        data = dataset.decode(blocks, features, minutes, lambda _rows: None)
         anna.execute("CALL ml.cancel_job(%s)", [job_id])
 
     def share(part: int, of: int) -> str:

@@ -13,8 +13,9 @@ from psycopg.rows import dict_row, tuple_row
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, one
 from tests.sql.helpers import call, complete
-from worker import database
-from worker.assignment import Job
+from worker.database import queue
+from worker.database.reading import count_queue
+from worker.protocol import Job
 
 FEW, MANY = 200, 20_000
 AT_MOST = 1.3
@@ -93,7 +94,7 @@ def claim_without_lease(worker: Connection) -> None:
 def look_for_lost_jobs(worker: Connection) -> None:
     job = job_of(worker)
     worker.row_factory = tuple_row  # type: ignore[assignment]
-    assert database.lost_jobs(worker, [job]) == set()  # type: ignore[arg-type]
+    assert queue.lost_jobs(worker, [job]) == set()  # type: ignore[arg-type]
     worker.row_factory = dict_row
 
 
@@ -106,7 +107,7 @@ STEPS: dict[str, tuple[Step, Step]] = {
     "release": (claim, end("release_job")),
     "expired leases": (claim_without_lease, lambda worker: call(worker, "expire_leases")),
     "lost jobs": (claim, look_for_lost_jobs),
-    "held jobs": (claim, lambda worker: database.held_jobs(worker, "w1")),  # type: ignore[arg-type]
+    "held jobs": (claim, lambda worker: queue.held_jobs(worker, "w1")),  # type: ignore[arg-type]
 }
 
 
@@ -135,7 +136,7 @@ def test_the_worker_s_count_of_the_queue_reads_no_job_that_has_ended(
     few: Database, many_ended: Database
 ) -> None:
     def count(worker: Connection) -> None:
-        database.count_queue(worker)  # type: ignore[arg-type]
+        count_queue(worker)  # type: ignore[arg-type]
 
     in_few, in_many = (rows_read(db, nothing, count) for db in (few, many_ended))
     assert 0 < in_many <= AT_MOST * in_few, (in_few, in_many)

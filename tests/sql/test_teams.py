@@ -21,7 +21,7 @@ from tests.sql.helpers import (
     refused,
     running_job,
 )
-from worker.install import install
+from worker.commands.install import install
 
 # Two teams, whose members insert as the team, and a client on its own.
 TEAMS = {"red": ("ruth", "rolf"), "blue": ("bea",)}

@@ -12,8 +12,10 @@ import pytest
 from tests.conftest import TEST_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
 from tests.sql.helpers import TEST_PERIOD, call, complete, refused, running_job
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
-from worker import database, psql
-from worker.install import install, upgrade_files
+from worker.commands import psql
+from worker.commands.install import install, upgrade_files
+from worker.database.connection import UnsuitableDatabaseError, connect
+from worker.database.schema import SCHEMA_VERSION, check_version
 
 __all__ = ["empty", "installed"]
 
@@ -52,7 +54,7 @@ def without_versions(found: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def test_there_is_a_file_for_each_version() -> None:
-    assert sorted(upgrade_files()) == list(range(2, database.SCHEMA_VERSION + 1))
+    assert sorted(upgrade_files()) == list(range(2, SCHEMA_VERSION + 1))
 
 
 def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
@@ -70,7 +72,7 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
             ]
         assert without_versions(catalog(owner)) == without_versions(installed)
         versions = owner.execute("SELECT version FROM ml.schema_version ORDER BY version").fetchall()
-        assert [row["version"] for row in versions] == list(range(1, database.SCHEMA_VERSION + 1))
+        assert [row["version"] for row in versions] == list(range(1, SCHEMA_VERSION + 1))
 
 
 def test_psql_upgrades_with_the_files_in_order(old: Database, installed: dict[str, list[str]]) -> None:
@@ -171,10 +173,10 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:
     with (
-        database.connect(old.login("wanda"), role="ml_worker") as connection,
-        pytest.raises(database.UnsuitableDatabaseError, match=r"schema version 1, .* run: ml-worker install"),
+        connect(old.login("wanda"), role="ml_worker") as connection,
+        pytest.raises(UnsuitableDatabaseError, match=r"schema version 1, .* run: ml-worker install"),
     ):
-        database.check_version(connection)
+        check_version(connection)
 
 
 def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:

@@ -1,0 +1,256 @@
+"""The five model types: hyperparameters, missing values, scale, determinism, progress."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from joblib.numpy_pickle import NumpyUnpickler
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
+
+from tests.conftest import Database
+from worker.child import models
+from worker.child.fitting import fit, parse_params
+from worker.errors import JobError
+
+TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
+# Where scikit-learn calls a hyperparameter otherwise than we do.
+RENAMED = {
+    ("gradient_boosting", "n_estimators"): "max_iter",
+    ("neural_network", "hidden_layers"): "hidden_layer_sizes",
+}
+
+
+def rows(num_rows: int = 400, seed: int = 0, missing: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(num_rows, 4)).astype(np.float32)
+    chance = 1 / (1 + np.exp(-2 * features[:, 0] + features[:, 1]))
+    labels = (rng.random(num_rows) < chance).astype(np.uint8)
+    features[rng.random(features.shape) < missing] = np.nan
+    return features, labels
+
+
+@pytest.fixture(scope="module")
+def reference(make_database: Callable[[], Database]) -> list[dict[str, Any]]:
+    with make_database().connect("rosa") as reader:
+        return reader.execute("SELECT * FROM ref_model_params ORDER BY model_type, name").fetchall()
+
+
+def defaults(reference: list[dict[str, Any]], model_type: str) -> dict[str, tuple[str, str]]:
+    return {r["name"]: (r["kind"], r["default_value"]) for r in reference if r["model_type"] == model_type}
+
+
+def fitted(
+    model_type: str,
+    params: dict[str, tuple[str, str]],
+    data: tuple[np.ndarray, np.ndarray],
+    seed: int = 42,
+    threads: int = 1,
+) -> Pipeline:
+    model = models.load(model_type).make(parse_params(params), seed, threads)
+    fit(models.load(model_type), model, *data, lambda _share, _message: None)
+    return model
+
+
+def bounds(row: dict[str, Any]) -> list[str]:
+    """The default, every choice, and both bounds."""
+    values = [row["default_value"], *(row["choices_csv"] or "").split(",")]
+    if row["kind"] == "boolean":
+        values += ["true", "false"]
+    elif row["kind"] == "layers":
+        values += [str(row["min_value"]), str(row["max_value"]), ",".join(["2"] * 10)]
+    elif row["min_value"] is not None:
+        values += [f"{row['min_value']:f}", f"{row['max_value']:f}"]
+    return [value for value in dict.fromkeys(values) if value]
+
+
+def test_every_hyperparameter_is_accepted_by_its_estimator_at_its_bounds(
+    reference: list[dict[str, Any]],
+) -> None:
+    assert {row["model_type"] for row in reference} == set(TYPES)
+    data = rows(60)
+    for row in reference:
+        model_type, name = row["model_type"], row["name"]
+        for value in bounds(row):
+            params = defaults(reference, model_type) | {name: (row["kind"], value)}
+            if name != "n_estimators" and "n_estimators" in params:
+                params["n_estimators"] = ("integer", "3")
+            try:
+                model = fitted(model_type, params, data)
+            except JobError as error:
+                pytest.fail(f"{model_type}: {name}={value}: {error}")
+            used = model[-1].get_params()[RENAMED.get((model_type, name), name)]
+            assert used == parse_params({name: (row["kind"], value)})[name], (model_type, name, value)
+            assert model.predict_proba(data[0]).shape == (60, 2)
+
+
+def names_in(model: Pipeline, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What reading its file looks up."""
+    found: set[str] = set()
+    look_up = NumpyUnpickler.find_class
+
+    def spy(self: NumpyUnpickler, module: str, name: str) -> Any:
+        found.add(f"{module}.{name}")
+        return look_up(self, module, name)
+
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(NumpyUnpickler, "find_class", spy)
+        joblib.load(file)
+    return found
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_file_needs_no_names_but_those_of_its_type(
+    reference: list[dict[str, Any]], model_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"n_estimators": ("integer", "3"), "max_iter": ("integer", "5")}
+    params = defaults(reference, model_type)
+    params |= {name: value for name, value in few.items() if name in params}
+    found: set[str] = set()
+    for row in reference:
+        if row["model_type"] == model_type and row["name"] not in few:
+            for value in bounds(row):
+                model = fitted(model_type, params | {row["name"]: (row["kind"], value)}, rows(60))
+                found |= names_in(model, monkeypatch)
+    assert "sklearn.pipeline.Pipeline" in found
+    assert found <= models.load(model_type).NAMES
+
+
+# Bounds that are ours: below them the estimator would take the value and do nothing, or next to nothing.
+OURS = {
+    "max_iter",
+    ("xgboost", "n_estimators"),
+    *("max_features", "subsample", "colsample_bytree", "learning_rate", "learning_rate_init"),
+    *("scale_pos_weight", "C", "tol"),
+}
+
+
+def test_a_value_below_its_bound_is_refused_by_the_estimator_too(reference: list[dict[str, Any]]) -> None:
+    checked = 0
+    for row in reference:
+        model_type, name = row["model_type"], row["name"]
+        if row["kind"] not in ("integer", "number") or OURS & {name, (model_type, name)}:
+            continue
+        params = defaults(reference, model_type) | {name: (row["kind"], f"{row['min_value'] - 1:f}")}
+        alias = {"gamma": "min_split_loss"}.get(name, RENAMED.get((model_type, name), name))
+        with pytest.raises(JobError, match=rf"(?i)\b{alias}\b"):
+            fitted(model_type, params, rows(60))
+        checked += 1
+    assert checked > 15
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_model_learns_from_rows_with_missing_values(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    model = fitted(model_type, defaults(reference, model_type), rows(3000))
+    features, labels = rows(3000, seed=1)
+    assert roc_auc_score(labels, model.predict_proba(features)[:, 1]) > 0.78
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_random_state_fixes_everything(reference: list[dict[str, Any]], model_type: str) -> None:
+    data = rows(500)
+    params = defaults(reference, model_type)
+    first, again, other = (
+        fitted(model_type, params, data, seed).predict_proba(data[0]) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    if model_type in ("random_forest", "neural_network"):
+        assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_unit_of_a_feature_does_not_matter(
+    reference: list[dict[str, Any]], model_type: str, scale: float
+) -> None:
+    """Prices of 3e-8 must count as much as volumes of 1e6."""
+    (features, labels), (others, other_labels) = rows(2000), rows(2000, seed=1)
+    params = defaults(reference, model_type)
+    model = fitted(model_type, params, (features * np.float32(scale), labels))
+    expected = fitted(model_type, params, (features, labels))
+    found = [
+        roc_auc_score(other_labels, m.predict_proba(x)[:, 1])
+        for m, x in ((model, others * np.float32(scale)), (expected, others))
+    ]
+    assert abs(found[0] - found[1]) < 0.01
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_predictions_are_the_same_at_each_call_and_for_any_number_of_threads(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    data = rows(2000)
+    params = defaults(reference, model_type)
+    chances = [
+        fitted(model_type, params, data, threads=threads).predict_proba(data[0]) for threads in (1, 2, 2, 4)
+    ]
+    assert all(np.array_equal(chances[0], other) for other in chances)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_values_far_outside_the_rows_of_the_fit_can_be_predicted(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    features, labels = rows()
+    features[:, 3] = 0
+    model = fitted(model_type, defaults(reference, model_type), (features, labels))
+    features[:, 3] = 1e30
+    assert np.isfinite(model.predict_proba(features)).all()
+
+
+@pytest.mark.parametrize("model_type", ["logistic_regression", "neural_network"])
+def test_missing_values_are_imputed_from_the_rows_of_the_fit_alone(
+    reference: list[dict[str, Any]], model_type: str
+) -> None:
+    features, labels = rows(500)
+    model = fitted(model_type, defaults(reference, model_type), (features, labels))
+    assert np.allclose(model["impute"].statistics_, np.nanmedian(features, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "own", "last"),
+    [
+        ("random_forest", {"n_estimators": ("integer", "25")}, "Training: 25/25 trees"),
+        ("xgboost", {"n_estimators": ("integer", "7")}, "Training: 7/7 trees"),
+        ("neural_network", {"max_iter": ("integer", "5")}, "Training epoch 5/5"),
+    ],
+)
+def test_progress_counts_trees_and_epochs(
+    reference: list[dict[str, Any]], model_type: str, own: dict[str, tuple[str, str]], last: str
+) -> None:
+    told: list[tuple[float, str]] = []
+    module = models.load(model_type)
+    model = module.make(parse_params(defaults(reference, model_type) | own), 42, 1)
+    fit(module, model, *rows(), lambda share, message: told.append((share, message)))
+    shares = [share for share, _ in told]
+    assert len(told) > 1
+    assert shares == sorted(shares)
+    assert told[-1] == (1, last)
+
+
+@pytest.mark.parametrize("model_type", ["logistic_regression", "neural_network"])
+def test_a_fit_that_did_not_converge_says_so(reference: list[dict[str, Any]], model_type: str) -> None:
+    params = defaults(reference, model_type) | {"max_iter": ("integer", "1")}
+    module = models.load(model_type)
+    model = module.make(parse_params(params), 42, 1)
+    (warning,) = fit(module, model, *rows(), lambda _share, _message: None)
+    assert "converge" in warning
+
+
+def test_the_default_of_ref_model_types_stands_in_ref_model_params(
+    make_database: Callable[[], Database], reference: list[dict[str, Any]]
+) -> None:
+    with make_database().connect("rosa") as reader:
+        for row in reader.execute("SELECT name, default_params_csv FROM ref_model_types").fetchall():
+            values = {name: value for name, (_, value) in defaults(reference, row["name"]).items()}
+            for item in row["default_params_csv"].split(";"):
+                name, value = item.split("=")
+                assert values[name] == value

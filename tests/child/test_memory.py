@@ -1,0 +1,77 @@
+"""A job that cannot fit into memory is refused with the figures, before it is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.child import memory
+from worker.errors import JobError
+
+GB = 10**9
+
+
+def machine(root: Path, free: int, files: dict[str, str]) -> Path:
+    """The files that tell of a machine's memory."""
+    files = {"proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {free // 1024} kB\n"} | {
+        f"sys/fs/cgroup/{name}": text for name, text in files.items()
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+VERSION_2 = {
+    "memory.max": f"{3 * GB}\n",
+    "memory.current": f"{2 * GB}\n",
+    "memory.stat": f"anon 5\ninactive_file {GB}\n",
+}
+VERSION_1 = {
+    "memory/memory.limit_in_bytes": f"{3 * GB}\n",
+    "memory/memory.usage_in_bytes": f"{2 * GB}\n",
+    "memory/memory.stat": f"cache 5\ninactive_file 7\ntotal_inactive_file {GB}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8192 * 1024),
+        (VERSION_2 | {"memory.max": "max\n"}, 8192 * 1024),
+        (VERSION_2, 8192 * 1024),
+    ],
+)
+def test_without_a_lower_limit_it_is_what_the_machine_has_free(
+    tmp_path: Path, files: dict[str, str], expected: int
+) -> None:
+    assert memory.available(machine(tmp_path, expected, files)) == expected
+
+
+@pytest.mark.parametrize("files", [VERSION_2, VERSION_1], ids=["version 2", "version 1"])
+def test_in_a_container_it_is_what_its_limit_leaves_with_the_cache(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert memory.available(machine(tmp_path, 8 * GB, files)) == 2 * GB
+
+
+def test_where_nothing_tells_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.available(tmp_path) is None
+    monkeypatch.setattr(memory, "available", lambda: None)
+    memory.require("TO_TRAIN", {"xgboost"}, 10**12, 100)
+
+
+def test_a_job_that_cannot_fit_is_told_the_figures_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 3 * GB)
+    memory.require("TO_TRAIN", {"xgboost"}, 20_000_000, 10)
+    with pytest.raises(JobError) as caught:
+        memory.require("TO_TRAIN", {"neural_network"}, 20_000_000, 10)
+    for words in (
+        "6.0 GB",
+        "20000000 rows of 10 features",
+        "3.0 GB are free",
+        "shorter period",
+        "xgboost (3.0 GB)",
+    ):
+        assert words in str(caught.value)
+    with pytest.raises(JobError, match=r"free .* fewer features$"):
+        memory.require("TO_PREDICT", {"xgboost", "gradient_boosting"}, 20_000_000, 10)

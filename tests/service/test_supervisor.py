@@ -1,0 +1,124 @@
+"""Parts of the supervisor that no ordinary run reaches."""
+
+import select
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
+from worker.database import queue
+from worker.database.connection import Connection as WorkerConnection
+from worker.database.connection import connect
+from worker.protocol import Failed, read_order
+from worker.service.children import kill
+from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
+
+# A child that says what it was told.
+ECHO = ["/bin/sh", "-c", "read -r order; printf '%s\\n' \"$order\"; read -r end"]
+
+
+def end(supervisor: Supervisor) -> None:
+    for child in [*supervisor.children.warm, *(running.child for running in supervisor.running.values())]:
+        kill(child)
+    supervisor._disconnect()
+
+
+@pytest.fixture
+def supervisor(db: Database, tmp_path: Path) -> Supervisor:
+    return Supervisor(Options(db.login("wanda"), tmp_path))
+
+
+@pytest.mark.parametrize("failures", [0, 5, 10_000])
+def test_the_backoff_is_bounded_however_long_the_server_is_away(
+    supervisor: Supervisor, failures: int
+) -> None:
+    supervisor._failures = failures
+    supervisor._lost_connection(psycopg.OperationalError("gone"))
+    assert 0 < supervisor._reconnect_at - time.monotonic() <= MAX_BACKOFF_SECONDS
+
+
+def test_a_job_that_is_cancelled_while_it_is_given_back_does_no_harm(
+    supervisor: Supervisor, client: Connection, worker: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = insert_job(client, **TRAIN)
+    claim(worker, supervisor.worker_id)
+    held = queue.held_jobs
+
+    def cancelled_just_then(connection: WorkerConnection, worker_id: str) -> list[Any]:
+        jobs = held(connection, worker_id)
+        client.execute("CALL ml.cancel_job(%s)", [job_id])
+        return jobs
+
+    monkeypatch.setattr(queue, "held_jobs", cancelled_just_then)
+    supervisor._connect()
+    supervisor._give_back_unknown_jobs()
+    assert supervisor.connection is not None
+    assert job_row(client, job_id)["status"] == "CANCELLED"
+    supervisor._disconnect()
+
+
+def test_whoever_is_woken_claims_before_all_else(
+    supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.service.children.COMMAND", ECHO)
+    asked: list[str] = []
+
+    def spy(name: str) -> None:
+        original = getattr(queue, name)
+
+        def called(*args: Any) -> Any:
+            asked.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(queue, name, called)
+
+    for name in ("claim_job", "expire_leases", "lost_jobs", "record_sign", "record_progress"):
+        spy(name)
+    insert_job(client, **TRAIN)
+    supervisor._connect()
+    supervisor._step()
+    assert asked[0] == "claim_job"
+    assert sorted(asked) == ["claim_job", "expire_leases", "lost_jobs", "record_sign"]
+    end(supervisor)
+
+
+def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_started(
+    supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.service.children.COMMAND", ECHO)
+
+    def has_changed() -> bool:
+        insert_job(client, **TRAIN)
+        supervisor._look = True
+        supervisor._step()
+        (running,) = supervisor.running.values()
+        assert running.child.stdout is not None
+        order = read_order(running.child.stdout.readline())
+        running.outcome = Failed("enough")
+        supervisor._step()
+        return order.has_changed
+
+    supervisor._connect()
+    supervisor._warm_up()
+    assert not has_changed()
+    supervisor._disconnect()
+    supervisor._connect()
+    assert has_changed()
+    assert not has_changed()
+    end(supervisor)
+
+
+def test_a_notification_that_was_read_behind_an_answer_is_found(db: Database, client: Connection) -> None:
+    """The socket does not become readable for it any more."""
+    with connect(db.login("wanda"), role="ml_worker") as connection:
+        queue.listen(connection, lambda: None)
+        assert not queue.was_notified(connection)
+        insert_job(client, **TRAIN)
+        assert select.select([connection.fileno()], [], [], 60)[0]
+        connection.pgconn.consume_input()
+        assert not select.select([connection.fileno()], [], [], 0)[0]
+        assert queue.was_notified(connection)
+        assert not queue.was_notified(connection)

@@ -1,0 +1,58 @@
+"""Fits a model of any type: hyperparameters from text, preparation of the features, warnings.
+
+Every hyperparameter comes from ``ref_model_params``; see there for names, bounds and defaults.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from worker.child.models import ModelType
+from worker.child.models._shared import Features, Labels, Params, Report
+from worker.errors import JobError
+
+
+def parse_params(params: Mapping[str, tuple[str, str]]) -> Params:
+    """Turn ``{name: (kind, text)}`` into values; ``none`` is None, other words stay words."""
+    return {name: _parse(kind, text) for name, (kind, text) in params.items()}
+
+
+def _parse(kind: str, text: str) -> Any:
+    if text == "none":
+        return None
+    if kind == "boolean":
+        return text == "true"
+    if kind == "layers":
+        return tuple(int(units) for units in text.split(","))
+    if kind in ("integer", "number"):
+        try:
+            return int(text) if kind == "integer" else float(text)
+        except ValueError:
+            return text
+    return text
+
+
+def fit(
+    model_type: ModelType, pipeline: Pipeline, features: Features, labels: Labels, report: Report
+) -> list[str]:
+    """Fit the pipeline in place, reporting progress as a share and in words.
+
+    Returns:
+        What the user should know of the fit, for example that it did not converge.
+
+    Raises:
+        JobError: the model refuses, for example because its weights grew without bound.
+    """
+    *preparation, (_, model) = pipeline.steps
+    prepared = Pipeline(preparation).fit_transform(features, labels) if preparation else features
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", ConvergenceWarning)
+        try:
+            model_type.fit(model, prepared, labels, report)
+        except ValueError as error:
+            raise JobError(f"the model cannot be fitted with these hyperparameters: {error}") from error
+    return [str(warning.message).split("\n", maxsplit=1)[0].strip() for warning in caught]

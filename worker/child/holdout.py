@@ -1,0 +1,95 @@
+"""Which rows a model is fitted on, and which are held out to measure it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.child.dataset import Dataset
+
+MIN_COINS = 10
+_MOST_DRAWS = 1000
+_FEWEST_DRAWS = 20
+_MOST_STEPS = 10_000_000  # draws by coins
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The two parts, and the gap between them.
+
+    Attributes:
+        num_coins: coins of all rows.
+        kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
+        order: int64, shape (rows,): row numbers, first those to fit on and last those that are held out.
+        num_fitted: rows to fit on.
+        num_gap: rows in neither part, because their label may lie in the held-out time.
+    """
+
+    num_coins: int
+    kind: Literal["coins", "time"]
+    order: NDArray[np.int64]
+    num_fitted: int
+    num_gap: int
+
+    @property
+    def fitted(self) -> NDArray[np.int64]:
+        """Row numbers to fit on."""
+        return self.order[: self.num_fitted]
+
+    @property
+    def held_out(self) -> NDArray[np.int64]:
+        """Row numbers that are held out."""
+        return self.order[self.num_fitted + self.num_gap :]
+
+
+def split(dataset: Dataset, test_size: float, random_state: int, label_reach: int) -> Holdout:
+    """Hold out whole coins; with fewer than ten coins, the last part of the period.
+
+    Rows of one coin resemble each other: a model that has seen some of them is not measured by others.
+
+    Args:
+        dataset: labelled rows.
+        test_size: share of the rows to hold out, between 0 and 1.
+        random_state: seed of the draw of coins.
+        label_reach: microseconds from a row to the latest moment that its label may be read at.
+    """
+    coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
+    if len(coins) < MIN_COINS:
+        kind: Literal["coins", "time"] = "time"
+        cut = np.quantile(dataset.times, 1 - test_size, method="higher")
+        is_held_out = dataset.times >= cut
+        is_fitted = dataset.times + label_reach < cut
+    else:
+        kind = "coins"
+        is_held_out = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)[coin_of_row]
+        is_fitted = ~is_held_out
+    fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
+    return Holdout(len(coins), kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))
+
+
+def _draw_coins(
+    coin_of_row: NDArray[np.int64], labels: NDArray[np.uint8], test_size: float, random_state: int
+) -> NDArray[np.bool_]:
+    """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class.
+
+    One that leaves a class out of either part is taken only if there is no other.
+    """
+    rows = np.bincount(coin_of_row).astype(np.float64)
+    positives = np.bincount(coin_of_row, weights=labels)
+    classes = np.stack([positives, rows - positives])
+    totals = np.maximum(classes.sum(axis=1, keepdims=True), 1)
+    num_coins = len(rows)
+    rng = np.random.default_rng(random_state)
+    nearest, best = np.inf, np.zeros(num_coins, dtype=bool)
+    for _ in range(int(np.clip(_MOST_STEPS // num_coins, _FEWEST_DRAWS, _MOST_DRAWS))):
+        order = rng.permutation(num_coins)[:-1]  # one coin at least stays to be fitted on
+        shares = classes[:, order].cumsum(axis=1) / totals
+        lacks_a_class = ((shares == 0) | (shares == 1)).any(axis=0)
+        off = np.abs(shares - test_size).sum(axis=0) + 2 * lacks_a_class
+        size = int(off.argmin()) + 1
+        if off[size - 1] < nearest:
+            nearest = off[size - 1]
+            best = np.zeros(num_coins, dtype=bool)
+            best[order[:size]] = True
+    return best

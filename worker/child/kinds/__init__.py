@@ -1,0 +1,49 @@
+"""Kinds of job: a module each, found by its name, which is the job type in lower case.
+
+Other distributions add kinds by the entry point group ``ml_worker.kinds``. Importing this package imports
+none of them, and no ML.
+"""
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from worker.child import modules
+from worker.errors import JobError
+
+if TYPE_CHECKING:
+    from worker.child.task import Result, Task
+
+GROUP = "ml_worker.kinds"
+
+
+class Kind(Protocol):
+    """What a module of this package offers."""
+
+    def run(self, task: "Task", /) -> "Result":
+        """Do the job; returns its result as plain numbers.
+
+        Raises:
+            JobError: the job cannot succeed.
+        """
+
+
+def names() -> frozenset[str]:
+    """The job types that this worker can do."""
+    return frozenset(name.upper() for name in modules.names(__name__, GROUP))
+
+
+def load(job_type: str) -> Kind:
+    """Import a kind.
+
+    Raises:
+        JobError: this worker has none of that name.
+    """
+    module = modules.load(__name__, GROUP, job_type.lower())
+    if module is None:
+        raise JobError(f"this worker does no jobs of type {job_type}, only {', '.join(sorted(names()))}")
+    return cast(Kind, module)
+
+
+def preload() -> None:
+    """Import all kinds that come with the worker."""
+    for name in modules.own(__name__):
+        load(name)

@@ -1,0 +1,22 @@
+"""TEST: measures a model on all rows of a period."""
+
+import time
+
+from worker.child.measuring import measure
+from worker.child.task import LOADED, Result, Task, load_rows, read_models
+
+
+def run(task: Task) -> Result:
+    """Measure the model; the result is the arguments of ``ml.record_test``."""
+    (model,) = task.assignment.models
+    (pipeline,) = read_models(task)
+    rows = load_rows(task, [model], "TO_PREDICT")
+    seconds_loading, started = task.seconds, time.monotonic()
+    task.report(LOADED, f"Scoring {len(rows)} rows")
+    measured = measure(pipeline, rows.names, rows.features, rows.labels, model.random_state)
+    return measured | {
+        "num_unlabelled": rows.num_unlabelled,
+        "data_fingerprint": rows.fingerprint,
+        "seconds_loading": seconds_loading,
+        "seconds_scoring": round(time.monotonic() - started, 3),
+    }

@@ -1,0 +1,118 @@
+"""TRAIN: fits a model on one part of the rows, measures it on the other, and writes its file."""
+
+import platform
+import time
+
+import numpy as np
+import sklearn
+import xgboost
+from numpy.typing import NDArray
+
+from worker.child import fitting, holdout, model_file, models
+from worker.child.dataset import Dataset
+from worker.child.labels import value
+from worker.child.measuring import measure
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows
+from worker.database.dataset import fetch_params
+from worker.errors import JobError
+
+MIN_ROWS = 20
+MIN_ROWS_A_CLASS = 2
+FITTED = 0.85  # of the progress bar
+
+
+def run(task: Task) -> Result:
+    """Fit, measure and write the model; the result is the arguments of ``ml.record_training``.
+
+    Raises:
+        JobError: there are too few rows, or one class only.
+        OSError: the file cannot be written.
+    """
+    (model,) = task.assignment.models
+    params = fitting.parse_params(fetch_params(task.connection, model.id))
+    rows = load_rows(task, [model], "TO_TRAIN")
+    seconds_loading = task.seconds
+    _require_both_classes(rows)
+    parts = holdout.split(rows, model.test_size, model.random_state, value.reach(model.future_minutes))
+    rows.reorder(parts.order)
+    fitted, held_out = slice(parts.num_fitted), slice(parts.num_fitted + parts.num_gap, None)
+    features, labels = rows.features[fitted], rows.labels[fitted]
+    _require_both_classes_to_fit(labels, parts, rows)
+    _require_values_to_fit(features, parts, rows)
+
+    started = time.monotonic()
+    model_type = models.load(model.model_type)
+    pipeline = model_type.make(params, model.random_state, task.threads)
+    warnings = fitting.fit(
+        model_type,
+        pipeline,
+        features,
+        labels,
+        lambda share, message: task.report(LOADED + (FITTED - LOADED) * share, message),
+    )
+    seconds_fitting = time.monotonic() - started
+
+    task.report(FITTED, f"Measuring on {len(parts.held_out)} held-out rows")
+    measured = measure(
+        pipeline, rows.names, rows.features[held_out], rows.labels[held_out], model.random_state
+    )
+    task.report(SCORED, "Writing the model file")
+    file = model_file.write(pipeline, task.path)
+    return measured | {
+        "holdout": parts.kind,
+        "num_coins": parts.num_coins,
+        "num_fitted": len(labels),
+        "num_fitted_positive": int(labels.sum()),
+        "num_gap": parts.num_gap,
+        "num_unlabelled": rows.num_unlabelled,
+        "artifact_path": str(file.path),
+        "artifact_sha256": file.sha256,
+        "artifact_bytes": file.num_bytes,
+        "data_fingerprint": rows.fingerprint,
+        "library_versions_csv": _library_versions(),
+        "engine": model_type.engine(pipeline[-1]),
+        "seconds_loading": seconds_loading,
+        "seconds_fitting": round(seconds_fitting, 3),
+        "warnings": "; ".join(warnings) or None,
+    }
+
+
+def _require_both_classes(rows: Dataset) -> None:
+    total, positive = len(rows), rows.num_positive
+    if total < MIN_ROWS or min(positive, total - positive) < MIN_ROWS_A_CLASS:
+        raise JobError(
+            f"too little to learn from: {total} labelled rows, {positive} positive and {total - positive} "
+            f"negative; needed are {MIN_ROWS} rows and {MIN_ROWS_A_CLASS} of each class. "
+            "Choose a longer period or another threshold"
+        )
+
+
+def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdout, rows: Dataset) -> None:
+    positive = int(labels.sum())
+    if not 0 < positive < len(labels):
+        raise JobError(
+            f"one class only is left to learn from: of {len(rows)} labelled rows "
+            f"({rows.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie "
+            f"in the gap before them; of the other {len(labels)}, {positive} are positive. "
+            "Choose a longer period or another threshold"
+        )
+
+
+def _require_values_to_fit(features: NDArray[np.float32], parts: holdout.Holdout, rows: Dataset) -> None:
+    for name, column in zip(rows.names, features.T, strict=True):
+        if np.isnan(column).all():
+            raise JobError(
+                f"the feature {name} has no value in any of the {len(features)} rows to learn from; "
+                f"all its values are in the {len(parts.held_out)} held-out rows. "
+                "Leave it out, or choose another period"
+            )
+
+
+def _library_versions() -> str:
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "xgboost": xgboost.__version__,
+    }
+    return ";".join(f"{name}={version}" for name, version in versions.items())

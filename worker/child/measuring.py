@@ -1,0 +1,162 @@
+"""How well a model does on rows that it has not seen, as plain numbers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import auc, roc_curve
+from sklearn.pipeline import Pipeline
+
+IMPORTANCE_ROWS = 5_000
+IMPORTANCE_REPEATS = 5
+CURVE_GRID = np.arange(101) / 100  # the thresholds that every curve has
+CURVE_OWN = 100  # thresholds more, where the probabilities are
+
+
+@dataclass(frozen=True)
+class Score:
+    """Confusion matrix at a probability of 0.5, and ROC AUC (None where there is only one class)."""
+
+    tp: int
+    tn: int
+    fp: int
+    fn: int
+    roc_auc: float | None
+
+
+def measure(
+    model: Pipeline,
+    names: Sequence[str],
+    features: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    random_state: int,
+) -> dict[str, Any]:
+    """Everything that is told of a model on some rows, by the names of the results' columns."""
+    found = importance(model, names, features, labels, random_state)
+    probabilities = predict(model, features)
+    return {
+        "num_positive": int(labels.sum()),
+        "num_negative": int(len(labels) - labels.sum()),
+        **asdict(score(probabilities, labels)),
+        "feature_importance_csv": to_csv(found),
+        "curve": curve(probabilities, labels),
+    }
+
+
+def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probability of each row to be positive."""
+    return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64).clip(0, 1)
+
+
+def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Score:
+    """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database."""
+    positive, predicted = labels == 1, probabilities > 0.5
+    tp = int(np.count_nonzero(positive & predicted))
+    fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
+    return Score(
+        tp=tp,
+        tn=len(labels) - tp - fp - fn,
+        fp=fp,
+        fn=fn,
+        roc_auc=_roc_auc(probabilities, labels) if 0 < tp + fn < len(labels) else None,
+    )
+
+
+def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
+    """The number that ``roc_auc_score`` gives, in a third of its time.
+
+    Numpy sorts much faster where ties may come in any order; scikit-learn then finds the rows sorted.
+    """
+    order = np.argsort(probabilities)[::-1]
+    false_positives, true_positives, _ = roc_curve(labels[order], probabilities[order])
+    return float(auc(false_positives, true_positives))
+
+
+def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[list[float]]:
+    """How predictions would come out at other thresholds than 0.5: at most 201, exact at each.
+
+    The thresholds are 0, 0.01 to 1, and where there are at most 100 different probabilities each of these:
+    then ROC and precision-recall curves are exact. Otherwise 50 quantiles of either class, so that between
+    two thresholds at most 2% of a class pass, unless they have the same probability.
+
+    Returns:
+        For each threshold, rising: itself, true positives, false positives, and the sum of the probabilities
+        above it.
+    """
+    classes = [np.sort(probabilities[labels == label]) for label in (1, 0)]
+    own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
+    if len(own) > CURVE_OWN:
+        own = np.concatenate([_spread(of_class, CURVE_OWN // 2) for of_class in classes])
+    thresholds = np.union1d(CURVE_GRID, own)
+    counts, sums = [], np.zeros(len(thresholds))
+    for of_class in classes:
+        below = np.searchsorted(of_class, thresholds, side="right")
+        running = np.concatenate([[0.0], of_class.cumsum()])
+        counts.append(len(of_class) - below)
+        sums += running[-1] - running[below]
+    points: list[list[float]] = np.stack([thresholds, *counts, sums], axis=1).tolist()
+    return points
+
+
+def _spread(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+    """So many of the sorted values, at equal distances."""
+    if len(values) == 0:
+        return values
+    return values[np.linspace(0, len(values) - 1, number).round().astype(np.int64)]
+
+
+def importance(
+    model: Pipeline,
+    names: Sequence[str],
+    features: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    random_state: int,
+) -> dict[str, float] | None:
+    """Permutation importance: how much ROC AUC falls when a feature's values are shuffled.
+
+    Measured on at most 5,000 rows, half of each class where there are enough, with 5 shuffles a feature;
+    falls below 0 count as 0, and the rest is normalised to sum to 1 at four decimals.
+
+    Returns:
+        Importance by feature, the greatest first; None where it is undefined: one class only, or no
+        feature whose shuffling costs anything.
+    """
+    rng = np.random.default_rng(random_state)
+    positives, negatives = (rng.permutation(np.flatnonzero(labels == label)) for label in (1, 0))
+    if len(positives) == 0 or len(negatives) == 0:
+        return None
+    num_positive = min(len(positives), max(IMPORTANCE_ROWS // 2, IMPORTANCE_ROWS - len(negatives)))
+    rows = np.concatenate([positives[:num_positive], negatives[: IMPORTANCE_ROWS - num_positive]])
+    falls = permutation_importance(
+        model,
+        features[rows],
+        labels[rows],
+        scoring=lambda fitted, shuffled, answers: _roc_auc(predict(fitted, shuffled), answers),
+        n_repeats=IMPORTANCE_REPEATS,
+        random_state=random_state,
+    ).importances_mean
+    falls = np.clip(falls, 0, None)
+    if falls.sum() == 0:
+        return None
+    shares = _round_to_one(falls / falls.sum())
+    order = np.argsort(-shares, kind="stable")
+    return {names[i]: float(shares[i]) for i in order}
+
+
+def to_csv(values: dict[str, float] | None) -> str | None:
+    """Write ``key=value;key=value`` with four decimals."""
+    if values is None:
+        return None
+    return ";".join(f"{name}={value:.4f}" for name, value in values.items())
+
+
+def _round_to_one(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to four decimals so that the sum stays 1: the largest remainders are rounded up."""
+    units = shares * 10_000
+    rounded = np.floor(units)
+    largest = np.argsort(rounded - units, kind="stable")[: round(10_000 - rounded.sum())]
+    rounded[largest] += 1
+    return rounded / 10_000

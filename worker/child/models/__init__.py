@@ -1,0 +1,66 @@
+"""Types of model: a module each, found by its name, which is that in ``ref_model_types``.
+
+Other distributions add types by the entry point group ``ml_worker.models``. Importing this package imports
+none of them, and no ML.
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from worker.child import modules
+from worker.errors import JobError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from worker.child.models._shared import Features, Labels, Params, Report
+
+GROUP = "ml_worker.models"
+
+
+class ModelType(Protocol):
+    """What a module of this package offers.
+
+    Where a fitted model predicts with several threads, there is also ``use_threads(model, threads)``, which
+    sets their number in a model that was fitted elsewhere.
+
+    Attributes:
+        TO_TRAIN: bytes that a TRAIN takes at its peak, for each value (rows by features) and for each row.
+        TO_PREDICT: the same of a job that only predicts.
+        NAMES: what the pickle of a fitted pipeline refers to, as ``module.qualname``.
+    """
+
+    TO_TRAIN: tuple[float, float]
+    TO_PREDICT: tuple[float, float]
+    NAMES: frozenset[str]
+
+    def make(self, params: "Params", random_state: int, threads: int, /) -> "Pipeline":
+        """Build the unfitted pipeline; its last step is the model."""
+
+    def fit(self, model: Any, features: "Features", labels: "Labels", report: "Report", /) -> None:
+        """Fit the last step of the pipeline in place, reporting progress as a share and in words."""
+
+    def engine(self, model: Any, /) -> str:
+        """The library that fits the last step of the pipeline."""
+
+
+def names() -> frozenset[str]:
+    """The model types that this worker knows."""
+    return modules.names(__name__, GROUP)
+
+
+def load(model_type: str) -> ModelType:
+    """Import a model type.
+
+    Raises:
+        JobError: this worker has none of that name.
+    """
+    module = modules.load(__name__, GROUP, model_type)
+    if module is None:
+        raise JobError(f"this worker has no model type {model_type}, only {', '.join(sorted(names()))}")
+    return cast(ModelType, module)
+
+
+def preload() -> None:
+    """Import all types that come with the worker."""
+    for name in modules.own(__name__):
+        load(name)

@@ -1,0 +1,63 @@
+"""Gradient boosting on histograms, by scikit-learn."""
+
+import threading
+
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+
+from worker.child.models import _shared
+from worker.child.models._shared import Features, Labels, Params, Report
+
+TO_TRAIN = (22.0, 70.0)
+TO_PREDICT = (11.5, 80.0)
+NAMES = _shared.NAMES | {
+    "numpy.random._pcg64.PCG64",
+    "numpy.random._pickle.__bit_generator_ctor",
+    "numpy.random._pickle.__generator_ctor",
+    "numpy.random.bit_generator.SeedSequence",
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+    "sklearn._loss._loss.CyHalfBinomialLoss",
+    "sklearn._loss.link.Interval",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.preprocessing._label.LabelEncoder",
+}
+
+_LOOK_SECONDS = 0.2
+
+
+def make(params: Params, random_state: int, _threads: int) -> Pipeline:
+    """Trees that use missing values."""
+    renamed = {"max_iter" if name == "n_estimators" else name: value for name, value in params.items()}
+    model = HistGradientBoostingClassifier(**renamed, early_stopping=False, random_state=random_state)
+    return Pipeline([("model", model)])
+
+
+def fit(model: HistGradientBoostingClassifier, features: Features, labels: Labels, report: Report) -> None:
+    """Fit in one go; another thread looks how many trees there are."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            try:
+                trees = model.n_iter_
+            except NotFittedError:
+                continue
+            report(trees / model.max_iter, f"Training: {trees}/{model.max_iter} trees")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        model.fit(features, labels)
+    finally:
+        done.set()
+        watcher.join()
+
+
+def engine(_model: HistGradientBoostingClassifier) -> str:
+    """Always scikit-learn."""
+    return "scikit-learn"

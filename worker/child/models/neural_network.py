@@ -1,0 +1,58 @@
+"""A neural network of dense layers, by scikit-learn."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+
+from worker.child.models import _shared
+from worker.child.models._shared import Features, Labels, Params, Report, imputed_and_scaled
+
+TO_TRAIN = (24.0, 60.0)
+TO_PREDICT = (9.5, 115.0)
+NAMES = (
+    _shared.NAMES
+    | _shared.NAMES_OF_IMPUTED_AND_SCALED
+    | {
+        "numpy.random._mt19937.MT19937",
+        "numpy.random._pickle.__bit_generator_ctor",
+        "numpy.random._pickle.__randomstate_ctor",
+        "sklearn.neural_network._multilayer_perceptron.MLPClassifier",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.preprocessing._label.LabelBinarizer",
+    }
+)
+
+
+def make(params: Params, random_state: int, _threads: int) -> Pipeline:
+    """Behind imputing and scaling."""
+    renamed = {
+        "hidden_layer_sizes" if name == "hidden_layers" else name: value for name, value in params.items()
+    }
+    # A generator, not a seed: partial_fit would shuffle the rows in the same way in every epoch.
+    return imputed_and_scaled(MLPClassifier(**renamed, random_state=np.random.RandomState(random_state)))
+
+
+def fit(model: MLPClassifier, features: Features, labels: Labels, report: Report) -> None:
+    """Fit an epoch at a time, until the loss no longer falls. Warns if it still does at the last."""
+    best, stalled = np.inf, 0
+    for epoch in range(1, model.max_iter + 1):
+        model.partial_fit(features, labels, classes=[0, 1])
+        report(epoch / model.max_iter, f"Training epoch {epoch}/{model.max_iter}")
+        stalled = stalled + 1 if model.loss_ > best - model.tol else 0
+        best = min(best, model.loss_)
+        if stalled > model.n_iter_no_change:
+            return
+    warnings.warn(
+        f"The neural network has not converged after {model.max_iter} epochs; raise max_iter",
+        ConvergenceWarning,
+        stacklevel=2,
+    )
+
+
+def engine(_model: MLPClassifier) -> str:
+    """Always scikit-learn."""
+    return "scikit-learn"

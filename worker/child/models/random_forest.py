@@ -1,0 +1,193 @@
+"""A random forest: grown on histograms by xgboost where it can be, else by scikit-learn."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
+from sklearn.utils.class_weight import compute_sample_weight
+
+from worker.child.models import _shared
+from worker.child.models._shared import Features, Labels, Params, Report, Trees
+
+TO_TRAIN = (16.0, 150.0)  # of scikit-learn's forest where it takes more
+TO_PREDICT = (10.5, 90.0)
+NAMES = _shared.NAMES | {
+    "functools.partial",
+    "numpy.clip",
+    "numpy.multiply",
+    "sklearn.ensemble._forest.RandomForestClassifier",
+    "sklearn.preprocessing._data.MaxAbsScaler",
+    "sklearn.preprocessing._function_transformer.FunctionTransformer",
+    "sklearn.tree._classes.DecisionTreeClassifier",
+    "sklearn.tree._tree.Tree",
+    "worker.child.models.random_forest.HistogramForest",
+    "worker.forest.HistogramForest",  # in files of the first version
+}
+
+FEWEST_BINS, MOST_BINS = 32, 256
+ROWS_A_BIN = 64
+TREES_AT_ONCE = 25  # as many as a processor's cache holds: all rows see them before the next
+BOOTSTRAP_SHARE = 0.632  # of the rows, which a bootstrap draws at least once
+_TREES_A_STEP = 10  # of scikit-learn, at least, between two reports
+
+
+def make(params: Params, random_state: int, threads: int) -> Pipeline:
+    """The forest that knows these hyperparameters; both use missing values."""
+    if HistogramForest.suits(params):
+        return Pipeline([("model", HistogramForest(**params, random_state=random_state, n_jobs=threads))])
+    # scikit-learn's trees take values that differ by less than 1e-7 for equal, and a coin may cost 3e-8.
+    # Trees see the order of the values alone, so each feature is stretched until no difference is that small.
+    # What lies far outside the rows of the fit goes to the end of the range: for a tree it is there anyway.
+    bound = FunctionTransformer(partial(np.clip, a_min=np.float32(-(2.0**27)), a_max=np.float32(2.0**27)))
+    stretch = FunctionTransformer(partial(np.multiply, np.float32(2.0**100)))
+    model = RandomForestClassifier(**params, random_state=random_state, n_jobs=threads)
+    return Pipeline([("shrink", MaxAbsScaler()), ("bound", bound), ("stretch", stretch), ("model", model)])
+
+
+def fit(model: RandomForestClassifier, features: Features, labels: Labels, report: Report) -> None:
+    """Grow the trees, told of each or of some at a time."""
+    total = model.n_estimators
+    if isinstance(model, HistogramForest):
+        model.fit(features, labels, callbacks=[Trees(total, report)])
+        return
+    model.set_params(warm_start=True)  # trees are drawn from the seed as if they were fitted in one go
+    step = max(_TREES_A_STEP, total // 50)
+    for trees in [*range(step, total, step), total]:
+        model.set_params(n_estimators=trees).fit(features, labels)
+        report(trees / total, f"Training: {trees}/{total} trees")
+    # Threads would add up the votes in the order in which they finish; predictions must not depend on that.
+    model.set_params(warm_start=False, n_jobs=1)
+
+
+def engine(model: RandomForestClassifier) -> str:
+    """The library that grows the trees."""
+    return "xgboost" if isinstance(model, HistogramForest) else "scikit-learn"
+
+
+def use_threads(model: RandomForestClassifier, threads: int) -> None:
+    """Let a forest that was fitted elsewhere predict with so many threads."""
+    if isinstance(model, HistogramForest):
+        _shared.use_threads(model, threads)
+
+
+class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
+    """A random forest for labels 0 and 1: scikit-learn's hyperparameters, xgboost's trees.
+
+    A split is sought among 32 to 256 quantiles of a feature, of 64 rows each, instead of among all values,
+    and missing values go to the side that suits them. Each tree sees a random 63.2% of the rows: as many as
+    a bootstrap draws, but each of them once. Trees are those of xgboost on the squared error, for which the
+    best split is that of the Gini impurity and a leaf predicts its share of positive rows. All are grown on
+    the labels themselves, not on what other trees left over.
+
+    The same rows give the same forest for any number of threads.
+
+    See Breiman, Random Forests, Machine Learning 45 (2001), and Chen and Guestrin, XGBoost, KDD 2016.
+    """
+
+    @staticmethod
+    def suits(params: dict[str, Any]) -> bool:
+        """Whether it knows these hyperparameters; for others there is scikit-learn's own forest."""
+        leaf, weight = params["min_samples_leaf"], params["class_weight"]
+        return (
+            params["criterion"] == "gini"
+            and params["min_samples_split"] <= 2 * leaf  # no more than the two leaves need
+            and (weight is None or (weight == "balanced" and leaf == 1))  # a leaf's rows count by weight
+        )
+
+    def fit(
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.uint8],
+        callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
+    ) -> Self:
+        """Grow the trees, one a round; ``callbacks`` are told of each.
+
+        Raises:
+            ValueError: a hyperparameter is out of its bounds.
+        """
+        self._validate_params()
+        rows, num_features = features.shape
+        weights = np.ones(rows) if self.class_weight is None else compute_sample_weight("balanced", labels)
+        # The gradient and hessian of the squared error where nothing is predicted yet.
+        gradient, hessian = (-weights * labels).astype(np.float32), weights.astype(np.float32)
+        varies = np.array([_varies(column) for column in features.T])
+        bins = int(np.clip(rows // ROWS_A_BIN, FEWEST_BINS, MOST_BINS))
+        data = xgboost.QuantileDMatrix(
+            features,
+            max_bin=bins,
+            nthread=self.n_jobs,
+            feature_weights=None if varies.all() else varies.astype(np.float32),
+        )
+        params = {
+            "tree_method": "hist",
+            "max_bin": bins,
+            "base_score": 0,
+            "learning_rate": 1 / self.n_estimators,  # the sum of the trees is their mean
+            "subsample": BOOTSTRAP_SHARE if self.bootstrap else 1,
+            "colsample_bynode": self._share_of_features(num_features, int(varies.sum())),
+            "max_depth": self.max_depth or 0,
+            "max_leaves": self.max_leaf_nodes or 0,
+            "grow_policy": "lossguide" if self.max_leaf_nodes else "depthwise",
+            "min_child_weight": self.min_samples_leaf if self.class_weight is None else 0,
+            "reg_lambda": 0,
+            "seed": self.random_state,
+            "nthread": self.n_jobs,
+            "disable_default_eval_metric": True,
+        }
+        self.classes_ = np.array([0, 1])
+        self.n_features_in_, self.n_outputs_ = num_features, 1
+        self.booster_ = xgboost.train(
+            params,
+            data,
+            self.n_estimators,
+            obj=lambda _predicted, _data: (gradient, hessian),
+            callbacks=list(callbacks),
+        )
+        return self
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Share of negative and of positive rows, shape (rows, 2)."""
+        shares = np.zeros(len(features), np.float32)
+        for first in range(0, self.n_estimators, TREES_AT_ONCE):
+            shares = self.booster_.inplace_predict(
+                features,
+                iteration_range=(first, min(first + TREES_AT_ONCE, self.n_estimators)),
+                base_margin=shares,  # the trees are summed in their order, as they would be all at once
+                validate_features=False,
+            )
+        positive = np.clip(shares, 0, 1)
+        return np.stack([1 - positive, positive], axis=1)
+
+    def get_booster(self) -> xgboost.Booster:
+        """The trees."""
+        return self.booster_
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A file holds the trees in the format that later versions of xgboost read, too."""
+        state: dict[str, Any] = super().__getstate__()
+        return state | ({"booster_": bytes(self.booster_.save_raw("ubj"))} if "booster_" in state else {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "booster_" in state:
+            state = state | {"booster_": xgboost.Booster(model_file=bytearray(state["booster_"]))}
+        super().__setstate__(state)
+
+    def _share_of_features(self, num_features: int, num_varying: int) -> float:
+        """Share to try at a split, which xgboost multiplies and rounds down."""
+        tried = {"sqrt": np.sqrt(num_features), "log2": np.log2(num_features)}.get(self.max_features)
+        if tried is None:
+            tried = self.max_features * num_features
+        number = min(max(1, int(tried)), max(1, num_varying))
+        return min(1.0, (number + 0.01) / num_features)
+
+
+def _varies(column: NDArray[np.float32]) -> bool:
+    """Whether a split of this feature can part any rows."""
+    smallest, largest = np.fmin.reduce(column), np.fmax.reduce(column)
+    return bool(smallest < largest or np.isnan(column).any())

@@ -1,0 +1,34 @@
+"""Gradient boosting by xgboost."""
+
+from sklearn.pipeline import Pipeline
+from xgboost import XGBClassifier
+
+from worker.child.models import _shared
+from worker.child.models._shared import Features, Labels, Params, Report, Trees, use_threads
+
+__all__ = ["NAMES", "TO_PREDICT", "TO_TRAIN", "engine", "fit", "make", "use_threads"]
+
+TO_TRAIN = (8.0, 70.0)
+TO_PREDICT = (4.5, 90.0)
+NAMES = _shared.NAMES | {
+    "builtins.bytearray",
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBClassifier",
+}
+
+
+def make(params: Params, random_state: int, threads: int) -> Pipeline:
+    """Trees that use missing values."""
+    model = XGBClassifier(**params, tree_method="hist", random_state=random_state, n_jobs=threads)
+    return Pipeline([("model", model)])
+
+
+def fit(model: XGBClassifier, features: Features, labels: Labels, report: Report) -> None:
+    """Fit in one go, told of each tree."""
+    model.set_params(callbacks=[Trees(int(model.n_estimators or 0), report)]).fit(features, labels)
+    model.set_params(callbacks=None)  # the model file holds no callback
+
+
+def engine(_model: XGBClassifier) -> str:
+    """Always xgboost."""
+    return "xgboost"

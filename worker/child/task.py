@@ -1,0 +1,98 @@
+"""What a kind of job is given, and what kinds share: reading the models, loading the rows."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from worker.child import dataset, memory, model_file, models
+from worker.child.assignment import Assignment, Model
+from worker.child.dataset import Dataset
+from worker.database.connection import Connection
+from worker.database.dataset import estimate_rows, stream_dataset
+
+Report = Callable[[float, str], None]
+Result = dict[str, Any]
+
+LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job to do.
+
+    Attributes:
+        assignment: what the job asks for.
+        model_dir: folder of the model files.
+        token: is in the name of every file that this attempt writes.
+        threads: how many may compute.
+        report: is told of progress, as a share and in words.
+        connection: only reads; :func:`load_rows` closes it, for what follows may take hours.
+        started: monotonic time at which the attempt began.
+    """
+
+    assignment: Assignment
+    model_dir: Path
+    token: str
+    threads: int
+    report: Report
+    connection: Connection
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        """Time since the attempt began."""
+        return round(time.monotonic() - self.started, 3)
+
+    @property
+    def path(self) -> Path:
+        """File that this attempt writes for its first model."""
+        job, model = self.assignment.job, self.assignment.models[0]
+        return model_file.path_of(self.model_dir, model.id, job.attempt, self.token)
+
+
+def read_models(task: Task) -> list[Pipeline]:
+    """Read the files of the task's models, which are fitted.
+
+    Raises:
+        JobError: a file is missing, unreadable or altered.
+    """
+    pipelines = []
+    for model in task.assignment.models:
+        assert model.artifact_path is not None  # noqa: S101  # as of every READY model
+        assert model.artifact_sha256 is not None  # noqa: S101
+        pipeline = model_file.read(model.artifact_path, model.artifact_sha256, task.model_dir)
+        use_threads = getattr(models.load(model.model_type), "use_threads", None)
+        if use_threads is not None:
+            use_threads(pipeline[-1], task.threads)
+        pipelines.append(pipeline)
+    return pipelines
+
+
+def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
+    """Load the labelled rows of the task's period and phases, and close the connection.
+
+    Args:
+        task: the job.
+        of: models whose features are loaded; the target is the first one's.
+        needs: what the models will do with the rows.
+
+    Raises:
+        JobError: they would not fit into memory, there are none, or a feature is of no use.
+    """
+    assignment = task.assignment
+    features = tuple(dict.fromkeys(feature for model in of for feature in model.features))
+    expected = max(1, estimate_rows(task.connection, assignment.period, assignment.phases))
+    memory.require(needs, {model.model_type for model in of}, expected, len(features))
+
+    def loaded(rows: int) -> None:
+        task.report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
+
+    task.report(0, f"Loading: about {expected} rows")
+    blocks = stream_dataset(task.connection, of[0], features, assignment.period, assignment.phases)
+    rows = dataset.decode(blocks, features, of[0].future_minutes, loaded, expected)
+    task.connection.close()
+    return rows

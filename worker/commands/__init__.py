@@ -1,0 +1,1 @@
+"""The command ``ml-worker``, and what its parts do."""

@@ -1,0 +1,367 @@
+"""The command ``ml-worker``."""
+
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+
+from worker import settings
+from worker.commands.install import install as install_schema
+from worker.commands.psql import command as psql_command
+from worker.database.connection import UnsuitableDatabaseError, connect, name_and_host
+from worker.database.deadlines import deadline
+from worker.database.reading import living_workers
+from worker.database.schema import SCHEMA_VERSION
+from worker.embedded import DATABASE, Server, ServerError
+from worker.errors import DemoError, LoadError
+
+
+def _server_url() -> str:
+    """``DATABASE_URL``, or the embedded server, started and with the schema in place."""
+    if url := settings.database_url():
+        return url
+    server = Server(settings.home())
+    if server.start(prepare=install_schema):
+        click.echo(f"Made a PostgreSQL server in {server.home}", err=True)
+    return server.url()
+
+
+def _connect_hint(dbname: str = DATABASE) -> None:
+    """Say how any SQL client comes in."""
+    if settings.database_url() is None:
+        server = Server(settings.home())
+        url = server.tcp_url(dbname)
+        if not sys.stderr.isatty():  # it may be a log, and a log holds no secrets
+            url = (
+                f"{url.replace(f':{server.password}@', '@')}, with the password in {server.home / 'password'}"
+            )
+        click.echo(f"Connect with any SQL client: {url}", err=True)
+        click.echo("The server stays up until: ml-worker stop", err=True)
+
+
+def _where(url: str) -> str:
+    name, host = name_and_host(url)
+    return f"the database {name} on {host}"
+
+
+def _explained(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors that a user can mend into one message, without a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except (
+            ServerError,
+            UnsuitableDatabaseError,
+            LoadError,
+            DemoError,
+            OSError,
+            ImportError,
+        ) as error:
+            raise click.ClickException(str(error)) from error
+        except psycopg.Error as error:
+            hint = f"\nHINT: {error.diag.message_hint}" if error.diag.message_hint else ""
+            raise click.ClickException(f"{error.diag.message_primary or error}{hint}") from error
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ml-worker")
+def main() -> None:
+    r"""Machine learning driven from SQL: insert a row into ml_jobs to train, test and compare classifiers.
+
+    \b
+    ml-worker demo                     see it all at work on sample data
+    ml-worker load coin_metrics.csv    load your own data
+    ml-worker run                      start a worker
+    ml-worker psql                     INSERT INTO ml_jobs …
+    ml-worker top                      watch the queue, live
+    ml-worker report 1 2               a page with the curves of models 1 and 2
+
+    \b
+    Environment:
+      DATABASE_URL   PostgreSQL server and database, e.g. postgresql://user:password@host/dbname;
+                     without it an embedded server is started on demand
+      ML_HOME        folder of the embedded server (default: a per-user data folder)
+      ML_MODEL_DIR   folder of the model files (default: models in ML_HOME);
+                     workers that share a database share this folder
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+
+
+@main.command()
+@_explained
+def install() -> None:
+    """Install the schema, or bring it up to date.
+
+    Running it again changes nothing.
+    """
+    url = _server_url()
+    install_schema(url)
+    click.echo(f"Schema version {SCHEMA_VERSION} is installed in {_where(url)}")
+    _connect_hint()
+
+
+@main.command()
+@click.option(
+    "--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time."
+)
+@click.option(
+    "--drain", is_flag=True, help="On SIGTERM finish running jobs; otherwise they go back to the queue."
+)
+@click.option(
+    "--lease",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(1, 3600),
+    help="Seconds without a sign of life after which other workers take a job over.",
+)
+@click.option(
+    "--poll",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds between looks without a notice.",
+)
+@click.option(
+    "--model-dir",
+    default=settings.model_dir,
+    show_default="ML_MODEL_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the model files.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve metrics for Prometheus on this port, under /metrics; 0: any free one, which the log names.",
+)
+@_explained
+def run(
+    *, concurrency: int, drain: bool, lease: float, poll: float, model_dir: Path, metrics_port: int | None
+) -> None:
+    """Take jobs from the queue and do them.
+
+    Ends on SIGTERM or Ctrl-C: running jobs go back to the queue, or are finished first with --drain.
+    """
+    from worker.service.supervisor import Options, Supervisor  # noqa: PLC0415  # commands import what they need
+
+    metrics = None
+    if metrics_port is not None:
+        from worker.service.prometheus import Metrics  # noqa: PLC0415
+
+        metrics = Metrics()
+        logging.info("metrics on port %s", metrics.serve(metrics_port))
+    url = _server_url()
+    _connect_hint()
+    Supervisor(Options(url, model_dir.resolve(), concurrency, lease, poll, drain), metrics).run()
+
+
+@main.command()
+@click.argument("model_ids", metavar="MODEL_ID…", type=click.IntRange(1, 2**63 - 1), nargs=-1, required=True)
+@click.option(
+    "--html",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write.  [default: report_MODEL_ID….html]",
+)
+@_explained
+def report(model_ids: tuple[int, ...], file: Path | None) -> None:
+    """Write one HTML page on some models: curves, confusion matrices, importances, comparisons.
+
+    The page needs no network and no other file. The name of the file is printed.
+    """
+    from worker.commands.report import ReportError, render  # noqa: PLC0415
+
+    ids = list(dict.fromkeys(model_ids))
+    try:
+        page = render(_server_url(), ids)
+    except ReportError as error:
+        raise click.ClickException(str(error)) from error
+    file = file or Path(f"report_{'_'.join(map(str, ids))}.html")
+    file.write_text(page, encoding="utf-8")
+    click.echo(file)
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Print one frame and end.")
+@_explained
+def top(once: bool) -> None:
+    """Watch the queue, the workers and the running jobs, live.
+
+    Ends with q or Ctrl-C.
+    """
+    from worker.commands import top as view  # noqa: PLC0415
+
+    url = _server_url()
+    if once:
+        view.show_once(url)
+    elif sys.stdin.isatty() and sys.stdout.isatty():
+        view.watch(url)
+    else:
+        raise click.UsageError("this is no terminal; --once prints one frame")
+
+
+@main.command()
+@_explained
+def health() -> None:
+    """Tell whether a worker on this host looks at the queue.
+
+    Exit code 0 if one does, 1 if none does or the database cannot be reached: a health check for containers.
+    """
+    host = socket.gethostname()
+    server = Server(settings.home())
+    if not (url := settings.database_url()):
+        if not server.is_up():
+            raise click.ClickException(f"the server in {server.home} is not running")
+        url = server.url()
+    with connect(url, timeout=5) as connection, deadline(connection, 5):
+        workers = living_workers(connection, host)
+    if not workers:
+        raise click.ClickException(
+            f"no worker on {host} looks at the queue; the view ml_workers lists those that do"
+        )
+    click.echo("\n".join(f"{worker_id} looks at the queue" for worker_id in workers))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_explained
+def load(file: Path) -> None:
+    """Load a CSV or CSV.gz file into coin_metrics.
+
+    FILE has a header line with names of columns. All of it is loaded, or nothing.
+    """
+    from worker.commands.load import load as load_file  # noqa: PLC0415
+
+    url = _server_url()
+    click.echo(f"Loaded {load_file(url, file)} rows into coin_metrics of {_where(url)}")
+    _connect_hint()
+
+
+class _Target(click.ParamType[Any]):
+    name = "expression"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str, str]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|!=|>|<|=)\s*(\S+)\s*", value)
+        if match is None:
+            self.fail(f"{value!r} is not like 'volatility_pct > 0.5'", param, ctx)
+        column, operator, threshold = match.groups()
+        return column, operator, threshold
+
+
+class _Period(click.ParamType[Any]):
+    name = "start..end"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        start, dots, end = value.partition("..")
+        if not (start and dots and end):
+            self.fail(f"{value!r} is not like 2021-05-06..2021-05-11", param, ctx)
+        return start, end
+
+
+@main.command()
+@click.option(
+    "--metrics", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV or CSV.gz to run on."
+)
+@click.option("--target", type=_Target(), help="What to predict, e.g. 'volatility_pct > 0.5'.")
+@click.option("--features", help="Columns to learn from, separated by commas.")
+@click.option("--horizon", type=click.IntRange(1), help="Minutes to look ahead.")
+@click.option("--train", type=_Period(), help="Training period, e.g. 2021-05-06..2021-05-11.")
+@click.option("--test", type=_Period(), help="Test period.")
+@_explained
+def demo(metrics: Path | None, **given: Any) -> None:
+    """Train, test and compare models on sample data, or on yours.
+
+    Trains a model of each type, tests all, and compares the best two. Works in a database of its own,
+    ml_demo, which is made anew each time.
+    """
+    from worker.commands import demo as show  # noqa: PLC0415
+
+    missing = [f"--{name}" for name in ("target", "features", "train", "test") if given[name] is None]
+    if metrics is None:
+        if any(value is not None for value in given.values()):
+            raise click.UsageError("--target, --features, --horizon, --train and --test go with --metrics")
+        task = show.Task()
+    elif missing:
+        raise click.UsageError(f"--metrics needs {', '.join(missing)} as well")
+    else:
+        task = show.Task(metrics=metrics, phases=None, **given)
+    show.run(_server_url(), task, settings.model_dir() / show.DATABASE)
+    _connect_hint(show.DATABASE)
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+@_explained
+def psql(args: tuple[str, ...]) -> None:
+    """Open psql on the database.
+
+    What follows goes to psql, e.g. -c 'SELECT * FROM ml_queue'.
+    """
+    words, environment = psql_command(args, _server_url())
+    os.execvpe(words[0], words, environment)  # noqa: S606  # psql takes over the terminal
+
+
+@main.command()
+@click.option("--remove", is_flag=True, help="Remove the files that no model owns.")
+@click.option(
+    "--model-dir",
+    default=settings.model_dir,
+    show_default="ML_MODEL_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the model files.",
+)
+@_explained
+def verify(remove: bool, model_dir: Path) -> None:
+    """Check the model files: none missing, none altered, none left over.
+
+    Lists the models whose file is missing or altered, and the files in the folder that belong to no model:
+    of attempts that failed, and of models that ml.prune removed. If several databases share the folder, the
+    models of the others are among those: remove nothing then.
+
+    Exit code 0 if all is well, 1 otherwise.
+    """
+    from worker.commands.verify import verify as compare  # noqa: PLC0415
+
+    url = _server_url()
+    found = compare(url, model_dir.resolve())
+    for fault in found.faults:
+        click.echo(fault)
+    for file in found.orphans:
+        if remove:
+            file.unlink(missing_ok=True)
+        click.echo(f"{file} belongs to no model{' and was removed' if remove else ''}")
+    click.echo(
+        f"{found.models} models in {_where(url)}; files missing or altered: {len(found.faults)}; "
+        f"files of no model in {model_dir}: {len(found.orphans)}"
+    )
+    if found.orphans and not remove:
+        click.echo("If no other database uses this folder: ml-worker verify --remove", err=True)
+    if found.faults or (found.orphans and not remove):
+        raise SystemExit(1)
+
+
+@main.command()
+@_explained
+def stop() -> None:
+    """Stop the embedded server."""
+    server = Server(settings.home())
+    click.echo(f"The server in {server.home} {'was stopped' if server.stop() else 'was not running'}")

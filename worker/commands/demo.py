@@ -1,0 +1,217 @@
+"""The demo: trains, tests and compares models by nothing but rows inserted into ``ml_jobs``."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import make_conninfo
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.syntax import Syntax
+from rich.table import Table
+
+from worker.commands.install import install
+from worker.commands.load import load
+from worker.commands.psql import run_psql
+from worker.database.connection import Connection, connect
+from worker.database.jobs import (
+    EXAMPLES,
+    copy_metrics,
+    fetch_best_model_ids,
+    fetch_jobs,
+    fetch_model_ids,
+    insert_job,
+    insert_job_text,
+)
+from worker.database.schema import recreate_database
+from worker.errors import DemoError
+
+DATABASE = "ml_demo"
+MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the demo's models predict, from what and when; the default is the specification's example."""
+
+    metrics: Path | None = None
+    target: tuple[str, str, str] = ("market_cap_close", ">", "50000")
+    features: str = "price_open,price_high,price_low,volume_sol"
+    phases: str | None = "1,2,3"
+    horizon: int | None = None
+    train: tuple[str, str] = ("2024-01-01", "2024-03-01")
+    test: tuple[str, str] = ("2024-03-01", "2024-04-01")
+
+
+def run(server_url: str, task: Task, model_dir: Path) -> None:
+    """Make the database ``ml_demo`` anew, fill it, and show five models being trained, tested and compared.
+
+    Raises:
+        DemoError: a job did not complete.
+        LoadError: the file of ``task.metrics`` is bad.
+        psycopg.Error: the server refuses, for example to make a database.
+    """
+    console = Console()
+    with connect(server_url) as connection:
+        recreate_database(connection, DATABASE)
+    url = make_conninfo(server_url, dbname=DATABASE)
+    shutil.rmtree(model_dir, ignore_errors=True)
+    console.print(f"Installing the schema in the database {DATABASE}")
+    install(url)
+    _fill(url, task, console)
+    with connect(url, role="ml_client") as client, _Worker(url, model_dir) as worker:
+        _play(client, task, worker, console)
+    _report(url, console)
+    console.print(
+        f"To look further: [bold]{_program()} psql -d {DATABASE}[/bold]",
+        "and there, for example: SELECT * FROM ml_leaderboard;",
+        sep="\n",
+    )
+
+
+def _program() -> str:
+    """How this program was called."""
+    program = Path(sys.argv[0]).absolute()
+    if program.is_relative_to(Path.cwd()):
+        return str(program.relative_to(Path.cwd()))
+    return program.name if shutil.which(program.name) else str(program)
+
+
+def _fill(url: str, task: Task, console: Console) -> None:
+    if task.metrics is None:
+        from worker.commands import sample  # noqa: PLC0415  # pandas is slow to import, and needed here alone
+
+        console.print(f"Making sample data: {sample.COINS} coins from seed {sample.SEED}")
+        metrics = sample.make_metrics()
+        with connect(url) as connection:
+            rows = copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
+    else:
+        rows = load(url, task.metrics)
+    console.print(f"coin_metrics has {rows} rows\n")
+
+
+def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -> None:
+    """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
+    variable, operator, value = task.target
+    train: dict[str, Any] = {
+        "job_type": "TRAIN",
+        "status": "PENDING",
+        "priority": 5,
+        "train_target_var": variable,
+        "train_operator": operator,
+        "train_value": value,
+        "train_start": task.train[0],
+        "train_end": task.train[1],
+        "train_features_csv": task.features,
+    }
+    optional = {"train_phases_csv": task.phases, "train_future_minutes": task.horizon}
+    train |= {name: value for name, value in optional.items() if value is not None}
+
+    console.rule("Train a model of each type")
+    jobs = [train | {"train_model_type": model_type} for model_type in MODEL_TYPES]
+    ids = _insert(client, jobs, console)
+    _watch(client, ids, worker, console)
+
+    console.rule("Test each on a period that none has seen")
+    test: dict[str, Any] = {"job_type": "TEST", "status": "PENDING"}
+    period = {"test_start": task.test[0], "test_end": task.test[1]}
+    tests = [test | period | {"test_model_id": model_id} for model_id in fetch_model_ids(client)]
+    ids = _insert(client, tests, console)
+    _watch(client, ids, worker, console)
+
+    console.rule("Compare the best two on the same rows")
+    best, second = fetch_best_model_ids(client, 2)
+    compare = {
+        "job_type": "COMPARE",
+        "status": "PENDING",
+        "compare_model_a_id": best,
+        "compare_model_b_id": second,
+        "compare_start": task.test[0],
+        "compare_end": task.test[1],
+    }
+    _watch(client, _insert(client, [compare], console), worker, console)
+
+
+def _report(url: str, console: Console) -> None:
+    """Show the results by the queries that a user would type, as psql prints them."""
+    console.rule("The results")
+    for query in EXAMPLES:
+        console.print(Syntax(query, "sql", background_color="default", word_wrap=True))
+        sys.stdout.flush()
+        run_psql(["-X", "-q", "-P", "pager=off", "-c", query], url)
+
+
+def _insert(client: Connection, jobs: Sequence[dict[str, Any]], console: Console) -> list[int]:
+    console.print(Syntax(insert_job_text(client, jobs[0]), "sql", background_color="default", word_wrap=True))
+    if len(jobs) > 1:
+        console.print(f"… and {len(jobs) - 1} more")
+    return [insert_job(client, job) for job in jobs]
+
+
+def _watch(client: Connection, ids: Sequence[int], worker: "_Worker", console: Console) -> None:
+    """Show the jobs until all have ended."""
+    with Live(console=console, refresh_per_second=8) as live:
+        while True:
+            jobs = fetch_jobs(client, ids)
+            live.update(_draw(jobs))
+            if all(job["completed_at"] for job in jobs):
+                break
+            worker.require_alive()
+            time.sleep(0.1)
+    console.print()
+    if failed := [job for job in jobs if job["status"] != "COMPLETED"]:
+        raise DemoError(
+            "\n".join(f"job {job['id']} is {job['status']}: {job['error_msg']}" for job in failed)
+        )
+
+
+def _draw(jobs: Sequence[dict[str, Any]]) -> Table:
+    table = Table("job", "type", "model", "status", "progress", "", box=None, pad_edge=False)
+    colours = {"RUNNING": "yellow", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "red"}
+    for job in jobs:
+        colour = colours.get(job["status"], "dim")
+        table.add_row(
+            str(job["id"]),
+            job["job_type"],
+            job["model"],
+            f"[{colour}]{job['status']}[/]",
+            ProgressBar(total=1, completed=float(job["progress"]), width=24),
+            job["progress_msg"],
+        )
+    return table
+
+
+class _Worker:
+    """A worker of its own process, as an operator would start it; its log goes beside the models."""
+
+    def __init__(self, url: str, model_dir: Path) -> None:
+        self.url = url
+        self.model_dir = model_dir
+
+    def require_alive(self) -> None:
+        """Raise DemoError if the worker has ended."""
+        if self.process.poll() is not None:
+            raise DemoError(f"the worker ended; its log is {self.log.name}")
+
+    def __enter__(self) -> "_Worker":
+        self.model_dir.mkdir(parents=True)
+        self.log = (self.model_dir / "worker.log").open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker", "run", "--model-dir", str(self.model_dir)],
+            env=os.environ | {"DATABASE_URL": self.url},
+            stdout=self.log,
+            stderr=self.log,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()

@@ -1,0 +1,1 @@
+"""All SQL of the worker, and nowhere else: one function for each call."""

@@ -1,0 +1,111 @@
+"""Connections to the database.
+
+They are in autocommit mode: a call is a transaction, and none is open while a job works.
+"""
+
+import secrets
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from worker.database.deadlines import deadline
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+# Errors after which a new connection may help: it broke, or the server has become a standby.
+LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+
+
+class UnsuitableDatabaseError(Exception):
+    """The database cannot be worked with; the message says why and what to do."""
+
+
+def connect(url: str, role: str | None = None, timeout: float = 10) -> Connection:
+    """Open a connection in autocommit mode, with the rights of ``role`` alone if one is given.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached.
+        UnsuitableDatabaseError: ``url`` is none, the role is missing, or this login may not use it.
+    """
+    _check_url(url)
+    connection = psycopg.connect(
+        url,
+        autocommit=True,
+        connect_timeout=max(2, int(timeout)),
+        application_name="ml-worker",
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=25_000,  # keepalives say nothing while sent data waits for an answer
+    )
+    if role is not None:
+        try:
+            with deadline(connection, timeout):
+                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+                if role == "ml_worker":
+                    # Nobody else's operators and functions, even where everybody may create some in public.
+                    connection.execute("SET search_path TO pg_catalog, pg_temp")
+                # Columns without a time zone are read as UTC, wherever the worker runs.
+                connection.execute("SET TimeZone TO 'UTC'")
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
+            connection.close()
+            raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = connection.info.user
+            connection.close()
+            raise UnsuitableDatabaseError(
+                f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
+            ) from error
+    return connection
+
+
+def _check_url(url: str) -> None:
+    """Refuse a connection string that libpq would take apart wrongly, and then show parts of a password."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        given = {"host": "@"}
+    ports = str(given.get("port") or "").replace(",", "")
+    if "@" in str(given.get("host")) or not (ports.isdigit() or ports == ""):
+        raise UnsuitableDatabaseError(
+            "DATABASE_URL is not a connection string like postgresql://user:password@host:5432/dbname; "
+            "in a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+        ) from None
+
+
+def name_and_host(url: str) -> tuple[str, str]:
+    """What a connection string leads to, in words that a user knows it by."""
+    given = conninfo_to_dict(url)
+    return str(given.get("dbname") or given.get("user") or ""), str(given.get("host") or "localhost")
+
+
+def ping(connection: Connection) -> None:
+    """See that the server answers. Raises psycopg.OperationalError."""
+    connection.execute("SELECT")
+
+
+def check_notifications(connection: Connection, url: str, timeout: float) -> None:
+    """Refuse a pooler that hands a session's server on between transactions: notifications would be lost.
+
+    Raises:
+        UnsuitableDatabaseError: a notification did not reach this connection while it was idle.
+    """
+    if fetch_value(connection, "SELECT pg_backend_pid()") == connection.info.backend_pid:
+        return  # no pooler: it gives numbers of its own
+    channel = f"ml_probe_{secrets.token_hex(8)}"
+    connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+    with connect(url) as sender:
+        sender.execute(sql.SQL("NOTIFY {}").format(sql.Identifier(channel)))
+    if not any(True for _ in connection.notifies(timeout=timeout, stop_after=1)):
+        raise UnsuitableDatabaseError(
+            f"the server {connection.info.host} is a connection pooler in transaction mode, which loses "
+            "notifications; connect to PostgreSQL itself, or to a pool in session mode"
+        )
+    connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
+
+
+def fetch_value(connection: Connection, query: LiteralString | sql.Composed) -> Any:
+    """The one value that a query gives; None if it gives no row."""
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None

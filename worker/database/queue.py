@@ -1,0 +1,152 @@
+"""The supervisor's calls on the queue, each named as the routine that it calls."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+
+from worker.database.connection import Connection, fetch_value
+from worker.protocol import Job
+
+
+class SupersededError(psycopg.DatabaseError):
+    """ML001: the attempt no longer holds its job; what it made must be discarded."""
+
+    sqlstate = "ML001"
+
+
+def limit_lock_waits(connection: Connection, wait: timedelta) -> None:
+    """Give up on a row that another session has locked after this time, with LockNotAvailable."""
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false)", [str(int(wait.total_seconds() * 1000))]
+    )
+
+
+def listen(connection: Connection, note: Callable[[], None]) -> None:
+    """Be told when there is something to look at in the queue.
+
+    ``note`` is called for each notification that a call finds on the connection; none is kept. For those that
+    come between two calls see :func:`was_notified`.
+    """
+    connection.add_notify_handler(lambda _notification: note())
+    connection.execute("LISTEN ml_jobs")
+
+
+def was_notified(connection: Connection) -> bool:
+    """Take the notifications that the server has sent unasked, without waiting; whether there was any.
+
+    They may lie behind the last answer, already read: then the socket does not become readable for them. A
+    connection that broke shows here, too.
+    """
+    connection.pgconn.consume_input()
+    found = False
+    while connection.pgconn.notifies() is not None:
+        found = True
+    return found
+
+
+def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
+    """Take the next job; None if none waits."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        cursor.execute(
+            """
+            SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited
+            FROM ml.claim_job(%s, %s) j
+            """,
+            [worker_id, lease],
+        )
+        return cursor.fetchone()
+
+
+def record_progress(
+    connection: Connection, job: Job, progress: float, message: str | None, lease: timedelta
+) -> None:
+    """Show progress and renew the lease.
+
+    Raises:
+        SupersededError: the attempt no longer holds the job.
+    """
+    _call(connection, "record_progress", job, round(progress, 2), message, lease)
+
+
+def record_failure(connection: Connection, job: Job, message: str) -> str:
+    """End the job as FAILED. Raises SupersededError."""
+    return str(_call(connection, "record_failure", job, message))
+
+
+def record_loss(connection: Connection, job: Job, message: str) -> str:
+    """Report that the attempt died; returns the job's new status. Raises SupersededError."""
+    return str(_call(connection, "record_loss", job, message))
+
+
+def release_job(connection: Connection, job: Job, message: str) -> str:
+    """Give the job back unharmed. Raises SupersededError."""
+    return str(_call(connection, "release_job", job, message))
+
+
+def record_sign(connection: Connection, worker_id: str, concurrency: int, alive_for: timedelta) -> None:
+    """Tell that this worker looks at the queue, and will again within this time."""
+    connection.execute("SELECT ml.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
+
+
+def expire_leases(connection: Connection) -> int:
+    """Take away every job whose lease has ended; returns how many."""
+    return int(fetch_value(connection, "SELECT ml.expire_leases()"))
+
+
+def record_result(connection: Connection, job: Job, result: dict[str, Any]) -> int:
+    """Record the result of a job, given as the arguments of its routine without their ``p_``.
+
+    Returns:
+        The id of the training run, test result or comparison.
+
+    Raises:
+        SupersededError: the attempt no longer holds the job.
+    """
+    routine = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
+    named = {f"p_{name}": value for name, value in result.items()}
+    return int(_call(connection, routine[job.job_type], job, **named))
+
+
+def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
+    """Jobs that the database takes for running on this worker."""
+    with connection.cursor(row_factory=class_row(Job)) as cursor:
+        return cursor.execute(
+            "SELECT id, attempt, job_type FROM public.ml_jobs WHERE status = 'RUNNING' AND worker_id = %s",
+            [worker_id],
+        ).fetchall()
+
+
+def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
+    """Ids of those jobs that these attempts no longer hold: cancelled or taken over."""
+    rows = connection.execute(
+        """
+        SELECT held.id
+        FROM unnest(%s::bigint[], %s::integer[]) AS held (id, attempt)
+        LEFT JOIN public.ml_jobs j ON j.id = held.id AND j.attempt = held.attempt AND j.status = 'RUNNING'
+        WHERE j.id IS NULL
+        """,
+        [[job.id for job in jobs], [job.attempt for job in jobs]],
+    )
+    return {job_id for (job_id,) in rows}
+
+
+def _call(connection: Connection, routine: LiteralString, job: Job, *args: Any, **named: Any) -> Any:
+    # PostgreSQL does not turn a double into a numeric argument by itself.
+    values = [
+        Decimal(str(value)) if isinstance(value, float) else value for value in (*args, *named.values())
+    ]
+    places: list[sql.Composable] = [sql.SQL("%s")] * (2 + len(args))
+    places += [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in named]
+    query = sql.SQL("SELECT ml.{}({})").format(sql.Identifier(routine), sql.SQL(", ").join(places))
+    try:
+        row = connection.execute(query, [job.id, job.attempt, *values]).fetchone()
+    except psycopg.DatabaseError as error:
+        if error.sqlstate == SupersededError.sqlstate:
+            raise SupersededError(str(error)) from error
+        raise
+    return row[0] if row else None

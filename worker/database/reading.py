@@ -1,0 +1,243 @@
+"""What operators and reports are shown. All of it only reads."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row, dict_row
+
+from worker.database.connection import Connection, UnsuitableDatabaseError, connect
+from worker.database.deadlines import deadline
+from worker.database.schema import check_version
+
+
+def connect_reader(url: str, timeout: float = 10) -> Connection:
+    """Open a connection that only reads, as whatever login ``url`` has; ``ml_reader`` suffices.
+
+    Raises:
+        psycopg.OperationalError: the server cannot be reached.
+        UnsuitableDatabaseError: the login may not read, or the schema is missing, older or newer.
+    """
+    connection = connect(url, timeout=timeout)
+    try:
+        with deadline(connection, timeout):
+            connection.execute("SET default_transaction_read_only TO on")
+            check_version(connection, to_read=True)
+            connection.execute("SELECT FROM public.ml_queue LIMIT 0")
+    except psycopg.errors.InsufficientPrivilege as error:
+        user = connection.info.user
+        connection.close()
+        raise UnsuitableDatabaseError(
+            f'the login {user} may not read here; as an administrator run: GRANT ml_reader TO "{user}"'
+        ) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def living_workers(connection: Connection, host: str) -> list[str]:
+    """Workers on this host that look at the queue."""
+    rows = connection.execute("SELECT worker_id FROM public.ml_workers WHERE host = %s", [host])
+    return [worker_id for (worker_id,) in rows]
+
+
+def count_queue(connection: Connection) -> list[dict[str, Any]]:
+    """Jobs that wait or run by type and state, and the age in seconds of the oldest that waits.
+
+    It reads those alone, by their index: jobs that have ended cost nothing.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT j.job_type, j.status, count(*) AS jobs,
+                greatest(0, date_part('epoch', clock_timestamp() - min(j.created_at))) AS oldest
+            FROM public.ml_jobs j
+            WHERE j.status IN ('PENDING', 'RUNNING')
+            GROUP BY j.job_type, j.status
+            """
+        ).fetchall()
+
+
+def listen_status(connection: Connection) -> None:
+    """Be told when jobs come, start and end: the socket becomes readable. A standby tells nothing."""
+    connection.add_notify_handler(lambda _notification: None)  # noted by then, and not kept
+    with suppress(psycopg.errors.ReadOnlySqlTransaction):
+        connection.execute("LISTEN ml_jobs")
+        connection.execute("LISTEN ml_job_status")
+
+
+# By index, however many jobs there are: what runs, the head of the queue, the latest that ended of each type.
+_LIVELY_JOBS: LiteralString = """
+    SELECT j.id, j.job_type, j.status, j.priority, j.progress::float8 AS progress, j.progress_msg,
+        j.error_msg, j.attempt, j.worker_id,
+        coalesce(j.train_model_name, t.name, a.name || ' / ' || b.name) AS model,
+        date_part('epoch', coalesce(j.started_at, now()) - j.created_at) AS waiting,
+        date_part('epoch', coalesce(j.completed_at, now()) - j.started_at) AS running,
+        date_part('epoch', now() - j.completed_at) AS ended
+    FROM (
+        (SELECT * FROM public.ml_jobs WHERE status = 'RUNNING' ORDER BY started_at LIMIT %(limit)s)
+        UNION ALL
+        (
+            SELECT * FROM public.ml_jobs
+            WHERE status = 'PENDING' ORDER BY priority, created_at, id LIMIT %(limit)s
+        )
+        UNION ALL
+        (
+            SELECT e.*
+            FROM (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) y (job_type)
+            CROSS JOIN LATERAL (
+                SELECT * FROM public.ml_jobs x
+                WHERE x.job_type = y.job_type AND x.completed_at IS NOT NULL
+                ORDER BY x.completed_at DESC
+                LIMIT %(limit)s
+            ) e
+            ORDER BY e.completed_at DESC
+            LIMIT %(limit)s
+        )
+    ) j
+    LEFT JOIN public.ml_models t ON t.id = j.test_model_id
+    LEFT JOIN public.ml_models a ON a.id = j.compare_model_a_id
+    LEFT JOIN public.ml_models b ON b.id = j.compare_model_b_id
+    ORDER BY j.completed_at DESC NULLS FIRST, j.started_at, j.priority, j.created_at, j.id
+"""
+_LIVING_WORKERS: LiteralString = """
+    SELECT w.worker_id, w.state, w.concurrency, w.running, w.job_ids,
+        date_part('epoch', now() - w.started_at) AS up,
+        date_part('epoch', now() - w.last_sign_at) AS seen
+    FROM public.ml_workers w
+"""
+
+
+def fetch_overview(connection: Connection, limit: int) -> dict[str, list[dict[str, Any]]]:
+    """What goes on now.
+
+    Returns:
+        ``counts`` as :func:`count_queue`, ``workers``, and ``jobs``: those that run, those that wait in their
+        order, and the latest that ended; at most ``limit`` of each. Times are in seconds.
+    """
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return {
+            "counts": count_queue(connection),
+            "workers": cursor.execute(_LIVING_WORKERS).fetchall(),
+            "jobs": cursor.execute(_LIVELY_JOBS, {"limit": limit}).fetchall(),
+        }
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A model's file as its training run recorded it."""
+
+    model_id: int
+    name: str
+    path: str
+    sha256: str
+
+
+def recorded_files(connection: Connection) -> list[Recorded]:
+    """Files of all models, also of deleted ones, which can be taken back."""
+    with connection.cursor(row_factory=class_row(Recorded)) as cursor:
+        return cursor.execute(
+            """
+            SELECT m.id AS model_id, m.name, r.artifact_path AS path, r.artifact_sha256 AS sha256
+            FROM public.ml_training_runs r
+            JOIN public.ml_models m ON m.id = r.model_id
+            ORDER BY m.id
+            """
+        ).fetchall()
+
+
+def running_attempts(connection: Connection) -> set[tuple[int, int]]:
+    """Attempts that may be writing a file: (model id, attempt)."""
+    rows = connection.execute(
+        """
+        SELECT m.id, j.attempt
+        FROM public.ml_jobs j
+        JOIN public.ml_models m ON m.train_job_id = j.id
+        WHERE j.status = 'RUNNING'
+        """
+    )
+    return {(model_id, attempt) for model_id, attempt in rows}
+
+
+_SHOWN: LiteralString = """
+    (c.source = 'training' AND c.source_id = ANY (%(training)s::bigint[])
+    OR c.source = 'test' AND c.source_id = ANY (%(test)s::bigint[]))
+"""
+_MODELS_OF_REPORT: LiteralString = """
+    SELECT d.*, m.phases_csv, m.params_csv,
+        (SELECT count(*) FROM public.ml_model_features f WHERE f.model_id = d.model_id) AS num_features
+    FROM public.ml_dim_models d
+    JOIN public.ml_models m ON m.id = d.model_id
+    WHERE d.model_id = ANY (%s::bigint[])
+"""
+# The training run and the latest test of each model, as the leaderboard chooses it.
+_MEASUREMENTS: LiteralString = """
+    SELECT DISTINCT ON (s.model_id, s.source)
+        s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, t.overlap_note,
+        coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled
+    FROM public.ml_measurements s
+    LEFT JOIN public.ml_training_runs r ON s.source = 'training' AND r.id = s.source_id
+    LEFT JOIN public.ml_test_results t ON s.source = 'test' AND t.id = s.source_id
+    WHERE s.model_id = ANY (%s::bigint[])
+    ORDER BY s.model_id, s.source, s.created_at DESC, s.source_id DESC
+"""
+_COMPARISONS: LiteralString = """
+    SELECT c.* FROM public.ml_fact_comparisons c
+    WHERE c.model_a_id = ANY (%(models)s::bigint[]) AND c.model_b_id = ANY (%(models)s::bigint[])
+    ORDER BY c.created_at DESC, c.comparison_id DESC
+"""
+_CURVES: dict[str, LiteralString] = {
+    "roc": """
+        SELECT c.model_id, c.source, c.threshold, c.fpr AS x, c.tpr AS y FROM public.ml_roc_curve c
+        WHERE {shown} AND c.fpr IS NOT NULL AND c.tpr IS NOT NULL ORDER BY c.threshold DESC NULLS LAST
+    """,
+    "pr": """
+        SELECT c.model_id, c.source, c.threshold, c.recall AS x, c.precision_score AS y
+        FROM public.ml_pr_curve c
+        WHERE {shown} AND c.recall IS NOT NULL ORDER BY c.threshold DESC NULLS LAST
+    """,
+    "calibration": """
+        SELECT c.model_id, c.source, c.bin_start, c.bin_end, c.mean_predicted AS x, c.share_positive AS y,
+            c.num_samples
+        FROM public.ml_calibration c WHERE {shown} AND c.num_samples > 0 ORDER BY c.bin
+    """,
+    "sweep": """
+        SELECT DISTINCT ON (c.source, c.model_id) c.model_id, c.source, c.threshold, c.f1_score
+        FROM public.ml_threshold_sweep c WHERE {shown}
+        ORDER BY c.source, c.model_id, c.f1_score DESC NULLS LAST, abs(c.threshold - 0.5)
+    """,
+    "importances": """
+        SELECT c.model_id, c.source, c.feature, c.importance FROM public.ml_fact_importances c
+        WHERE {shown} ORDER BY c.rank
+    """,
+}
+
+
+def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+    """All that a report on these models shows, as of one moment: rows of the views, by topic.
+
+    Returns:
+        ``models``, ``measurements`` (training run and latest test), their ``roc``, ``pr`` and ``calibration``
+        as points x, y, ``sweep`` (the threshold of the best F1), ``importances``, and ``comparisons`` among
+        the models.
+    """
+    ids = list(model_ids)
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        found = {
+            "models": cursor.execute(_MODELS_OF_REPORT, [ids]).fetchall(),
+            "measurements": cursor.execute(_MEASUREMENTS, [ids]).fetchall(),
+            "comparisons": cursor.execute(_COMPARISONS, {"models": ids}).fetchall(),
+        }
+        shown = {
+            source: [row["source_id"] for row in found["measurements"] if row["source"] == source]
+            for source in ("training", "test")
+        }
+        return found | {
+            topic: cursor.execute(sql.SQL(text).format(shown=sql.SQL(_SHOWN)), shown).fetchall()
+            for topic, text in _CURVES.items()
+        }

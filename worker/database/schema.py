@@ -1,0 +1,105 @@
+"""The schema and its versions: what ``ml-worker install`` does, and what a worker checks."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+import psycopg
+from psycopg import sql
+
+from worker.database.connection import Connection, UnsuitableDatabaseError, fetch_value
+
+SCHEMA_VERSION = 3
+INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
+
+
+def installed_version(connection: Connection) -> int | None:
+    """Version of the schema in this database; None if there is none."""
+    if fetch_value(connection, "SELECT to_regclass('ml.schema_version')") is None:
+        return None
+    version: int | None = fetch_value(connection, "SELECT max(version) FROM ml.schema_version")
+    return version
+
+
+def check_version(connection: Connection, *, to_read: bool = False) -> None:
+    """Refuse a database that this worker was not made for.
+
+    Raises:
+        UnsuitableDatabaseError: the schema is missing, older or newer, or the server is a standby, which is
+            good enough to read.
+    """
+    if not to_read and fetch_value(connection, "SELECT pg_is_in_recovery()"):
+        raise UnsuitableDatabaseError(
+            f"the server {connection.info.host} is a standby and takes no changes; connect to the primary"
+        )
+    version = installed_version(connection)
+    if version is None:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has no ML schema; run: ml-worker install"
+        )
+    if version < SCHEMA_VERSION:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has schema version {version}, this worker needs "
+            f"{SCHEMA_VERSION}; run: ml-worker install"
+        )
+    if version > SCHEMA_VERSION:
+        raise UnsuitableDatabaseError(
+            f"the database {connection.info.dbname} has schema version {version}, newer than this worker's "
+            f"{SCHEMA_VERSION}; install the newer ml-worker"
+        )
+
+
+def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable[str]) -> None:
+    """Apply what is missing of ``sql/upgrades/``, then the files of ``sql/``, in one transaction.
+
+    One installer at a time; it waits for those who read or write, and they for it.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL client_min_messages = warning")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+        if (installed := installed_version(connection)) is not None:
+            _keep_everybody_out(connection)
+            for version in range(installed + 1, SCHEMA_VERSION + 1):
+                connection.execute(upgrades[version].encode())
+        for text in files:
+            connection.execute(text.encode())
+
+
+def _keep_everybody_out(connection: Connection) -> None:
+    """Lock our tables and views, also against those who read: to replace a view needs that.
+
+    It takes all of them within half a second or lets go of all: somebody may hold one and wait for another,
+    and PostgreSQL looks for deadlocks after a second. With ml_jobs first, those who write mostly finish.
+    """
+    names = fetch_value(
+        connection,
+        """
+        SELECT string_agg(format('public.%I', c.relname), ', ' ORDER BY c.relname <> 'ml_jobs', c.relname)
+        FROM pg_catalog.pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+            AND c.relname LIKE 'ml\\_%'
+            AND c.relname NOT IN ('ml_metric_columns', 'ml_dim_features')  -- they read the catalog
+            AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+        """,
+    )
+    while names is not None:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL statement_timeout = '500ms'")
+                connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
+                connection.execute("SET LOCAL statement_timeout TO DEFAULT")
+        except psycopg.errors.QueryCanceled:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def ensure_database(connection: Connection, name: str) -> None:
+    """Create the database if it is not there."""
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def recreate_database(connection: Connection, name: str) -> None:
+    """Drop the database if it is there and create it empty."""
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

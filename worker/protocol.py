@@ -1,0 +1,96 @@
+"""What a supervisor and a child say to each other, one JSON line each. No ML is imported here.
+
+The supervisor gives one :class:`Order`; the child answers with some :class:`Progress` and one outcome.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job: ``(id, attempt)`` is the fence that every later call carries.
+
+    ``waited`` is the time in seconds from its INSERT to this claim.
+    """
+
+    id: int
+    attempt: int
+    job_type: str
+    waited: float = 0.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a supervisor tells a child: the job, where the models are, and how many share the machine's cores.
+
+    ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
+    ``has_changed`` says that the supervisor has connected anew since the child was started: the child's own
+    connection, made before it had a job, may lead to a server that is none any more.
+    """
+
+    job: Job
+    model_dir: str
+    token: str
+    concurrency: int
+    has_changed: bool
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the attempt is, as a share and in words."""
+
+    share: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The attempt gave a result, as plain numbers by name."""
+
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job cannot succeed: it would fail again."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The attempt died or could not go on; another may succeed."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Released:
+    """The job was given back unharmed; only a supervisor says so, of its own accord."""
+
+    message: str
+
+
+Outcome = Completed | Failed | Lost | Released
+Message = Progress | Outcome
+
+_MESSAGES = {kind.__name__: kind for kind in (Progress, Completed, Failed, Lost, Released)}
+
+
+def to_line(said: Order | Message) -> bytes:
+    """Write an order or a message as a line."""
+    return json.dumps({type(said).__name__: asdict(said)}).encode() + b"\n"
+
+
+def read_order(line: bytes) -> Order:
+    """Read what :func:`to_line` made of an order."""
+    fields = json.loads(line)[Order.__name__]
+    return Order(**fields | {"job": Job(**fields["job"])})
+
+
+def read_message(line: bytes) -> Message:
+    """Read what :func:`to_line` made of a message."""
+    ((name, fields),) = json.loads(line).items()
+    return _MESSAGES[name](**fields)
