@@ -2,10 +2,10 @@
 
 STEPS are separated by commas: ``before:CALL`` or ``after:CALL``, a function of ``worker.database.queue``
 before its statement is sent or after it is committed, or ``hears:WORDS``, when a child reports a progress
-that begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks and
-an answer is lost), ``skip`` (the call is never made), or one of these aimed at the child: ``kill-child``,
-``segfault-child``. It strikes once at each step, and no child twice, with ``always-`` before the fault each
-time; ARG… is for ``ml-worker``.
+that begins with these words. FAULT is ``kill`` (SIGKILL), ``stop`` (SIGSTOP), ``cut`` (the connection breaks
+and an answer is lost), ``skip`` (the call is never made), or one of these aimed at the child:
+``kill-child``, ``segfault-child``. It strikes once at each step, and no child twice, with ``always-`` before
+the fault each time; ARG… is for ``ml-worker``.
 """
 
 import os

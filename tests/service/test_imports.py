@@ -42,6 +42,25 @@ SMALL = {
     "neural_network": "max_iter=2",
 }
 
+# Imports all that may be imported without ML, and says what that has imported.
+FREE = """
+import importlib, pkgutil, sys
+import worker.child.kinds, worker.child.models, worker.model_folder, worker.protocol, worker.service
+from worker.database import jobs, queue, reading, schema
+for module in pkgutil.iter_modules(worker.service.__path__):
+    importlib.import_module(f"worker.service.{module.name}")
+print(*worker.child.kinds.names() | worker.child.models.names())
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+
+
+def test_the_service_imports_no_ml_and_can_name_kinds_and_models_without() -> None:
+    said = subprocess.run([sys.executable, "-c", FREE], check=True, stdout=subprocess.PIPE, text=True).stdout
+    names, imported = map(str.split, said.splitlines())
+    assert {"TRAIN", "random_forest"} <= set(names)
+    assert "prometheus_client" in imported
+    assert set(imported) & FOR_JOBS == set()
+
 
 def test_a_supervisor_that_has_done_a_job_has_imported_no_ml(
     db: Database, client: Connection, tmp_path: Path

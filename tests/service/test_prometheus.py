@@ -133,7 +133,8 @@ def test_a_port_in_use_is_one_clear_message(db: Database) -> None:
 
 
 def test_a_worker_without_the_option_does_not_import_prometheus() -> None:
-    code = "import sys, worker.service.supervisor, worker.commands.cli; print('prometheus_client' in sys.modules)"
+    imports = "import sys, worker.service.supervisor, worker.commands.cli"
+    code = f"{imports}; print('prometheus_client' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
 
