@@ -1,6 +1,5 @@
 """Parts of the supervisor that no ordinary run reaches."""
 
-import select
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
 from worker.database import queue
 from worker.database.connection import Connection as WorkerConnection
-from worker.database.connection import connect
 from worker.protocol import Failed, read_order
 from worker.service.children import kill
 from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
@@ -109,16 +107,3 @@ def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_start
     assert has_changed()
     assert not has_changed()
     end(supervisor)
-
-
-def test_a_notification_that_was_read_behind_an_answer_is_found(db: Database, client: Connection) -> None:
-    """The socket does not become readable for it any more."""
-    with connect(db.login("wanda"), role="ml_worker") as connection:
-        queue.listen(connection, lambda: None)
-        assert not queue.was_notified(connection)
-        insert_job(client, **TRAIN)
-        assert select.select([connection.fileno()], [], [], 60)[0]
-        connection.pgconn.consume_input()
-        assert not select.select([connection.fileno()], [], [], 0)[0]
-        assert queue.was_notified(connection)
-        assert not queue.was_notified(connection)
