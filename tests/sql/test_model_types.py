@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one
 from tests.sql.helpers import refused
-from worker.install import install, sql_files
+from worker.commands.install import install, sql_files
 
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
 EVERY_TYPE = pytest.mark.parametrize("model_type", TYPES)
