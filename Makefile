@@ -7,7 +7,10 @@ RERUNNABLE := $(addprefix --ignore ,PS002 PS010 PS012 PS014 PS015)
 # These commit, which a procedure that sets its search_path may not; they qualify whatever they use.
 COMMITS := --proc-without-search-path 'ml.prune(older_than interval)' \
 	--proc-without-search-path 'ml.wait(job_id bigint,timeout interval)' \
-	--proc-without-search-path 'ml.require_autocommit(p_routine text)'
+	--proc-without-search-path 'ml_internal.require_autocommit(p_routine text)'
+
+# pgspot cannot read a body that is parsed with its function, and therefore depends on no search_path.
+PARSED := sql/29_label_value.sql
 
 .PHONY: setup demo test lint bench reference clean
 
@@ -30,7 +33,7 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/pgspot $(RERUNNABLE) $(COMMITS) sql/*.sql sql/upgrades/*.sql
+	$(BIN)/pgspot $(RERUNNABLE) $(COMMITS) $(filter-out $(PARSED),$(wildcard sql/*.sql sql/upgrades/*.sql))
 	$(BIN)/pytest --quiet tests/test_comments.py
 
 bench: setup

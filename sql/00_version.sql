@@ -17,17 +17,20 @@ DO $$
 DECLARE
     v_installed integer := (SELECT max(v.version) FROM ml.schema_version v);
 BEGIN
-    IF v_installed <> 3 THEN
-        RAISE EXCEPTION 'this database has schema version %, these files are version 3', v_installed
+    IF v_installed <> 4 THEN
+        RAISE EXCEPTION 'this database has schema version %, these files are version 4', v_installed
             USING ERRCODE = 'ML005', HINT = CASE
-                WHEN v_installed > 3 THEN 'Use the release that installed the newer version, or one after it.'
+                WHEN v_installed > 4 THEN 'Use the release that installed the newer version, or one after it.'
                 ELSE format('Run ml-worker install, or first apply the files of sql/upgrades/ after %s, in order.', v_installed)
             END;
     END IF;
 END
 $$;
 
-COMMENT ON SCHEMA ml IS 'Routines of the ML training service; \df ml.* lists them. The tables are in public.';
+CREATE SCHEMA IF NOT EXISTS ml_internal;
+
+COMMENT ON SCHEMA ml IS 'What users call of the ML training service; \df ml.* lists it. The tables are in public.';
+COMMENT ON SCHEMA ml_internal IS 'What triggers, views and workers of the ML training service call, and no user needs.';
 COMMENT ON TABLE ml.schema_version IS 'Versions of the ML service schema that were installed here; the highest is the present one.';
 COMMENT ON COLUMN ml.schema_version.version IS 'Version number, from 1.';
 COMMENT ON COLUMN ml.schema_version.installed_at IS 'When this version was installed.';

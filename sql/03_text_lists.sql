@@ -1,9 +1,10 @@
--- Text lists: "a,b,c" and "key=value;key=value" read as rows, and names suggested for a typo.
+-- Text: lists, "a,b,c" and "key=value;key=value", read as rows; names suggested for a typo; counts and periods as people
+-- read them.
 
 SET search_path TO pg_catalog, pg_temp;
 
 -- As the user may have typed it, over several lines; NULL where nothing is left.
-CREATE OR REPLACE FUNCTION ml.tidy_list(
+CREATE OR REPLACE FUNCTION ml_internal.tidy_list(
     p_csv text
 )
 RETURNS text
@@ -15,7 +16,7 @@ AS $$
     SELECT nullif(regexp_replace(regexp_replace(p_csv, '^\s+|\s+$', '', 'g'), '\s*([,;=])\s*', '\1', 'g'), '');
 $$;
 
-CREATE OR REPLACE FUNCTION ml.list_items(
+CREATE OR REPLACE FUNCTION ml_internal.list_items(
     p_csv text
 )
 RETURNS TABLE (
@@ -31,7 +32,7 @@ AS $$
     FROM string_to_table(p_csv, ',') WITH ORDINALITY AS i (item, place);
 $$;
 
-CREATE OR REPLACE FUNCTION ml.param_items(
+CREATE OR REPLACE FUNCTION ml_internal.param_items(
     p_csv text
 )
 RETURNS TABLE (
@@ -53,7 +54,7 @@ AS $$
     FROM string_to_table(p_csv, ';') WITH ORDINALITY AS i (item, place);
 $$;
 
-CREATE OR REPLACE FUNCTION ml.merge_params(
+CREATE OR REPLACE FUNCTION ml_internal.merge_params(
     p_defaults_csv text,
     p_own_csv text
 )
@@ -67,13 +68,38 @@ AS $$
         coalesce(d.name, o.name) || '=' || coalesce(o.value, d.value), ';'
         ORDER BY d.place NULLS LAST, o.place
     )
-    FROM ml.param_items(p_defaults_csv) d
-    FULL JOIN ml.param_items(p_own_csv) o ON o.name = d.name;
+    FROM ml_internal.param_items(p_defaults_csv) d
+    FULL JOIN ml_internal.param_items(p_own_csv) o ON o.name = d.name;
 $$;
 
 -- Names that share at least two fifths of their letter pairs with the unknown one (Dice's coefficient),
 -- the nearest first; all that are allowed where none is near.
-CREATE OR REPLACE FUNCTION ml.suggest_names(
+-- What lists have in common, where NULL stands for everything.
+CREATE OR REPLACE FUNCTION ml_internal.common_items(
+    VARIADIC p_lists text []
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN num_nonnulls(VARIADIC p_lists) > 0 THEN coalesce(
+        (
+            SELECT string_agg(c.item, ',' ORDER BY c.place)
+            FROM (
+                SELECT i.item, min(i.place) AS place
+                FROM unnest(p_lists) l (csv)
+                CROSS JOIN LATERAL ml_internal.list_items(l.csv) i
+                GROUP BY i.item
+                HAVING count(*) = num_nonnulls(VARIADIC p_lists)
+            ) c
+        ),
+        ''
+    ) END;
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.suggest_names(
     p_unknown text,
     p_allowed text []
 )
@@ -106,8 +132,36 @@ AS $$
     );
 $$;
 
-COMMENT ON FUNCTION ml.tidy_list(text) IS 'A list without the blanks around its separators; NULL if it is empty.';
-COMMENT ON FUNCTION ml.list_items(text) IS 'Items of a list "a,b,c" as rows, trimmed, with their place from 1.';
-COMMENT ON FUNCTION ml.param_items(text) IS 'Items of a list "key=value;key=value" as rows, trimmed, with their place from 1; name is NULL where there is no "=".';
-COMMENT ON FUNCTION ml.merge_params(text, text) IS 'Hyperparameters that a fit uses: the defaults with the job''s own on top.';
-COMMENT ON FUNCTION ml.suggest_names(text, text []) IS 'Text of a HINT for an unknown name: the nearest allowed names, or all of them.';
+CREATE OR REPLACE FUNCTION ml_internal.count_text(
+    p_count bigint,
+    p_of bigint DEFAULT NULL
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT to_char(p_count, 'FM999,999,999,999,999') || coalesce(' (' || round(100.0 * p_count / nullif(p_of, 0), 1) || ' %)', '');
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.period_text(
+    p_start timestamptz,
+    p_end timestamptz
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT replace(to_char(p_start, 'YYYY-MM-DD HH24:MI') || ' to ' || to_char(p_end, 'YYYY-MM-DD HH24:MI'), ' 00:00', '');
+$$;
+
+COMMENT ON FUNCTION ml_internal.tidy_list(text) IS 'A list without the blanks around its separators; NULL if it is empty.';
+COMMENT ON FUNCTION ml_internal.list_items(text) IS 'Items of a list "a,b,c" as rows, trimmed, with their place from 1.';
+COMMENT ON FUNCTION ml_internal.param_items(text) IS 'Items of a list "key=value;key=value" as rows, trimmed, with their place from 1; name is NULL where there is no "=".';
+COMMENT ON FUNCTION ml_internal.merge_params(text, text) IS 'Hyperparameters that a fit uses: the defaults with the job''s own on top.';
+COMMENT ON FUNCTION ml_internal.common_items(text []) IS 'Items that all of these lists have; a list that is NULL has everything. NULL: all are NULL, empty: none.';
+COMMENT ON FUNCTION ml_internal.suggest_names(text, text []) IS 'Text of a HINT for an unknown name: the nearest allowed names, or all of them.';
+COMMENT ON FUNCTION ml_internal.count_text(bigint, bigint) IS 'A count as people read it, with its share.';
+COMMENT ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) IS 'A period as people read it: days alone where it begins and ends at midnight.';

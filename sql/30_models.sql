@@ -1,5 +1,5 @@
--- Models: the current state of each model that a TRAIN job made or is making.
--- Triggers alone change state and results; a user may rename, describe and soft-delete.
+-- Models: the current state of each model that a job made or is making.
+-- A user may rename, describe and soft-delete it; its life is that of the job that makes it (60_kind_train.sql).
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -36,7 +36,6 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
     CONSTRAINT ml_models_name_not_blank CHECK (name ~ '\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
-    CONSTRAINT ml_models_operator_known CHECK (target_operator IN ('>', '<', '>=', '<=', '=', '!=')),
     CONSTRAINT ml_models_start_before_end CHECK (train_start < train_end),
     CONSTRAINT ml_models_future_minutes_positive CHECK (future_minutes > 0),
     CONSTRAINT ml_models_test_size_between_0_and_1 CHECK (test_size > 0 AND test_size < 1),
@@ -50,6 +49,8 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     )
 );
 
+CALL ml_internal.keep_constraint('public.ml_models', 'ml_models_operator_known', 'ml_internal.is_positive(target_operator, 0, 0) IS NOT NULL');
+
 CREATE INDEX IF NOT EXISTS idx_models_status ON public.ml_models (status);
 CREATE INDEX IF NOT EXISTS idx_models_created ON public.ml_models (created_at DESC);
 
@@ -58,26 +59,13 @@ CREATE UNIQUE INDEX IF NOT EXISTS ml_models_name_taken
 ON public.ml_models (name)
 WHERE NOT is_deleted AND status <> 'FAILED';
 
-CREATE OR REPLACE FUNCTION ml.keep_model_rules()
+CREATE OR REPLACE FUNCTION ml_internal.keep_model_rules()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A training run makes a model READY, the end of its job makes it FAILED, and both are final.
-    IF NEW.status <> OLD.status
-        AND NOT (OLD.status = 'TRAINING' AND NEW.status = 'READY' AND EXISTS (
-            SELECT FROM public.ml_training_runs r WHERE r.model_id = OLD.id
-        ))
-        AND NOT (OLD.status = 'TRAINING' AND NEW.status = 'FAILED' AND EXISTS (
-            SELECT FROM public.ml_job_events e WHERE e.job_id = OLD.train_job_id AND e.event IN ('FAILED', 'CANCELLED')
-        ))
-    THEN
-        RAISE EXCEPTION 'model % cannot go from % to %', OLD.id, OLD.status, NEW.status
-            USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'status',
-            HINT = 'READY and FAILED are final, and a TRAIN job alone sets them; train another model with a new TRAIN job.';
-    END IF;
     IF NEW.is_deleted AND NEW.status = 'TRAINING' THEN
         RAISE EXCEPTION 'model % is being trained and cannot be deleted', OLD.id
             USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'is_deleted',
@@ -94,8 +82,8 @@ BEGIN
             HINT = 'Give it a name, or leave the old one.';
     END IF;
     IF NOT NEW.is_deleted AND (NEW.name <> OLD.name OR OLD.is_deleted) THEN
-        CALL ml.reserve_name(NEW.name);
-        CALL ml.require_free_name(NEW.name, NEW.train_job_id);
+        CALL ml_internal.reserve_name(NEW.name);
+        CALL ml_internal.require_free_name(NEW.name, NEW.train_job_id);
     END IF;
     NEW.updated_at := now();
     NEW.deleted_at := CASE WHEN NEW.is_deleted THEN coalesce(OLD.deleted_at, now()) END;
@@ -103,58 +91,8 @@ BEGIN
 END
 $$;
 
--- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name.
-CREATE OR REPLACE PROCEDURE ml.reserve_name(
-    p_name text
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- A thousand locks stand for all names: a sweep of many named jobs must not fill the table of locks.
-    PERFORM pg_advisory_xact_lock(hashtext('ml_models.name'), hashtext(p_name) % 1000);
-END
-$$;
-
--- Asked when a job is inserted, when it is claimed, and when a model is renamed or undeleted;
--- the unique indexes hold in any race.
-CREATE OR REPLACE PROCEDURE ml.require_free_name(
-    p_name text,
-    p_for_job_id bigint DEFAULT NULL
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_owner text := coalesce(
-        (
-            SELECT 'model ' || m.id
-            FROM public.ml_models m
-            WHERE m.name = p_name AND NOT m.is_deleted AND m.status <> 'FAILED'
-                AND m.train_job_id IS DISTINCT FROM p_for_job_id
-        ),
-        (
-            SELECT 'job ' || j.id
-            FROM public.ml_jobs j
-            WHERE j.train_model_name = p_name AND j.completed_at IS NULL
-                AND j.id IS DISTINCT FROM p_for_job_id
-        )
-    );
-BEGIN
-    IF v_owner IS NOT NULL THEN
-        -- Who has it may be none of the asker's business, while teams are separated (84_teams.sql).
-        RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
-            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
-            ELSE ''
-        END
-            USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
-            HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
-    END IF;
-END
-$$;
-
--- A TEST or COMPARE asks this when it is inserted and again when it is claimed.
-CREATE OR REPLACE FUNCTION ml.require_ready_model(
+-- A job that uses a model asks this when it is inserted and again when it is claimed.
+CREATE OR REPLACE FUNCTION ml_internal.require_ready_model(
     p_model_id bigint
 )
 RETURNS public.ml_models
@@ -186,14 +124,40 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_models_keep_rules
-BEFORE UPDATE ON public.ml_models
-FOR EACH ROW EXECUTE FUNCTION ml.keep_model_rules();
+-- The living model of a name, else the last one that had it: whoever uses it then reads why it cannot be used.
+-- A number is understood as well, because some clients bind every value as text.
+CREATE OR REPLACE FUNCTION ml_internal.find_model(
+    p_name text
+)
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    SELECT m.id INTO v_id
+    FROM public.ml_models m
+    WHERE m.name = p_name OR m.id = CASE WHEN p_name ~ '^[0-9]{1,18}$' THEN p_name::bigint END
+    ORDER BY m.name = p_name DESC, m.is_deleted OR m.status = 'FAILED', m.id DESC
+    LIMIT 1;
+    IF v_id IS NULL THEN
+        RAISE EXCEPTION 'no model is named %', coalesce(quote_literal(left(p_name, 255)), 'NULL')
+            USING ERRCODE = 'no_data_found', TABLE = 'ml_models',
+            HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+    END IF;
+    RETURN v_id;
+END
+$$;
 
-COMMENT ON FUNCTION ml.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
-COMMENT ON PROCEDURE ml.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other.';
-COMMENT ON PROCEDURE ml.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
-COMMENT ON FUNCTION ml.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
+CREATE OR REPLACE TRIGGER ml_models_30_rules
+BEFORE UPDATE ON public.ml_models
+FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_rules();
+
+COMMENT ON FUNCTION ml_internal.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
+COMMENT ON FUNCTION ml_internal.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
+COMMENT ON FUNCTION ml_internal.find_model(text) IS 'Id of the model with this name (or with this number), or an error that says how to find one.';
 COMMENT ON TABLE public.ml_models IS 'Every model: what it predicts, what it was trained on, how well it did on rows it had not seen.';
 COMMENT ON COLUMN public.ml_models.id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_models.name IS 'Name of the model; unique among the models that are neither deleted nor failed.';
@@ -204,7 +168,7 @@ COMMENT ON COLUMN public.ml_models.updated_at IS 'When the row was last changed.
 COMMENT ON COLUMN public.ml_models.is_deleted IS 'Soft delete: set it to true to delete the model, to false to take it back.';
 COMMENT ON COLUMN public.ml_models.deleted_at IS 'When it was deleted.';
 COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of coin_metrics that the label is read from.';
-COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label: >, <, >=, <=, = or !=.';
+COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label, see ml_jobs.train_operator.';
 COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label. The label is: target_variable target_operator target_value.';
 COMMENT ON COLUMN public.ml_models.future_minutes IS 'Horizon of the label in minutes; NULL: the label is read in the same row as the features.';
 COMMENT ON COLUMN public.ml_models.train_start IS 'First moment of the training period.';
@@ -221,4 +185,4 @@ COMMENT ON COLUMN public.ml_models.training_precision IS 'Share of the positive 
 COMMENT ON COLUMN public.ml_models.training_recall IS 'Share of the positive rows that were found, on the held-out rows; NULL where there was none.';
 COMMENT ON COLUMN public.ml_models.model_file_path IS 'File of the model (.pkl) as the worker wrote it; ml_training_runs has its SHA-256.';
 COMMENT ON COLUMN public.ml_models.description IS 'Free text of the user.';
-COMMENT ON COLUMN public.ml_models.train_job_id IS 'TRAIN job that makes or made it.';
+COMMENT ON COLUMN public.ml_models.train_job_id IS 'Job that makes or made it.';

@@ -4,7 +4,7 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
-CREATE OR REPLACE FUNCTION ml.prune_events(
+CREATE OR REPLACE FUNCTION ml_internal.prune_events(
     p_before timestamptz,
     p_from bigint,
     p_batch integer
@@ -29,7 +29,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ml.prune_signs(
+CREATE OR REPLACE FUNCTION ml_internal.prune_signs(
     p_before timestamptz,
     p_from bigint,
     p_batch integer
@@ -55,7 +55,7 @@ END
 $$;
 
 -- Goes from the youngest job to the oldest: what was done with a model goes before the job that made it.
-CREATE OR REPLACE FUNCTION ml.prune_jobs(
+CREATE OR REPLACE FUNCTION ml_internal.prune_jobs(
     p_before timestamptz,
     p_below bigint,
     p_batch integer
@@ -65,11 +65,20 @@ LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- One statement: jobs, models and facts refer to each other, which is checked at its end.
+    v_delete text := (
+        SELECT format(
+            'WITH %s DELETE FROM public.ml_jobs j WHERE j.id = ANY ($1)',
+            string_agg(format('%I AS (DELETE FROM %s WHERE %I = ANY ($1))', 'of_' || c.conrelid, c.conrelid::regclass, a.attname), ', ')
+        )
+        FROM pg_constraint c
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+        WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
+    );
     v_down_to bigint;
     v_old bigint[];
-    v_type text;
+    v_makes boolean;
     v_jobs bigint[];
-    v_models bigint[];
 BEGIN
     SELECT min(x.id) INTO v_down_to
     FROM (SELECT j.id FROM public.ml_jobs j WHERE j.id < p_below ORDER BY j.id DESC LIMIT p_batch) x;
@@ -81,38 +90,25 @@ BEGIN
         FOR UPDATE SKIP LOCKED
     );
     PERFORM set_config('ml.pruning', 'on', true);
-    FOREACH v_type IN ARRAY ARRAY['COMPARE', 'TEST', 'TRAIN'] LOOP
+    FOREACH v_makes IN ARRAY ARRAY[false, true] LOOP
         v_jobs := ARRAY(
             SELECT j.id
             FROM public.ml_jobs j
-            WHERE j.id = ANY (v_old) AND j.job_type = v_type
+            JOIN ml.job_kinds k ON k.job_type = j.job_type
+            WHERE j.id = ANY (v_old) AND (k.makes_model IS NOT NULL) = v_makes
                 AND NOT EXISTS (
                     SELECT
-                    FROM public.ml_models m
-                    WHERE (m.train_job_id = j.id OR (
-                        j.status = 'COMPLETED' AND m.id IN (j.test_model_id, j.compare_model_a_id, j.compare_model_b_id)
-                    ))
+                    FROM ml.job_models u
+                    JOIN public.ml_models m ON m.id = u.model_id
+                    WHERE u.job_id = j.id AND (u.is_made OR j.status = 'COMPLETED')
                         AND (
                             NOT (m.status = 'FAILED' OR (m.is_deleted AND m.deleted_at < p_before))
                             -- Something younger was done with it.
-                            OR (v_type = 'TRAIN' AND (
-                                EXISTS (SELECT FROM public.ml_jobs u WHERE u.test_model_id = m.id)
-                                OR EXISTS (SELECT FROM public.ml_jobs u WHERE u.compare_model_a_id = m.id)
-                                OR EXISTS (SELECT FROM public.ml_jobs u WHERE u.compare_model_b_id = m.id)
-                            ))
+                            OR (u.is_made AND EXISTS (SELECT FROM ml.job_models y WHERE y.model_id = m.id AND NOT y.is_made))
                         )
                 )
         );
-        v_models := ARRAY(SELECT m.id FROM public.ml_models m WHERE m.train_job_id = ANY (v_jobs));
-        -- One statement: jobs, models and facts refer to each other, which is checked at its end.
-        WITH
-            events AS (DELETE FROM public.ml_job_events e WHERE e.job_id = ANY (v_jobs)),
-            points AS (DELETE FROM public.ml_curve_points p WHERE p.job_id = ANY (v_jobs)),
-            runs AS (DELETE FROM public.ml_training_runs r WHERE r.job_id = ANY (v_jobs)),
-            tests AS (DELETE FROM public.ml_test_results t WHERE t.job_id = ANY (v_jobs)),
-            comparisons AS (DELETE FROM public.ml_comparisons c WHERE c.job_id = ANY (v_jobs)),
-            models AS (DELETE FROM public.ml_models m WHERE m.id = ANY (v_models))
-        DELETE FROM public.ml_jobs j WHERE j.id = ANY (v_jobs);
+        EXECUTE v_delete USING v_jobs;
     END LOOP;
     PERFORM set_config('ml.pruning', 'off', true);
     RETURN v_down_to;
@@ -133,25 +129,25 @@ BEGIN
         RAISE EXCEPTION 'cannot prune what is older than %', coalesce(older_than::pg_catalog.text, 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an age, for example: CALL ml.prune(''90 days'');';
     END IF;
-    CALL ml.require_autocommit('ml.prune');
+    CALL ml_internal.require_autocommit('ml.prune');
     WHILE v_at IS NOT NULL LOOP
-        v_at := ml.prune_events(v_before, v_at, 10000);
+        v_at := ml_internal.prune_events(v_before, v_at, 10000);
         COMMIT;
     END LOOP;
     v_at := 0;
     WHILE v_at IS NOT NULL LOOP
-        v_at := ml.prune_signs(v_before, v_at, 10000);
+        v_at := ml_internal.prune_signs(v_before, v_at, 10000);
         COMMIT;
     END LOOP;
     v_at := 9223372036854775807;
     WHILE v_at IS NOT NULL LOOP
-        v_at := ml.prune_jobs(v_before, v_at, 500);
+        v_at := ml_internal.prune_jobs(v_before, v_at, 500);
         COMMIT;
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION ml.prune_events(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of PROGRESS events after an id; returns the last id looked at, NULL at the end.';
-COMMENT ON FUNCTION ml.prune_signs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of signs of life after an id; returns the last id looked at, NULL at the end.';
-COMMENT ON FUNCTION ml.prune_jobs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of jobs below an id, with their facts; returns the last id looked at, NULL at the end.';
+COMMENT ON FUNCTION ml_internal.prune_events(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of PROGRESS events after an id; returns the last id looked at, NULL at the end.';
+COMMENT ON FUNCTION ml_internal.prune_signs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of signs of life after an id; returns the last id looked at, NULL at the end.';
+COMMENT ON FUNCTION ml_internal.prune_jobs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of jobs below an id, with their facts; returns the last id looked at, NULL at the end.';
 COMMENT ON PROCEDURE ml.prune(interval) IS 'Owner: removes progress, signs of life and ended jobs older than this, but nothing that a living model rests on. Not inside a transaction.';

@@ -1,7 +1,7 @@
--- All files have been applied: this database has version 3.
+-- All files have been applied: this database has version 4.
 
 SET search_path TO pg_catalog, pg_temp;
 
 INSERT INTO ml.schema_version (version)
-VALUES (3)
+VALUES (4)
 ON CONFLICT DO NOTHING;

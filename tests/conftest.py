@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
 
 from tests import servers
 from worker.commands import sample
@@ -46,9 +47,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The many short files of ``tests/sql`` come last, so that processes side by side end together."""
+    """The longest files come first and the many short ones of ``tests/sql`` last: processes end together."""
+    longest = ("test_readme.py", "test_cli.py", "test_service.py", "test_death.py", "test_black_holes.py")
     short = Path(__file__).parent / "sql"
-    items.sort(key=lambda item: item.path.is_relative_to(short))
+    items.sort(key=lambda item: (item.path.is_relative_to(short), item.path.name not in longest))
 
 
 @pytest.fixture(scope="session")
@@ -177,67 +179,65 @@ def job_row(connection: Connection, job_id: int) -> DictRow:
 
 
 def claim(worker: Connection, worker_id: str = "w1", lease: str = "30 seconds") -> DictRow:
-    """Claim the next job; fails if none waits."""
-    return one(worker, "SELECT * FROM ml.claim_job(%s, %s)", [worker_id, lease])
+    """Claim the next job of the kinds that come with the service; fails if none waits."""
+    return one(worker, "SELECT * FROM ml_internal.claim_job(%s, %s, %s)", [worker_id, lease, JOB_TYPES])
 
+
+JOB_TYPES = ["TRAIN", "TEST", "COMPARE"]
 
 # What a measurement of 200 rows gave.
 MEASURED: dict[str, Any] = {
-    "p_num_unlabelled": 5,
-    "p_num_positive": 50,
-    "p_num_negative": 150,
-    "p_tp": 40,
-    "p_tn": 140,
-    "p_fp": 10,
-    "p_fn": 10,
-    "p_roc_auc": "0.9",
-    "p_data_fingerprint": "b" * 64,
-    "p_seconds_loading": "0.1",
+    "num_unlabelled": 5,
+    "num_positive": 50,
+    "num_negative": 150,
+    "tp": 40,
+    "tn": 140,
+    "fp": 10,
+    "fn": 10,
+    "roc_auc": "0.9",
+    "data_fingerprint": "b" * 64,
+    "seconds_loading": "0.1",
 }
 TRAINING_RESULT: dict[str, Any] = MEASURED | {
-    "p_holdout": "coins",
-    "p_num_coins": 30,
-    "p_num_fitted": 800,
-    "p_num_fitted_positive": 300,
-    "p_num_gap": 0,
-    "p_feature_importance_csv": "price_open=0.7500;volume_sol=0.2500",
-    "p_artifact_path": "/models/model_1_attempt_1.pkl",
-    "p_artifact_sha256": "a" * 64,
-    "p_artifact_bytes": 1000,
-    "p_library_versions_csv": "scikit-learn=1.6",
-    "p_seconds_fitting": "0.2",
+    "holdout": "coins",
+    "num_coins": 30,
+    "num_fitted": 800,
+    "num_fitted_positive": 300,
+    "num_gap": 0,
+    "feature_importance_csv": "price_open=0.7500;volume_sol=0.2500",
+    "artifact_path": "/models/model_1_attempt_1.pkl",
+    "artifact_sha256": "a" * 64,
+    "artifact_bytes": 1000,
+    "library_versions_csv": "scikit-learn=1.6",
+    "seconds_fitting": "0.2",
 }
 TEST_RESULT: dict[str, Any] = MEASURED | {
-    "p_feature_importance_csv": "price_open=1.0000",
-    "p_seconds_scoring": "0.2",
+    "feature_importance_csv": "price_open=1.0000",
+    "seconds_scoring": "0.2",
 }
 COMPARISON_RESULT: dict[str, Any] = {
-    "p_num_unlabelled": 5,
-    "p_num_samples": 200,
-    "p_a_tp": 40,
-    "p_a_tn": 140,
-    "p_a_fp": 10,
-    "p_a_fn": 10,
-    "p_a_roc_auc": "0.9",
-    "p_b_tp": 30,
-    "p_b_tn": 140,
-    "p_b_fp": 10,
-    "p_b_fn": 20,
-    "p_b_roc_auc": "0.8",
-    "p_data_fingerprint": "b" * 64,
-    "p_seconds_loading": "0.1",
-    "p_seconds_scoring": "0.2",
+    "num_unlabelled": 5,
+    "num_samples": 200,
+    "a_tp": 40,
+    "a_tn": 140,
+    "a_fp": 10,
+    "a_fn": 10,
+    "a_roc_auc": "0.9",
+    "b_tp": 30,
+    "b_tn": 140,
+    "b_fp": 10,
+    "b_fn": 20,
+    "b_roc_auc": "0.8",
+    "data_fingerprint": "b" * 64,
+    "seconds_loading": "0.1",
+    "seconds_scoring": "0.2",
 }
 
 
-def record(worker: Connection, routine: str, job_id: int, attempt: int, **values: Any) -> Any:
-    """Call a ``record_*`` routine by its parameters' names; returns what it returns."""
-    named = sql.SQL(", ").join(
-        [sql.SQL("p_job_id => %s, p_attempt => %s")]
-        + [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in values]
-    )
-    query = sql.SQL("SELECT ml.{}({}) AS id").format(sql.Identifier(routine), named)
-    return one(worker, query, [job_id, attempt, *values.values()])["id"]
+def record(worker: Connection, job_id: int, attempt: int, **result: Any) -> Any:
+    """Record the result of a job, given by its columns and facts; returns its id."""
+    query = "SELECT ml_internal.record_result(%s, %s, %s) AS id"
+    return one(worker, query, [job_id, attempt, Jsonb(result)])["id"]
 
 
 def ready_model(client: Connection, worker: Connection, **fields: Any) -> int:
@@ -245,7 +245,7 @@ def ready_model(client: Connection, worker: Connection, **fields: Any) -> int:
     job_id = insert_job(client, **(TRAIN | fields))
     claimed = claim(worker)
     assert claimed["id"] == job_id
-    record(worker, "record_training", job_id, claimed["attempt"], **TRAINING_RESULT)
+    record(worker, job_id, claimed["attempt"], **TRAINING_RESULT)
     return int(job_row(client, job_id)["result_model_id"])
 
 

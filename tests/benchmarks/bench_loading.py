@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 import time
-from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -18,7 +17,8 @@ import psycopg
 from tests.benchmarks import rows
 from tests.benchmarks.measure import Row, Table, alternate, parser
 from worker.child import dataset
-from worker.child.assignment import Model, Period
+from worker.child.assignment import Period
+from worker.child.labels.value import Label
 from worker.database.connection import connect
 from worker.database.dataset import estimate_rows, stream_dataset
 
@@ -28,26 +28,11 @@ NAMES = tuple(rows.FEATURES.split(","))
 def load(url: str, future_minutes: int | None) -> dataset.Dataset:
     """As a worker's child does."""
     period = Period(rows.START, rows.end(rows.ROWS_A_COIN))
-    model = Model(
-        id=1,
-        model_type="xgboost",
-        target_variable=rows.TARGET,
-        target_operator=">",
-        target_value=Decimal(rows.THRESHOLD),
-        future_minutes=future_minutes,
-        train_start=period.start,
-        train_end=period.end,
-        test_size=0.2,
-        random_state=42,
-        features_csv=rows.FEATURES,
-        phases_csv=None,
-        artifact_path=None,
-        artifact_sha256=None,
-    )
+    label = Label(rows.TARGET, ">", str(rows.THRESHOLD), future_minutes)
     with connect(url) as connection:
         expected = estimate_rows(connection, period, None)
-        blocks = stream_dataset(connection, model, NAMES, period, None)
-        return dataset.decode(blocks, NAMES, future_minutes, lambda _rows: None, expected)
+        blocks = stream_dataset(connection, label, NAMES, period, None)
+        return dataset.decode(blocks, NAMES, label, lambda _rows: None, expected)
 
 
 def seconds(url: str, future_minutes: int | None) -> float:

@@ -47,11 +47,15 @@ SWEEP = 10_000
 # Checkpoints come at any moment, for whoever measures just then.
 SETTINGS = ("max_wal_size = 8GB", "checkpoint_timeout = 1h", "autovacuum = off")
 
-CLAIM: LiteralString = "SELECT j.id, j.attempt FROM ml.claim_job(%s, '30 seconds') j"
+CLAIM: LiteralString = (
+    "SELECT j.id, j.attempt FROM ml_internal.claim_job(%s, '30 seconds', '{TRAIN,TEST,COMPARE}') j"
+)
 RECORD: LiteralString = """
-    SELECT ml.record_test(
-        %s, %s, 5, 50, 150, 40, 140, 10, 10, 0.9, 'price_open=1.0000', repeat('b', 64), 0.1, 0.2
-    )
+    SELECT ml_internal.record_result(%s, %s, jsonb_build_object(
+        'num_unlabelled', 5, 'num_positive', 50, 'num_negative', 150, 'tp', 40, 'tn', 140, 'fp', 10, 'fn', 10,
+        'roc_auc', 0.9, 'feature_importance_csv', 'price_open=1.0000', 'data_fingerprint', repeat('b', 64),
+        'seconds_loading', 0.1, 'seconds_scoring', 0.2
+    ))
 """
 TEST: LiteralString = """
     INSERT INTO ml_jobs (job_type, test_model_id, test_start, test_end)

@@ -7,7 +7,7 @@ of a machine share:
   COMPLETED count when the client hears them by ``LISTEN ml_job_status``; the child's first word ("Loading:
   about 1000 rows", said once it has read what is asked and the model's file) when its supervisor hears it;
 * the least that a worker needs: a bare NOTIFY to a process that only waits on its socket and answers by
-  NOTIFY, and one call of ``ml.claim_job`` in another database of the server;
+  NOTIFY, and one call of ``ml_internal.claim_job`` in another database of the server;
 * the workers of pgqueuer and procrastinate, started as their documentation says, each with a task that does
   nothing and is enqueued by their own libraries. Here the start of the task counts, as the worker itself
   knows it: beside it stands the moment at which our supervisor has the answer to its claim.
@@ -216,7 +216,7 @@ def one_claim(stack: ExitStack, url: str) -> Callable[[], float]:
     def claim() -> float:
         insert_job(client, job_type="TEST", **test)
         began = time.monotonic()
-        job = queue.claim_job(worker, "w", timedelta(seconds=30))
+        job = queue.claim_job(worker, "w", timedelta(seconds=30), ["TEST"])
         seconds = time.monotonic() - began
         assert job is not None
         queue.record_failure(worker, job, "enough")

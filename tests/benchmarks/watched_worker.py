@@ -6,6 +6,7 @@ nothing else differs.
 
 import sys
 import time
+from collections.abc import Collection
 from datetime import timedelta
 
 from worker.commands.cli import main
@@ -19,8 +20,8 @@ _claim_job, _hear = queue.claim_job, Supervisor._hear
 _heard: set[int] = set()
 
 
-def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
-    job = _claim_job(connection, worker_id, lease)
+def claim_job(connection: Connection, worker_id: str, lease: timedelta, kinds: Collection[str]) -> Job | None:
+    job = _claim_job(connection, worker_id, lease, kinds)
     if job is not None:
         print(time.monotonic(), flush=True)  # noqa: T201
     return job

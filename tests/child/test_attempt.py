@@ -20,7 +20,7 @@ def test_a_job_that_cannot_fit_into_memory_fails_before_its_rows_are_read(
     url = db.login("wanda")
     with db.connect("anna") as client, connect(url, role="ml_worker") as worker:
         insert_job(client, **TRAIN)
-        job = queue.claim_job(worker, "w1", timedelta(seconds=60))
+        job = queue.claim_job(worker, "w1", timedelta(seconds=60), ["TRAIN"])
     assert job is not None
     order = Order(job, str(tmp_path), "token", 1, has_changed=False)
     outcome = attempt.attempt(order, url, None, lambda _share, _message: None)

@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import SAMPLE_COINS, Database
 from worker.child import dataset
-from worker.child.assignment import Model, Period
+from worker.child.assignment import Period
+from worker.child.labels.value import Label
 from worker.commands import sample
 from worker.database.connection import Connection, connect
 from worker.database.dataset import estimate_rows, stream_dataset
@@ -22,34 +23,19 @@ ALL = Period(START, END)
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 
 
-def predicting(variable: str, operator: str, value: str, future_minutes: int | None = None) -> Model:
-    return Model(
-        id=1,
-        model_type="random_forest",
-        target_variable=variable,
-        target_operator=operator,
-        target_value=Decimal(value),
-        future_minutes=future_minutes,
-        train_start=START,
-        train_end=END,
-        test_size=0.2,
-        random_state=42,
-        features_csv="",
-        phases_csv=None,
-        artifact_path=None,
-        artifact_sha256=None,
-    )
+def predicting(variable: str, operator: str, value: str, future_minutes: int | None = None) -> Label:
+    return Label(variable, operator, value, future_minutes)
 
 
 def load(
     connection: Connection,
-    model: Model,
+    label: Label,
     features: tuple[str, ...] = ("volume_sol",),
     period: Period = ALL,
     phases: tuple[int, ...] | None = None,
 ) -> dataset.Dataset:
-    blocks = stream_dataset(connection, model, features, period, phases)
-    return dataset.decode(blocks, features, model.future_minutes, lambda _rows: None)
+    blocks = stream_dataset(connection, label, features, period, phases)
+    return dataset.decode(blocks, features, label, lambda _rows: None)
 
 
 @pytest.fixture(scope="module")
@@ -270,13 +256,13 @@ def psycopg_owner(connection: Connection) -> Connection:
 
 @pytest.mark.parametrize("cut", [1, 7, 1000])
 def test_the_bytes_may_be_cut_anywhere(full: Connection, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
-    model, features = predicting("market_cap_close", ">", "50000"), ("price_open", "volume_sol")
-    blocks = b"".join(stream_dataset(full, model, features, Period(START, END), (1,)))[: 10**6]
-    whole = dataset.decode([blocks], features, None, lambda _rows: None)
+    label, features = predicting("market_cap_close", ">", "50000"), ("price_open", "volume_sol")
+    blocks = b"".join(stream_dataset(full, label, features, Period(START, END), (1,)))[: 10**6]
+    whole = dataset.decode([blocks], features, label, lambda _rows: None)
     monkeypatch.setattr(dataset, "_BATCH_BYTES", 5000)
     pieces = [b"", *(blocks[i : i + cut] for i in range(0, len(blocks), cut)), b""]
     told: list[int] = []
-    assert dataset.decode(pieces, features, None, told.append).fingerprint == whole.fingerprint
+    assert dataset.decode(pieces, features, label, told.append).fingerprint == whole.fingerprint
     assert told == sorted(told)
     assert told[-1] == len(whole)
 
@@ -324,15 +310,15 @@ def test_rows_of_one_moment_and_several_phases_have_one_label_whatever_their_ord
 def test_rows_from_several_processes_of_the_server_are_those_from_one(
     full: Connection, phases: tuple[int, ...] | None
 ) -> None:
-    model, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
+    label, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
     settings = ("min_parallel_table_scan_size", "parallel_setup_cost", "parallel_tuple_cost")
-    expected = load(full, model, features, phases=phases).fingerprint
+    expected = load(full, label, features, phases=phases).fingerprint
     for setting in settings:
         full.execute(f"SET {setting} TO 0".encode())
     try:
         plan = full.execute("EXPLAIN SELECT mint FROM public.coin_metrics").fetchall()
         assert "Gather" in str(plan)
-        assert load(full, model, features, phases=phases).fingerprint == expected
+        assert load(full, label, features, phases=phases).fingerprint == expected
     finally:
         for setting in settings:
             full.execute(f"RESET {setting}".encode())
@@ -341,10 +327,10 @@ def test_rows_from_several_processes_of_the_server_are_those_from_one(
 def test_parts_of_few_rows_give_the_same_as_the_whole(
     full: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
-    expected = load(full, model, features, phases=(1, 2)).fingerprint
+    label, features = predicting("volatility_pct", ">", "30", 5), ("price_open", "volume_sol")
+    expected = load(full, label, features, phases=(1, 2)).fingerprint
     monkeypatch.setattr(dataset, "_PART_ROWS", 97)
-    assert load(full, model, features, phases=(1, 2)).fingerprint == expected
+    assert load(full, label, features, phases=(1, 2)).fingerprint == expected
 
 
 def test_the_rows_are_estimated_by_period_and_phases(full: Connection, metrics: pd.DataFrame) -> None:

@@ -32,7 +32,7 @@ def unequal(seed: int = 0, num_coins: int = 200) -> Dataset:
 
 def test_no_coin_is_on_both_sides() -> None:
     data = unequal()
-    parts = split(data, 0.2, 42, 0)
+    parts = split(data, 0.2, 42, 0, 10)
     assert parts.kind == "coins"
     assert not set(data.coins[parts.fitted]) & set(data.coins[parts.held_out])
     assert len(parts.fitted) + len(parts.held_out) == len(data)
@@ -43,7 +43,7 @@ def test_the_held_out_part_has_the_size_and_the_share_of_positives_that_the_coin
     test_size: float,
 ) -> None:
     data = unequal()
-    parts = split(data, test_size, 42, 0)
+    parts = split(data, test_size, 42, 0, 10)
     assert abs(len(parts.held_out) / len(data) - test_size) < 0.005
     assert abs(data.labels[parts.held_out].mean() - data.labels.mean()) < 0.005
 
@@ -52,28 +52,28 @@ def test_a_rare_class_is_on_both_sides_where_two_coins_have_it() -> None:
     coins = np.repeat(np.arange(50), 100)
     labels = np.zeros(5000)
     labels[[10, 4010]] = 1
-    parts = split(make(coins, labels), 0.2, 0, 0)
+    parts = split(make(coins, labels), 0.2, 0, 0, 10)
     assert labels[parts.fitted].sum() == labels[parts.held_out].sum() == 1
 
 
 def test_the_draw_depends_on_random_state_alone() -> None:
     data = unequal()
-    first, again, other = (split(data, 0.2, seed, 0).held_out for seed in (1, 1, 2))
+    first, again, other = (split(data, 0.2, seed, 0, 10).held_out for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_nine_coins_are_split_by_time_and_ten_are_not() -> None:
     labels = np.arange(900) % 2
-    assert split(make(np.arange(900) % 9, labels), 0.2, 42, 0).kind == "time"
-    assert split(make(np.arange(900) % 10, labels), 0.2, 42, 0).kind == "coins"
+    assert split(make(np.arange(900) % 9, labels), 0.2, 42, 0, 10).kind == "time"
+    assert split(make(np.arange(900) % 10, labels), 0.2, 42, 0, 10).kind == "coins"
 
 
 def test_by_time_the_last_rows_are_held_out_and_no_label_reaches_into_them() -> None:
     times = np.tile(np.arange(1000), 3) * MINUTE
     data = make(np.repeat(np.arange(3), 1000), np.arange(3000) % 2, times)
     reach = 10 * MINUTE
-    parts = split(data, 0.2, 42, reach)
+    parts = split(data, 0.2, 42, reach, 10)
     assert len(parts.held_out) == 600
     first_held_out = times[parts.held_out].min()
     assert times[parts.fitted].max() + reach < first_held_out
@@ -82,5 +82,5 @@ def test_by_time_the_last_rows_are_held_out_and_no_label_reaches_into_them() -> 
 
 def test_rows_of_one_moment_are_on_one_side() -> None:
     times = np.repeat(np.arange(10), 100) * MINUTE
-    parts = split(make(np.zeros(1000), np.arange(1000) % 2, times), 0.25, 42, 0)
+    parts = split(make(np.zeros(1000), np.arange(1000) % 2, times), 0.25, 42, 0, 10)
     assert not set(times[parts.fitted]) & set(times[parts.held_out])

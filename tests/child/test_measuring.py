@@ -36,21 +36,25 @@ def test_the_confusion_matrix_and_roc_auc_are_those_of_scikit_learn(
     assert found.roc_auc == roc_auc_score(labels, model.predict_proba(features)[:, 1])
 
 
-def brute(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> list[Any]:
+def brute(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Any]:
     """The point of a curve as its definition says it."""
-    above = probabilities > threshold
-    return [
-        threshold,
-        float((above & (labels == 1)).sum()),
-        float((above & (labels == 0)).sum()),
-        pytest.approx(probabilities[above].sum(), abs=1e-6),
-    ]
+    above, positive = probabilities > threshold, labels == 1
+    return {
+        "threshold": threshold,
+        "tp": (above & positive).sum(),
+        "fp": (above & ~positive).sum(),
+        "tn": (~above & ~positive).sum(),
+        "fn": (~above & positive).sum(),
+        "sum_probability": pytest.approx(probabilities[above].sum(), abs=1e-6),
+    }
 
 
-def area(points: list[list[float]], labels: np.ndarray) -> float:
+def area(points: list[dict[str, float]], labels: np.ndarray) -> float:
     """Area under the ROC curve that the points draw, from (0, 0) to (1, 1)."""
     positive = labels.sum()
-    counts = np.array([[positive, len(labels) - positive], *(point[1:3] for point in points)])[::-1]
+    counts = np.array(
+        [[positive, len(labels) - positive], *([point["tp"], point["fp"]] for point in points)]
+    )[::-1]
     return float(np.trapezoid(counts[:, 0] / positive, counts[:, 1] / (len(labels) - positive)))
 
 
@@ -72,13 +76,14 @@ def test_a_curve_has_at_most_201_points_exact_at_each_and_the_same_area(shape: s
     labels = (rng.random(20_000) < share).astype(np.uint8)
     probabilities = PREDICTIONS[shape](rng, labels)
     points = curve(probabilities, labels)
-    thresholds = [point[0] for point in points]
+    thresholds = [point["threshold"] for point in points]
     assert len(points) <= 201
     assert thresholds == sorted(set(thresholds))
     assert {k / 100 for k in range(101)} <= set(thresholds)
     assert points == [brute(probabilities, labels, threshold) for threshold in thresholds]
     found = score(probabilities, labels)
-    assert [point[1:3] for point in points if point[0] == 0.5] == [[found.tp, found.fp]]
+    middle = next(point for point in points if point["threshold"] == 0.5)
+    assert [middle[name] for name in ("tp", "fp", "tn", "fn")] == [found.tp, found.fp, found.tn, found.fn]
     assert area(points, labels) == pytest.approx(found.roc_auc, abs=0.002)
 
 
@@ -96,7 +101,7 @@ def test_one_class_has_a_curve_too(label: int) -> None:
     probabilities, labels = np.linspace(0, 1, 301), np.full(301, label, dtype=np.uint8)
     points = curve(probabilities, labels)
     assert len(points) <= 201
-    assert points == [brute(probabilities, labels, point[0]) for point in points]
+    assert points == [brute(probabilities, labels, point["threshold"]) for point in points]
 
 
 @pytest.mark.parametrize("label", [0, 1])

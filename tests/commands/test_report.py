@@ -57,10 +57,10 @@ class Page(HTMLParser):
 def _tested_model(client: Connection, worker: Connection, name: str) -> int:
     """A model with curves of its training and of a test."""
     job_id = running_job(client, worker, train_model_name=name)
-    complete(worker, job_id, "TRAIN", p_curve=CURVE)
+    complete(worker, job_id, "TRAIN", ml_curve_points=CURVE)
     model_id = int(job_row(client, job_id)["result_model_id"])
     insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-    complete(worker, claim(worker)["id"], "TEST", p_curve=CURVE)
+    complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
     return model_id
 
 
@@ -112,10 +112,10 @@ def test_honest_notes_say_what_the_numbers_do_not(
         worker,
         time_model,
         "TRAIN",
-        p_holdout="time",
-        p_num_coins=4,
-        p_num_gap=7,
-        p_warnings="did not converge",
+        holdout="time",
+        num_coins=4,
+        num_gap=7,
+        warnings="did not converge",
     )
     model = int(job_row(client, time_model)["result_model_id"])
     insert_job(client, job_type="TEST", test_model_id=model, test_start="2024-02-15", test_end="2024-03-15")
@@ -123,12 +123,12 @@ def test_honest_notes_say_what_the_numbers_do_not(
         worker,
         claim(worker)["id"],
         "TEST",
-        p_num_positive=3,
-        p_num_negative=197,
-        p_tp=0,
-        p_fn=3,
-        p_fp=2,
-        p_tn=195,
+        num_positive=3,
+        num_negative=197,
+        tp=0,
+        fn=3,
+        fp=2,
+        tn=195,
     )
     untested = ready_model(client, worker)
     words = _page(db, model, untested).words()

@@ -96,7 +96,7 @@ def test_the_view_reads_a_hundred_jobs_of_a_kind_and_counts_all(db: Database, cl
     with connect(db.login("rosa")) as connection:
         overview = fetch_overview(connection, top.LIMIT)
     assert [row["priority"] for row in overview["jobs"]] == sorted(1 + n % 9 for n in range(1, 106))[:100]
-    assert [row["jobs"] for row in overview["counts"]] == [105]
+    assert [row["jobs"] for row in overview["counts"] if row["jobs"]] == [105]
     assert any(line.startswith("Waiting (100 of 105) ") for line in _lines(overview, 80, None))
 
 

@@ -43,10 +43,10 @@ def make_model(client: Connection, worker: Connection, folder: Path) -> MakeMode
         file = folder / f"model_{model_id}_attempt_1_{name}.pkl"
         file.write_bytes(name.encode())
         result: dict[str, Any] = TRAINING_RESULT | {
-            "p_artifact_path": str((recorded_in or folder) / file.name),
-            "p_artifact_sha256": hashlib.sha256(name.encode()).hexdigest(),
+            "artifact_path": str((recorded_in or folder) / file.name),
+            "artifact_sha256": hashlib.sha256(name.encode()).hexdigest(),
         }
-        record(worker, "record_training", job_id, 1, **result)
+        record(worker, job_id, 1, **result)
         return model_id, file
 
     return make

@@ -216,7 +216,7 @@ def outcomes(
         def record(name: str, content: bytes | None) -> int:
             file = make_file(folder / f"{name}.pkl", content)
             job_id = running_job(client, recorder)
-            complete(recorder, job_id, "TRAIN", p_artifact_path=str(file.path), p_artifact_sha256=file.sha256)
+            complete(recorder, job_id, "TRAIN", artifact_path=str(file.path), artifact_sha256=file.sha256)
             return int(job_row(client, job_id)["result_model_id"])
 
         healthy = record("healthy", None)

@@ -59,10 +59,10 @@ def remote(shared: Remote) -> Iterator[Remote]:
         ("Training: ", "up", False),
         ("Training: ", "down", False),
         ("Training: ", "up down", True),
-        ("record_training", "up", False),
-        ("record_training", "up", True),  # delivered while the worker records it again
-        ("record_training", "down", False),
-        ("record_training", "up down", False),
+        ("record_result", "up", False),
+        ("record_result", "up", True),  # delivered while the worker records it again
+        ("record_result", "down", False),
+        ("record_result", "up down", False),
     ],
 )
 def test_a_job_has_one_result_when_the_network_swallows(
@@ -102,7 +102,7 @@ def test_a_result_that_arrives_after_a_takeover_is_refused(
         options = ("--lease", "3", "--poll", "0.5")
         cut_off = start_worker(db, *options, DATABASE_URL=through(proxy, db))
         until(lambda: "listening" in cut_off.log, "the worker to listen")
-        proxy.strike_at(b"record_training", "up", late=True)
+        proxy.strike_at(b"record_result", "up", late=True)
         job_id = insert_job(client, **TRAIN)
         assert proxy.struck.wait(60)
         start_worker(db, *options, model_dir=cut_off.model_dir)

@@ -137,7 +137,12 @@ def test_an_error_message_holds_a_name_as_it_is(make_database: Callable[[], Data
         model_id = ready_model(client, worker, train_model_name=NAME)
         job_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
         client.execute("UPDATE ml_models SET is_deleted = true WHERE id = %s", [model_id])
-        assert worker.execute("SELECT * FROM ml.claim_job('w1')").fetchall() == []
+        assert (
+            worker.execute(
+                "SELECT * FROM ml_internal.claim_job('w1', '30 seconds', '{TRAIN,TEST,COMPARE}')"
+            ).fetchall()
+            == []
+        )
         job = job_row(client, job_id)
         assert job["status"] == "FAILED"
         assert job["error_msg"].startswith(f'model {model_id} ("{NAME}") was deleted on ')
@@ -189,8 +194,8 @@ FORBIDDEN = [
     "ALTER ROLE wanda PASSWORD 'mine'",
     "CREATE ROLE mine",
     "ALTER TABLE ml_jobs ENABLE ROW LEVEL SECURITY",
-    "ALTER FUNCTION ml.check_job() RESET ALL",
-    "CREATE TRIGGER mine AFTER INSERT ON ml_jobs FOR EACH ROW EXECUTE FUNCTION ml.tell_workers()",
+    "ALTER FUNCTION ml_internal.check_train() RESET ALL",
+    "CREATE TRIGGER mine AFTER INSERT ON ml_jobs FOR EACH ROW EXECUTE FUNCTION ml_internal.tell_workers()",
     "CREATE RULE mine AS ON INSERT TO ml_jobs DO INSTEAD NOTHING",
     "CREATE INDEX ON ml_jobs (id)",
     "CREATE SCHEMA mine",
@@ -428,10 +433,10 @@ def test_a_locked_model_keeps_the_lease_of_no_other_job_alive(make_database: Cal
         claim(worker, lease="0 seconds")
         with own.connect("anna") as other, other.transaction():
             other.execute("SELECT FROM ml_models WHERE train_job_id = %s FOR UPDATE", [poison])
-            assert one(worker, "SELECT ml.expire_leases() AS n")["n"] == 1
+            assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 1
             assert job_row(client, lost)["status"] == "PENDING"
             assert events(client, poison) == [(1, "CLAIMED")]
-        assert one(worker, "SELECT ml.expire_leases() AS n")["n"] == 1
+        assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 1
         assert job_row(client, poison)["status"] == "FAILED"
 
 

@@ -15,11 +15,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from testcontainers.community.postgres import PostgresContainer
 
-from tests.conftest import KINDS, TRAIN, Connection, Database, claim, insert_job, one
+from tests.conftest import KINDS, TRAIN, Connection, Database, insert_job, one
 from tests.servers import IMAGE_15
-from tests.sql.helpers import call, complete, running_job
 from tests.sql.test_install import catalog, without_owner_of_public
-from tests.sql.test_upgrades import VERSION_1, without_versions
+from tests.sql.test_upgrades import VERSION_1, call, claim, complete, running, without_versions
 from worker.commands import psql
 from worker.commands.install import install, sql_files
 
@@ -139,7 +138,7 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
         owner.execute(VERSION_1.read_bytes())
     with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
         owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
-        jobs = [running_job(client, worker)]
+        jobs = [running(client, worker)]
         for number in range(len(sql_files())):
             kill_an_installer(db, number)
             assert schema_version(owner) == 1

@@ -28,7 +28,12 @@ def test_sixteen_sessions_that_claim_at_once_get_each_job_once(db: Database, job
 
     def claim(worker: Connection) -> list[int]:
         barrier.wait()
-        return [row["id"] for row in worker.execute("SELECT id FROM ml.claim_job('w')").fetchall()]
+        return [
+            row["id"]
+            for row in worker.execute(
+                "SELECT id FROM ml_internal.claim_job('w', '30 seconds', '{TRAIN,TEST,COMPARE}')"
+            ).fetchall()
+        ]
 
     with ExitStack() as stack:
         workers = [stack.enter_context(db.connect("wanda")) for _ in range(SESSIONS)]

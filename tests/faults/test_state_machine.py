@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.conftest import TRAIN, Connection, Database, insert_job, until
+from tests.conftest import JOB_TYPES, TRAIN, Connection, Database, insert_job, until
 from tests.faults.protocol import TERMINAL, Job, call, violations
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD
 
@@ -384,7 +384,9 @@ class Machine(RuleBasedStateMachine):
 
     def same_claim(self, worker: Connection, lease: str) -> tuple[int, int] | None:
         expected = self.service.claim(lease)
-        rows = worker.execute("SELECT * FROM ml.claim_job('w', %s)", [f"{lease} seconds"]).fetchall()
+        rows = worker.execute(
+            "SELECT * FROM ml_internal.claim_job('w', %s, %s)", [f"{lease} seconds", JOB_TYPES]
+        ).fetchall()
         assert [(row["id"], row["attempt"]) for row in rows] == ([expected] if expected else [])
         if expected is None:
             return None
@@ -403,7 +405,7 @@ class Machine(RuleBasedStateMachine):
         self.service.models[row["id"]] = Model(row["id"], job_id, name)
 
     def expired(self, worker: Connection) -> int:
-        (row,) = worker.execute("SELECT ml.expire_leases() AS n").fetchall()
+        (row,) = worker.execute("SELECT ml_internal.expire_leases() AS n").fetchall()
         return int(row["n"])
 
     def outcome(self, connection: Connection, text: str) -> str:

@@ -27,7 +27,7 @@ url, models = sys.argv[1:]
 ahead = attempt.get_ready(url)
 known = set(sys.modules)
 with connect(url, role="ml_worker") as connection:
-    while job := queue.claim_job(connection, "w", timedelta(hours=1)):
+    while job := queue.claim_job(connection, "w", timedelta(hours=1), ["TRAIN", "TEST", "COMPARE"]):
         outcome = attempt.attempt(Order(job, models, "token", 1, False), url, ahead, lambda *_: None)
         print(job.id, *set(sys.modules) - known)
         queue.record_result(connection, job, outcome.result)

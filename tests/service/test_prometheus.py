@@ -117,7 +117,9 @@ def test_the_queue_is_counted_without_reading_jobs_that_have_ended(
 
     before = rows_read()
     with connect(db.login("rosa")) as connection:
-        assert [(row["status"], row["jobs"]) for row in count_queue(connection)] == [("PENDING", 1)]
+        assert [(row["status"], row["jobs"]) for row in count_queue(connection) if row["jobs"]] == [
+            ("PENDING", 1)
+        ]
         connection.execute("SELECT pg_stat_force_next_flush()")
     until(lambda: rows_read() > before, "the statistics of the count")
     assert rows_read() - before < 100

@@ -24,25 +24,32 @@ FACTS = ("ml_job_events", "ml_training_runs", "ml_test_results", "ml_comparisons
 STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 TEST_PERIOD = {"test_start": "2024-03-01", "test_end": "2024-04-01"}
 COMPARE_PERIOD = {"compare_start": "2024-03-01", "compare_end": "2024-04-01"}
-RESULTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "TRAIN": ("record_training", TRAINING_RESULT),
-    "TEST": ("record_test", TEST_RESULT),
-    "COMPARE": ("record_comparison", COMPARISON_RESULT),
+RESULTS: dict[str, dict[str, Any]] = {
+    "TRAIN": TRAINING_RESULT,
+    "TEST": TEST_RESULT,
+    "COMPARE": COMPARISON_RESULT,
 }
 
-# Of 50 positive and 150 negative rows, with 40 and 10 above 0.5: threshold, tp, fp, sum of probabilities.
-CURVE: list[list[float]] = [
-    [0.0, 50.0, 140.0, 62.0],
-    [0.1, 50.0, 60.0, 58.0],
-    [0.2, 49.0, 40.0, 55.0],
-    [0.3, 47.0, 30.0, 52.0],
-    [0.4, 44.0, 20.0, 47.0],
-    [0.5, 40.0, 10.0, 41.0],
-    [0.6, 36.0, 8.0, 37.0],
-    [0.7, 30.0, 5.0, 30.0],
-    [0.8, 20.0, 2.0, 19.5],
-    [0.9, 10.0, 0.0, 9.5],
-    [1.0, 0.0, 0.0, 0.0],
+
+def point(threshold: float, tp: int, fp: int, sum_probability: float) -> dict[str, float]:
+    """A row of ``ml_curve_points``, of 50 positive and 150 negative rows."""
+    counts = {"tp": tp, "fp": fp, "tn": 150 - fp, "fn": 50 - tp}
+    return {"threshold": threshold, **counts, "sum_probability": sum_probability}
+
+
+# 40 of the positive rows and 10 of the negative ones are above 0.5.
+CURVE = [
+    point(0.0, 50, 140, 62.0),
+    point(0.1, 50, 60, 58.0),
+    point(0.2, 49, 40, 55.0),
+    point(0.3, 47, 30, 52.0),
+    point(0.4, 44, 20, 47.0),
+    point(0.5, 40, 10, 41.0),
+    point(0.6, 36, 8, 37.0),
+    point(0.7, 30, 5, 30.0),
+    point(0.8, 20, 2, 19.5),
+    point(0.9, 10, 0, 9.5),
+    point(1.0, 0, 0, 0.0),
 ]
 
 
@@ -96,14 +103,15 @@ def running_job(client: Connection, worker: Connection, job_type: str = "TRAIN",
 
 def complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1, **values: Any) -> int:
     """Record a result of this type of job; returns the id of the fact."""
-    routine, result = RESULTS[job_type]
-    return int(record(worker, routine, job_id, attempt, **(result | values)))
+    return int(record(worker, job_id, attempt, **(RESULTS[job_type] | values)))
 
 
 def call(worker: Connection, routine: str, *arguments: Any) -> Any:
-    """Call a function of the schema ml; returns what it returns."""
+    """Call a routine of a worker; returns what it returns. Progress may leave out its message and lease."""
+    if routine == "record_progress":
+        arguments = (*arguments, *(None, "30 seconds")[len(arguments) - 3 :])
     places = ", ".join(["%s"] * len(arguments))
-    return one(worker, f"SELECT ml.{routine}({places}) AS answer", arguments)["answer"]
+    return one(worker, f"SELECT ml_internal.{routine}({places}) AS answer", arguments)["answer"]
 
 
 def jobs_in_every_state(client: Connection, worker: Connection) -> dict[str, int]:

@@ -117,7 +117,7 @@ def source_of(server: str) -> Database:
             with db.connect("anna") as client, db.connect("wanda") as worker:
                 for job_type in ("TEST", "COMPARE"):
                     complete(worker, running_job(client, worker, job_type), job_type)
-                worker.execute("SELECT ml.record_sign('w1', 1, '0 seconds')")
+                worker.execute("SELECT ml_internal.record_sign('w1', 1, '0 seconds')")
                 jobs_in_every_state(client, worker)
     return Database(make_conninfo(server, dbname="source"))
 

@@ -8,21 +8,19 @@ import pytest
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 
 from tests.conftest import Connection, Database, job_row, one
-from tests.sql.helpers import CURVE, call, complete, count, refused, running_job
+from tests.sql.helpers import CURVE, call, complete, count, point, refused, running_job
 from worker.child.measuring import curve, score
 
 
-def changed(row: int, *values: float) -> list[list[float]]:
+def changed(row: int, threshold: float, tp: int, fp: int, total: float) -> list[dict[str, float]]:
     """The curve with one row replaced."""
-    return [
-        [float(value) for value in values] if number == row else point for number, point in enumerate(CURVE)
-    ]
+    return [*CURVE[:row], point(threshold, tp, fp, total), *CURVE[row + 1 :]]
 
 
 def recorded(client: Connection, worker: Connection, job_type: str = "TEST", **values: Any) -> int:
     """Record a result with a curve; returns the job."""
     job_id = running_job(client, worker, job_type)
-    complete(worker, job_id, job_type, **{"p_curve": CURVE} | values)
+    complete(worker, job_id, job_type, **{"ml_curve_points": CURVE} | values)
     return job_id
 
 
@@ -44,7 +42,7 @@ def test_a_result_is_recorded_with_its_curve(
     job_id = recorded(client, worker, job_type)
     query = "SELECT * FROM ml_curve_points WHERE job_id = %s ORDER BY threshold"
     rows = [list(row.values()) for row in reader.execute(query, [job_id])]
-    assert rows == [[job_id, t, tp, fp, 150 - fp, 50 - tp, total] for t, tp, fp, total in CURVE]
+    assert rows == [[job_id, *row.values()] for row in CURVE]
     result = one(reader, "SELECT * FROM ml_measurements WHERE job_id = %s", [job_id])
     assert rows[5][2:6] == [result[name] for name in ("tp", "fp", "tn", "fn")]
     assert job_row(client, job_id)["status"] == "COMPLETED"
@@ -62,7 +60,7 @@ def test_an_older_worker_records_a_result_without_a_curve(
 
 def test_a_call_that_is_repeated_records_the_curve_once(client: Connection, worker: Connection) -> None:
     job_id = recorded(client, worker)
-    complete(worker, job_id, "TEST", p_curve=CURVE)
+    complete(worker, job_id, "TEST", ml_curve_points=CURVE)
     assert count(client, f"ml_curve_points WHERE job_id = {job_id}") == len(CURVE)
 
 
@@ -76,15 +74,16 @@ def test_a_call_that_is_repeated_records_the_curve_once(client: Connection, work
         pytest.param(changed(7, 0.75, 30, 5, 30), "23514", "lacks one of the thresholds", id="no_0.7"),
         pytest.param(CURVE[:5] + CURVE[6:], "23514", "lacks one of the thresholds", id="no_0.5"),
         pytest.param(changed(0, 0, 51, 140, 62), "23514", "ml_curve_points", id="more_than_positive"),
-        pytest.param([*CURVE, [*CURVE[3]]], "23505", "ml_curve_points_pkey", id="twice"),
+        pytest.param([*CURVE, CURVE[3]], "23505", "ml_curve_points_pkey", id="twice"),
         pytest.param(
-            CURVE + [[0.9 + n / 10000, 10.0, 0.0, 9.5] for n in range(1, 192)],
+            CURVE + [point(0.9 + n / 10000, 10, 0, 9.5) for n in range(1, 192)],
             "23514",
             "more than 201",
             id="202",
         ),
-        pytest.param([point[:3] for point in CURVE], "22023", "rows of four numbers", id="three_numbers"),
-        pytest.param([1.0, 2.0, 3.0, 4.0], "22023", "rows of four numbers", id="no_rows"),
+        pytest.param([{"threshold": 0.5, "tp": 40}], "23502", "fp", id="incomplete"),
+        pytest.param([{**CURVE[0], "auc": 1}], "42703", "has no auc", id="unknown"),
+        pytest.param([1.0, 2.0, 3.0, 4.0], "22023", "", id="no_rows"),
     ],
 )
 def test_a_curve_that_is_none_is_refused_with_its_result(
@@ -92,7 +91,7 @@ def test_a_curve_that_is_none_is_refused_with_its_result(
 ) -> None:
     job_id = running_job(client, worker, "TEST")
     with refused(sqlstate, message):
-        complete(worker, job_id, "TEST", p_curve=points)
+        complete(worker, job_id, "TEST", ml_curve_points=points)
     assert job_row(client, job_id)["status"] == "RUNNING"
     assert count(client, f"ml_test_results WHERE job_id = {job_id}") == 0
 
@@ -102,8 +101,8 @@ def test_a_curve_without_a_result_is_refused(
 ) -> None:
     """As the owner: nobody else may insert a point at all."""
     job_id = running_job(client, worker, "TEST")
-    with refused("23514", "has no training run or test result"):
-        owner.execute("CALL ml.store_curve(%s, 50, 150, %s)", [job_id, CURVE])
+    with refused("23514", "belongs to no measurement"):
+        owner.execute("INSERT INTO ml_curve_points VALUES (%s, 0.5, 40, 10, 140, 40, 41)", [job_id])
 
 
 def test_a_point_that_does_not_fit_is_refused_later_too(
@@ -187,7 +186,7 @@ def test_the_calibration_has_ten_bins_that_hold_every_row(
 
 
 def test_an_empty_bin_has_no_mean(client: Connection, worker: Connection, reader: Connection) -> None:
-    job_id = recorded(client, worker, p_curve=changed(6, 0.6, 40, 10, 41))
+    job_id = recorded(client, worker, ml_curve_points=changed(6, 0.6, 40, 10, 41))
     columns = "c.num_samples, mean_predicted, share_positive"
     assert points(reader, "ml_calibration c", job_id, columns, "bin")[5] == (0, None, None)
 
@@ -235,10 +234,10 @@ def test_the_areas_under_the_curves_are_those_of_the_predictions(
     chances = 1 / (1 + np.exp(-rng.normal(1.3 * labels - 1, 1)))
     found = score(chances, labels)
     positive = int(labels.sum())
-    numbers: dict[str, Any] = {f"p_{name}": getattr(found, name) for name in ("tp", "tn", "fp", "fn")}
-    totals: dict[str, Any] = {"p_num_positive": positive, "p_num_negative": len(labels) - positive}
-    auc_text: dict[str, Any] = {"p_roc_auc": str(round(found.roc_auc or 0, 4))}
-    job_id = recorded(client, worker, p_curve=curve(chances, labels), **numbers, **totals, **auc_text)
+    numbers: dict[str, Any] = {name: getattr(found, name) for name in ("tp", "tn", "fp", "fn")}
+    totals: dict[str, Any] = {"num_positive": positive, "num_negative": len(labels) - positive}
+    auc_text: dict[str, Any] = {"roc_auc": str(round(found.roc_auc or 0, 4))}
+    job_id = recorded(client, worker, ml_curve_points=curve(chances, labels), **numbers, **totals, **auc_text)
     stored = one(reader, "SELECT roc_auc FROM ml_test_results WHERE job_id = %s", [job_id])["roc_auc"]
     roc = points(reader, "ml_roc_curve", job_id, "fpr, tpr", "fpr, tpr")
     assert auc([x for x, _ in roc], [y for _, y in roc]) == pytest.approx(float(stored), abs=0.002)
@@ -253,5 +252,5 @@ def test_a_job_that_was_taken_away_leaves_no_curve(client: Connection, worker: C
     job_id = running_job(client, worker, "TEST")
     call(worker, "release_job", job_id, 1, "stopped")
     with refused("ML001"):
-        complete(worker, job_id, "TEST", p_curve=CURVE)
+        complete(worker, job_id, "TEST", ml_curve_points=CURVE)
     assert count(client, f"ml_curve_points WHERE job_id = {job_id}") == 0

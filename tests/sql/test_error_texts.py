@@ -81,9 +81,13 @@ OURS = [
         "INSERT INTO ml_jobs DEFAULT VALUES",
         "23514",
         "job_type NULL is unknown",
-        "Use TRAIN, TEST or COMPARE, in capital letters.",
+        "Use one of: COMPARE, TEST, TRAIN, in capital letters.",
     ),
-    train("job_type 'train' is unknown", "Use TRAIN, TEST or COMPARE, in capital letters.", job_type="train"),
+    train(
+        "job_type 'train' is unknown",
+        "Use one of: COMPARE, TEST, TRAIN, in capital letters.",
+        job_type="train",
+    ),
     train("a TRAIN job needs train_value, train_end", GIVE_VALUES, "23502", train_value=None, train_end=None),
     train("a TRAIN job needs train_features_csv", GIVE_VALUES, "23502", train_features_csv=" "),
     on_test("a TEST job needs test_model_id", GIVE_VALUES, "23502", test_model_id=None),
@@ -488,7 +492,7 @@ POSTGRES = [
                 ("UPDATE ml_models SET status = 'READY' WHERE id = 7", "table ml_models"),
                 ("UPDATE ml_test_results SET fp = 0", "table ml_test_results"),
                 ("INSERT INTO ref_model_types (id) VALUES (6)", "table ref_model_types"),
-                ("SELECT ml.claim_job('me')", "function claim_job"),
+                ("SELECT ml_internal.claim_job('me', '1 day', '{TRAIN}')", "function claim_job"),
             )
         ),
     )
@@ -496,39 +500,43 @@ POSTGRES = [
 
 # Texts that no statement of a client can bring about, and why.
 NOT_A_CLIENTS = {
+    "job % is no % job": "only the owner may insert into a table of results",
+    "ml_internal.record_result knows": "only the owner may insert into a table of results",
+    "ml_internal.is_positive(": "a check's definition, no text",
     "This is caught at once.": "ml.preview takes its trial INSERT back with it",
     "model % cannot go from % to %": "only the owner may update the status of a model",
     "READY and FAILED are final": "only the owner may update the status of a model",
 }
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 FOR_CLIENTS = {
-    "02_autocommit.sql",
     "30_models.sql",
     "40_jobs.sql",
-    "60_job_requests.sql",
-    "61_requests_by_hand.sql",
-    "62_preview.sql",
-    "93_report.sql",
-    "94_waiting.sql",
+    "42_job_kinds.sql",
+    "43_job_requests.sql",
+    "60_kind_train.sql",
+    "62_kind_compare.sql",
+    "71_preview.sql",
+    "72_wait.sql",
+    "73_report.sql",
 }
 # Files that hold other texts besides, which are no errors.
 ONLY_RAISED = {
-    "02_autocommit.sql",
-    "61_requests_by_hand.sql",
-    "62_preview.sql",
-    "93_report.sql",
-    "94_waiting.sql",
+    "42_job_kinds.sql",
+    "60_kind_train.sql",
+    "62_kind_compare.sql",
+    "71_preview.sql",
+    "72_wait.sql",
+    "73_report.sql",
 }
 NOT_FOR_CLIENTS = {
     "00_version.sql",
-    "01_append_only.sql",
-    "70_job_events.sql",
-    "71_worker_protocol.sql",
-    "80_training_runs.sql",
-    "83_curves.sql",
-    "84_teams.sql",
+    "01_helpers.sql",
+    "41_job_events.sql",
+    "44_worker_protocol.sql",
+    "50_measurements.sql",
+    "90_teams.sql",
     "91_pruning.sql",
-    "95_roles.sql",
+    "95_rights.sql",
 }
 
 
@@ -568,23 +576,18 @@ def db(module_db: Database) -> Database:
     return module_db
 
 
-@pytest.mark.parametrize(
-    "expected", [*OURS, *POSTGRES], ids=lambda refusal: f"{refusal.sqlstate} {refusal.message[:60]}"
-)
 def test_an_error_says_which_value_and_why_and_what_to_do(
-    db: Database, deleted_at: str, expected: Refusal
+    db: Database, deleted_at: str, subtests: pytest.Subtests
 ) -> None:
-    with db.connect("anna") as client:
-        client.execute("SET TimeZone = 'UTC'")
-        with pytest.raises(psycopg.Error) as caught:
-            client.execute(expected.statement.encode())
-    said = caught.value.diag
-    message = expected.message.replace("<deleted_at>", deleted_at)
-    assert (said.sqlstate, said.message_primary, said.message_hint) == (
-        expected.sqlstate,
-        message,
-        expected.hint,
-    )
+    for expected in (*OURS, *POSTGRES):
+        message = expected.message.replace("<deleted_at>", deleted_at)
+        with subtests.test(f"{expected.sqlstate} {message}"), db.connect("anna") as client:
+            client.execute("SET TimeZone = 'UTC'")
+            with pytest.raises(psycopg.Error) as caught:
+                client.execute(expected.statement.encode())
+            said = caught.value.diag
+            assert (said.sqlstate, said.message_primary) == (expected.sqlstate, message)
+            assert said.message_hint == expected.hint
 
 
 def test_every_error_of_ours_has_a_hint_and_no_internal_name() -> None:
@@ -592,7 +595,7 @@ def test_every_error_of_ours_has_a_hint_and_no_internal_name() -> None:
         assert refusal.hint, refusal.message
         for text in (refusal.message, refusal.hint):
             assert not re.search(
-                r"constraint|violates|relation|<NULL>|_known|_fkey|new_jobs|check_job", text
+                r"constraint|violates|relation|<NULL>|_known|_fkey|new_jobs|check_train", text
             ), text
             assert not re.search(r"\bml\.(?!cancel_job\(|wait)", text), text
         assert refusal.message[0].islower() or refusal.message.startswith(("C ", "I ")), refusal.message

@@ -120,11 +120,11 @@ def filled(make_database: Callable[[], Database]) -> Database:
     with db.connect("anna") as client, db.connect("wanda") as worker:
         for name in ("a model", "o'hare"):
             job_id = running_job(client, worker, train_model_name=name)
-            complete(worker, job_id, "TRAIN", p_curve=CURVE)
+            complete(worker, job_id, "TRAIN", ml_curve_points=CURVE)
             model_id = job_row(client, job_id)["result_model_id"]
             for _ in range(2):  # only the latest is shown
                 insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-                complete(worker, claim(worker)["id"], "TEST", p_curve=CURVE)
+                complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
         call(worker, "record_failure", running_job(client, worker), 1, "no memory")
         call(worker, "record_sign", "w1", 1, "1 hour")
         running_job(client, worker)

@@ -18,14 +18,14 @@ from worker.database.schema import SCHEMA_VERSION
 
 NEWER = SCHEMA_VERSION + 1
 
-SCHEMAS = "('public'::regnamespace, 'ml'::regnamespace)"
+SCHEMAS = "(SELECT oid FROM pg_namespace WHERE nspname = 'public' OR nspname ~ '^ml')"
 CATALOG = {
-    "schemas": "SELECT nspname, nspacl::text[] FROM pg_namespace WHERE nspname IN ('public', 'ml')",
+    "schemas": "SELECT nspname, nspacl::text[] FROM pg_namespace WHERE nspname = 'public' OR nspname ~ '^ml'",
     "relations": f"""
         SELECT relname, relkind, reloptions, relacl::text[], pg_get_userbyid(relowner)
         FROM pg_class WHERE relnamespace IN {SCHEMAS}""",
     "columns": f"""
-        SELECT attrelid::regclass::text, attnum, attname, format_type(atttypid, atttypmod), attnotnull,
+        SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
             attidentity, attgenerated, attacl::text[], pg_get_expr(adbin, adrelid)
         FROM pg_attribute
         LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
@@ -50,12 +50,13 @@ CATALOG = {
             CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(oid) END
         FROM pg_proc WHERE pronamespace IN {SCHEMAS}""",
     "comments": f"""
-        SELECT coalesce(c.oid::regclass::text, p.oid::regprocedure::text, n.nspname), objsubid, description
+        SELECT coalesce(c.oid::regclass::text, p.oid::regprocedure::text, n.nspname), attname, description
         FROM pg_description d
         LEFT JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass
         LEFT JOIN pg_proc p ON p.oid = d.objoid AND d.classoid = 'pg_proc'::regclass
         LEFT JOIN pg_namespace n ON n.oid = d.objoid AND d.classoid = 'pg_namespace'::regclass
-        WHERE c.relnamespace IN {SCHEMAS} OR p.pronamespace IN {SCHEMAS} OR n.nspname IN ('public', 'ml')""",
+        LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum = objsubid AND objsubid > 0
+        WHERE c.relnamespace IN {SCHEMAS} OR p.pronamespace IN {SCHEMAS} OR n.oid IN {SCHEMAS}""",
     "versions": "SELECT version FROM ml.schema_version",
     "model types": "SELECT ref_model_types::text FROM ref_model_types",
     "hyperparameters": "SELECT ref_model_params::text FROM ref_model_params",
@@ -148,9 +149,10 @@ def test_installing_again_keeps_jobs_models_and_facts(
 def test_installing_again_takes_back_a_right_that_public_was_given(
     db: Database, owner: Connection, installed: dict[str, list[str]]
 ) -> None:
-    owner.execute("GRANT EXECUTE ON FUNCTION ml.claim_job(text, interval) TO PUBLIC")
+    owner.execute("GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text []) TO PUBLIC")
     install(db.login("owner"))
-    query = "SELECT has_function_privilege('public', 'ml.claim_job(text, interval)', 'EXECUTE') AS p"
+    claim = "'ml_internal.claim_job(text, interval, text [])'"
+    query = f"SELECT has_function_privilege('public', {claim}, 'EXECUTE') AS p"
     assert not one(owner, query)["p"]
 
 

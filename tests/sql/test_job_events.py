@@ -8,7 +8,7 @@ from tests.sql.helpers import FACTS, call, complete, events, refused, running_jo
 
 def test_the_events_tell_the_life_of_a_job(client: Connection, worker: Connection) -> None:
     job_id = running_job(client, worker)
-    worker.execute("SELECT ml.record_progress(%s, 1, 0.5, 'half')", [job_id])
+    worker.execute("SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', '30 seconds')", [job_id])
     call(worker, "release_job", job_id, 1, "worker stopped")
     claim(worker, "w2")
     call(worker, "record_loss", job_id, 2, "killed")

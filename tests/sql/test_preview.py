@@ -9,8 +9,9 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, ready_model
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, count, refused
-from tests.sql.test_requests_by_hand import as_arguments
+from tests.sql.test_by_hand import as_arguments
 from worker.child import dataset
+from worker.child.assignment import read
 from worker.database import queue
 from worker.database.connection import connect
 from worker.database.dataset import fetch_assignment, stream_dataset
@@ -52,14 +53,14 @@ def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
     with db.connect("anna") as anna, connect(db.login("wanda"), role="ml_worker") as wanda:
         job_id = insert_job(anna, **fields)
         anna.execute("UPDATE ml_jobs SET priority = 1 WHERE id = %s", [job_id])
-        job = queue.claim_job(wanda, "w1", timedelta(seconds=60))
+        job = queue.claim_job(wanda, "w1", timedelta(seconds=60), ["TRAIN", "TEST", "COMPARE"])
         assert job is not None
         assert (job.id, job.attempt) == (job_id, 1)
-        assignment = fetch_assignment(wanda, job)
+        assignment = read(fetch_assignment(wanda, job.id))
         features = tuple(dict.fromkeys(f for model in assignment.models for f in model.features))
-        blocks = stream_dataset(wanda, assignment.models[0], features, assignment.period, assignment.phases)
-        minutes = assignment.models[0].future_minutes
-        data = dataset.decode(blocks, features, minutes, lambda _rows: None)
+        label = assignment.models[0].label
+        blocks = stream_dataset(wanda, label, features, assignment.period, assignment.phases)
+        data = dataset.decode(blocks, features, label, lambda _rows: None)
         anna.execute("CALL ml.cancel_job(%s)", [job_id])
 
     def share(part: int, of: int) -> str:

@@ -74,7 +74,9 @@ def nothing(_worker: Connection) -> None:
 
 
 def progress(worker: Connection) -> None:
-    worker.execute("SELECT ml.record_progress(%s, 1, 0.5, 'half')", [job_of(worker).id])
+    worker.execute(
+        "SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', '30 seconds')", [job_of(worker).id]
+    )
 
 
 def finish(worker: Connection) -> None:

@@ -67,7 +67,7 @@ def trained(client: Connection, worker: Connection, result: dict[str, Any], **fi
     """Make a READY model with this result; returns its id."""
     job_id = insert_job(client, **(TRAIN | fields))
     assert claim(worker)["id"] == job_id
-    record(worker, "record_training", job_id, 1, **(RESULTS["TRAIN"][1] | result))
+    record(worker, job_id, 1, **(RESULTS["TRAIN"] | result))
     return int(job_row(client, job_id)["result_model_id"])
 
 
@@ -75,7 +75,7 @@ def test_the_page_of_a_model(client: Connection, worker: Connection, reader: Con
     a = trained(
         client,
         worker,
-        {"p_warnings": "did not converge"},
+        {"warnings": "did not converge"},
         train_model_name="first",
         train_description="made by hand,\ntwice",
         train_future_minutes=10,
@@ -89,8 +89,8 @@ def test_the_page_of_a_model(client: Connection, worker: Connection, reader: Con
         (
             TEST_PERIOD | {"test_start": "2024-02-20 12:30"},
             {
-                **{"p_tp": 1000, "p_fn": 1500, "p_tn": 0, "p_fp": 0, "p_roc_auc": None},
-                **{"p_num_positive": 2500, "p_num_negative": 0},
+                **{"tp": 1000, "fn": 1500, "tn": 0, "fp": 0, "roc_auc": None},
+                **{"num_positive": 2500, "num_negative": 0},
             },
         ),
     )
@@ -116,14 +116,14 @@ def test_the_trivial_answer_is_the_more_frequent_one_of_the_rows_measured(
 ) -> None:
     """Whatever the rows were that it was fitted on: the HTML page says the same."""
     mostly_positive = {
-        "p_num_positive": 150,
-        "p_num_negative": 50,
-        "p_tp": 140,
-        "p_tn": 40,
-        "p_fp": 10,
-        "p_fn": 10,
+        "num_positive": 150,
+        "num_negative": 50,
+        "tp": 140,
+        "tn": 40,
+        "fp": 10,
+        "fn": 10,
     }
-    model = trained(client, worker, {"p_num_fitted_positive": 300, "p_holdout": "time"} | mostly_positive)
+    model = trained(client, worker, {"num_fitted_positive": 300, "holdout": "time"} | mostly_positive)
     page = report(reader, model)
     start = page.index("Held out: 200 rows, the last part of the period")
     assert "always positive" in page[start + 1]
@@ -135,7 +135,7 @@ def test_the_trivial_answer_is_the_more_frequent_one_of_the_rows_measured(
 def test_without_tests_and_importance_it_says_so(
     client: Connection, worker: Connection, reader: Connection
 ) -> None:
-    page = report(reader, trained(client, worker, {"p_feature_importance_csv": None}))
+    page = report(reader, trained(client, worker, {"feature_importance_csv": None}))
     assert "Tests: 0" in page
     assert "Comparisons: 0" in page
     assert "  price_open      -" in page

@@ -157,10 +157,10 @@ def test_artifacts_are_summed_a_model_type(
     models = []
     for size in (1000, 3000, 200):
         job_id = running_job(client, worker, **TRAIN)
-        complete(worker, job_id, "TRAIN", p_artifact_bytes=size)
+        complete(worker, job_id, "TRAIN", artifact_bytes=size)
         models.append(job_row(client, job_id)["result_model_id"])
     other = running_job(client, worker, **TRAIN | {"train_model_type": "xgboost"})
-    complete(worker, other, "TRAIN", p_artifact_bytes=7)
+    complete(worker, other, "TRAIN", artifact_bytes=7)
     client.execute("UPDATE ml_models SET is_deleted = true WHERE id = %s", [models[0]])
     assert [list(row.values()) for row in rows(reader, "ml_artifact_sizes")] == [
         ["logistic_regression", 3, 1, 4200, 1400, 3000],
@@ -174,7 +174,7 @@ def test_quality_is_the_best_and_the_median_test_of_a_day(
     model_id = ready_model(client, worker)
     for auc, tp in (("0.7", 40), ("0.9", 20), ("0.6", 10)):
         insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-        complete(worker, claim(worker)["id"], "TEST", p_roc_auc=auc, p_tp=tp, p_fn=50 - tp)
+        complete(worker, claim(worker)["id"], "TEST", roc_auc=auc, tp=tp, fn=50 - tp)
     move(owner, "ml_test_results", "true", created_at=today)
     (row,) = rows(reader, "ml_daily_quality")
     # F1 is 2tp / (2tp + fp + fn): 80/100, 40/80, 20/70.

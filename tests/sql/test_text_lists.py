@@ -20,7 +20,7 @@ METRICS = ["price_open", "price_high", "price_low", "market_cap_close", "volume_
     ],
 )
 def test_a_list_reads_as_rows_in_order(owner: Connection, csv: str | None, items: list[str]) -> None:
-    rows = owner.execute("SELECT * FROM ml.list_items(%s)", [csv]).fetchall()
+    rows = owner.execute("SELECT * FROM ml_internal.list_items(%s)", [csv]).fetchall()
     assert [(row["item"], row["place"]) for row in rows] == list(zip(items, range(1, 100), strict=False))
 
 
@@ -41,7 +41,7 @@ def test_a_list_reads_as_rows_in_order(owner: Connection, csv: str | None, items
 def test_hyperparameters_read_as_rows_in_order(
     owner: Connection, csv: str | None, items: list[tuple[str, str | None, str | None]]
 ) -> None:
-    rows = owner.execute("SELECT item, name, value FROM ml.param_items(%s) ORDER BY place", [csv])
+    rows = owner.execute("SELECT item, name, value FROM ml_internal.param_items(%s) ORDER BY place", [csv])
     assert [tuple(row.values()) for row in rows] == items
 
 
@@ -58,7 +58,7 @@ def test_hyperparameters_read_as_rows_in_order(
 def test_own_hyperparameters_go_on_top_of_the_defaults(
     owner: Connection, defaults: str, own: str | None, merged: str
 ) -> None:
-    assert one(owner, "SELECT ml.merge_params(%s, %s) AS m", [defaults, own])["m"] == merged
+    assert one(owner, "SELECT ml_internal.merge_params(%s, %s) AS m", [defaults, own])["m"] == merged
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,12 @@ def test_own_hyperparameters_go_on_top_of_the_defaults(
     ],
 )
 def test_a_hint_has_near_names_or_all(owner: Connection, unknown: str, hint: str) -> None:
-    assert one(owner, "SELECT ml.suggest_names(%s, %s) AS h", [unknown, METRICS])["h"].startswith(hint)
+    assert one(owner, "SELECT ml_internal.suggest_names(%s, %s) AS h", [unknown, METRICS])["h"].startswith(
+        hint
+    )
 
 
 def test_a_hint_has_at_most_three_names(owner: Connection) -> None:
     names = [f"price_{number}" for number in range(20)]
-    hint = one(owner, "SELECT ml.suggest_names('price_x', %s) AS h", [names])["h"]
+    hint = one(owner, "SELECT ml_internal.suggest_names('price_x', %s) AS h", [names])["h"]
     assert hint.count("price_") == 3

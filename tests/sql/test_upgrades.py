@@ -8,9 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
-from tests.conftest import TEST_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
-from tests.sql.helpers import TEST_PERIOD, call, complete, refused, running_job
+from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one
+from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, refused
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
 from worker.commands import psql
 from worker.commands.install import install, upgrade_files
@@ -19,30 +20,74 @@ from worker.database.schema import SCHEMA_VERSION, check_version
 
 __all__ = ["empty", "installed"]
 
-VERSION_1 = Path(__file__).parents[1] / "upgrades" / "version_1.sql"
+UPGRADES = Path(__file__).parents[1] / "upgrades"
+VERSION_1 = UPGRADES / "version_1.sql"
 KEPT = ("coin_metrics", "ml_jobs", "ml_models", "ml_job_events", "ml_training_runs", "ml_test_results")
 
 
-@pytest.fixture
-def old(empty: Database) -> Iterator[Database]:
-    """A database of version 1 with a job in every state that counts, and rows of every kind."""
+RECORDS = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
+
+
+def claim(worker: Connection) -> dict[str, Any]:
+    """As a worker up to version 3 does."""
+    return one(worker, "SELECT * FROM ml.claim_job('w1', '30 seconds')")
+
+
+def complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1, **more: Any) -> int:
+    """As a worker up to version 3 does."""
+    result = RESULTS[job_type] | more
+    named = sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(f"p_{name}")) for name in result)
+    query = sql.SQL("SELECT ml.{}(%s, %s, {}) AS id").format(sql.Identifier(RECORDS[job_type]), named)
+    return int(one(worker, query, [job_id, attempt, *result.values()])["id"])
+
+
+def call(worker: Connection, routine: str, *arguments: Any) -> Any:
+    """As a worker up to version 3 does."""
+    places = ", ".join(["%s"] * len(arguments))
+    return one(worker, f"SELECT ml.{routine}({places}) AS answer", arguments)["answer"]
+
+
+def running(client: Connection, worker: Connection, job_type: str = "TRAIN") -> int:
+    """A RUNNING job of a worker up to version 3; returns its id."""
+    fields: dict[str, Any] = TRAIN
+    if job_type != "TRAIN":
+        models = []
+        for _ in range(2 if job_type == "COMPARE" else 1):
+            train_id = running(client, worker)
+            complete(worker, train_id, "TRAIN")
+            models.append(job_row(client, train_id)["result_model_id"])
+        fields = {"test_model_id": models[0], **TEST_PERIOD}
+        if job_type == "COMPARE":
+            fields = {"compare_model_a_id": models[0], "compare_model_b_id": models[1], **COMPARE_PERIOD}
+    job_id = insert_job(client, **{"job_type": job_type, **fields})
+    assert claim(worker)["id"] == job_id
+    return job_id
+
+
+@pytest.fixture(params=["version_1.sql", "version_3.sql"])
+def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of an older version with a job in every state that counts, and rows of every kind."""
     with empty.connect("owner") as owner:
-        owner.execute(VERSION_1.read_bytes())
+        owner.execute((UPGRADES / request.param).read_bytes())
     with empty.connect("owner") as owner:
         owner.execute(
             "INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', '2024-01-01', 1)"
         )
     with empty.connect("anna") as client, empty.connect("wanda") as worker:
-        complete(worker, running_job(client, worker, "TEST"), "TEST")
-        complete(worker, running_job(client, worker, "COMPARE"), "COMPARE")
-        call(worker, "record_failure", running_job(client, worker), 1, "no rows")
-        call(worker, "record_progress", running_job(client, worker), 1, "0.5")
+        complete(worker, running(client, worker, "TEST"), "TEST")
+        complete(worker, running(client, worker, "COMPARE"), "COMPARE")
+        call(worker, "record_failure", running(client, worker), 1, "no rows")
+        call(worker, "record_progress", running(client, worker), 1, "0.5")
         insert_job(client, **TRAIN)
         yield empty
 
 
+def version_of(connection: Connection) -> int:
+    return int(one(connection, "SELECT max(version) AS v FROM ml.schema_version")["v"])
+
+
 def rows(connection: Connection) -> dict[str, list[str]]:
-    """Every row, as text of the columns that version 1 has."""
+    """Every row, as text."""
     return {
         table: [str(list(row.values())) for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
         for table in KEPT
@@ -61,7 +106,7 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
     old: Database, installed: dict[str, list[str]]
 ) -> None:
     with old.connect("owner") as owner:
-        before = rows(owner)
+        before, first = rows(owner), version_of(owner)
         for _ in range(2):
             install(old.login("owner"))
         after = rows(owner)
@@ -72,11 +117,13 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
             ]
         assert without_versions(catalog(owner)) == without_versions(installed)
         versions = owner.execute("SELECT version FROM ml.schema_version ORDER BY version").fetchall()
-        assert [row["version"] for row in versions] == list(range(1, SCHEMA_VERSION + 1))
+        assert [row["version"] for row in versions] == list(range(first, SCHEMA_VERSION + 1))
 
 
 def test_psql_upgrades_with_the_files_in_order(old: Database, installed: dict[str, list[str]]) -> None:
-    for _, file in sorted(upgrade_files().items()):
+    with old.connect("owner") as owner:
+        installed_now = version_of(owner)
+    for _, file in sorted(item for item in upgrade_files().items() if item[0] > installed_now):
         arguments = ["--no-psqlrc", "--quiet", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
         command, environment = psql.command(arguments, old.login("owner"))
         subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -90,8 +137,9 @@ def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Databa
         before = catalog(owner)
         with pytest.raises(subprocess.CalledProcessError) as caught:
             run_files(old)
-        assert b"has schema version 1, these files are version" in caught.value.stderr
-        assert b"first apply the files of sql/upgrades/ after 1" in caught.value.stderr
+        version = version_of(owner)
+        assert f"has schema version {version}, these files are version".encode() in caught.value.stderr
+        assert f"first apply the files of sql/upgrades/ after {version}".encode() in caught.value.stderr
         assert catalog(owner) == before
 
 
@@ -106,7 +154,7 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         model_id = job_row(client, waiting["id"])["result_model_id"]
         test_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
         assert claim(worker)["id"] == test_id
-        record(worker, "record_test", test_id, 1, **TEST_RESULT)
+        complete(worker, test_id, "TEST")
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
@@ -174,14 +222,14 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:
     with (
         connect(old.login("wanda"), role="ml_worker") as connection,
-        pytest.raises(UnsuitableDatabaseError, match=r"schema version 1, .* run: ml-worker install"),
+        pytest.raises(UnsuitableDatabaseError, match=r"schema version [13], .* run: ml-worker install"),
     ):
         check_version(connection)
 
 
 def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:
     with old.connect("owner") as owner:
-        owner.execute("CREATE VIEW ml_workers AS SELECT 'in the way' AS note")
+        owner.execute("CREATE VIEW ml.jobs AS SELECT 'in the way' AS note")
         before = catalog(owner)
         with refused("42P16"):
             install(old.login("owner"))

@@ -81,7 +81,10 @@ def test_the_progress_is_a_bar(
 ) -> None:
     insert_job(client, **TRAIN)
     job_id = claim(worker)["id"]
-    worker.execute("SELECT ml.record_progress(%s, 1, %s, 'Training: 33/100 trees')", [job_id, progress])
+    worker.execute(
+        "SELECT ml_internal.record_progress(%s, 1, %s, 'Training: 33/100 trees', '30 seconds')",
+        [job_id, progress],
+    )
     row = one(reader, "SELECT * FROM ml_queue")
     assert (row["bar"], row["progress_msg"], row["worker_id"]) == (bar, "Training: 33/100 trees", "w1")
 
@@ -105,13 +108,13 @@ def test_a_job_shows_the_names_of_its_models(
 def set_times(owner: Connection, job_id: int, hours_created: int, hours_started: int | None) -> None:
     """Move the times of a job into the past, which only the owner can, with the rule switched off."""
     with owner.transaction():
-        owner.execute("ALTER TABLE ml_jobs DISABLE TRIGGER ml_jobs_request_is_final")
+        owner.execute("ALTER TABLE ml_jobs DISABLE TRIGGER ml_jobs_30_request_is_final")
         owner.execute(
             "UPDATE ml_jobs SET created_at = now() - make_interval(hours => %s),"
             " started_at = now() - make_interval(hours => %s) WHERE id = %s",
             [hours_created, hours_started, job_id],
         )
-        owner.execute("ALTER TABLE ml_jobs ENABLE TRIGGER ml_jobs_request_is_final")
+        owner.execute("ALTER TABLE ml_jobs ENABLE TRIGGER ml_jobs_30_request_is_final")
 
 
 def about(hours: int) -> Any:
@@ -158,7 +161,7 @@ def test_models_are_ranked_by_the_f1_of_their_test(
 ) -> None:
     target = next(_targets)
     low, high, untested = (ready_model(client, worker, train_value=target) for _ in range(3))
-    evaluate(client, worker, low, p_tp=30, p_fn=20)
+    evaluate(client, worker, low, tp=30, fn=20)
     evaluate(client, worker, high)
     assert ranks(reader, target) == {high: 1, low: 2, untested: 3}
 
@@ -168,8 +171,8 @@ def test_the_same_f1_is_ranked_by_accuracy(
 ) -> None:
     target = next(_targets)
     low, high = (ready_model(client, worker, train_value=target) for _ in range(2))
-    evaluate(client, worker, low, p_tp=10, p_fn=5, p_fp=5, p_tn=80, p_num_positive=15, p_num_negative=85)
-    evaluate(client, worker, high, p_tp=10, p_fn=5, p_fp=5, p_tn=980, p_num_positive=15, p_num_negative=985)
+    evaluate(client, worker, low, tp=10, fn=5, fp=5, tn=80, num_positive=15, num_negative=85)
+    evaluate(client, worker, high, tp=10, fn=5, fp=5, tn=980, num_positive=15, num_negative=985)
     assert ranks(reader, target) == {high: 1, low: 2}
 
 
@@ -209,8 +212,8 @@ def test_the_latest_test_counts(client: Connection, worker: Connection, reader: 
     target = next(_targets)
     first, second = (ready_model(client, worker, train_value=target) for _ in range(2))
     evaluate(client, worker, first)
-    evaluate(client, worker, second, p_tp=30, p_fn=20)
-    evaluate(client, worker, first, p_tp=10, p_fn=40)
+    evaluate(client, worker, second, tp=30, fn=20)
+    evaluate(client, worker, first, tp=10, fn=40)
     rows = {row["id"]: row for row in leaderboard(reader, target)}
     assert (rows[second]["rank"], rows[first]["rank"]) == (1, 2)
     assert (rows[first]["tests"], rows[second]["tests"]) == (2, 1)
@@ -223,8 +226,8 @@ def test_a_tested_model_stands_before_an_untested_one_even_with_an_undefined_f1(
 ) -> None:
     target = next(_targets)
     untested, tested = (ready_model(client, worker, train_value=target) for _ in range(2))
-    none_positive = {"p_tp": 0, "p_fn": 0, "p_fp": 0, "p_tn": 10, "p_num_positive": 0, "p_num_negative": 10}
-    evaluate(client, worker, tested, **none_positive, p_roc_auc=None)
+    none_positive = {"tp": 0, "fn": 0, "fp": 0, "tn": 10, "num_positive": 0, "num_negative": 10}
+    evaluate(client, worker, tested, **none_positive, roc_auc=None)
     assert ranks(reader, target) == {tested: 1, untested: 2}
 
 

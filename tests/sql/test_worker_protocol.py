@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row, one, ready_model
+from tests.conftest import (
+    JOB_TYPES,
+    TRAIN,
+    Connection,
+    Database,
+    claim,
+    insert_job,
+    job_row,
+    one,
+    ready_model,
+)
 from tests.sql.helpers import (
     COMPARE_PERIOD,
     TEST_PERIOD,
@@ -14,6 +24,7 @@ from tests.sql.helpers import (
     count,
     events,
     refused,
+    request,
     running_job,
 )
 
@@ -33,7 +44,7 @@ EVERY_ROUTINE = pytest.mark.parametrize("routine", FENCED)
 def invoke(worker: Connection, routine: str, job_id: int, attempt: int) -> Any:
     """Call a fenced routine with sound values."""
     if routine == "record_progress":
-        query = "SELECT ml.record_progress(%s, %s, 0.5, 'half') AS answer"
+        query = "SELECT ml_internal.record_progress(%s, %s, 0.5, 'half', '30 seconds') AS answer"
         return one(worker, query, [job_id, attempt])["answer"]
     if routine in ("record_failure", "record_loss", "release_job"):
         return call(worker, routine, job_id, attempt, "because")
@@ -41,7 +52,9 @@ def invoke(worker: Connection, routine: str, job_id: int, attempt: int) -> Any:
 
 
 def claimed_id(worker: Connection, worker_id: str = "w1") -> int | None:
-    row = worker.execute("SELECT id FROM ml.claim_job(%s)", [worker_id]).fetchone()
+    row = worker.execute(
+        "SELECT id FROM ml_internal.claim_job(%s, '30 seconds', %s)", [worker_id, JOB_TYPES]
+    ).fetchone()
     return None if row is None else int(row["id"])
 
 
@@ -166,13 +179,22 @@ def test_the_name_of_a_waiting_job_cannot_be_taken_meanwhile(client: Connection,
     assert job_row(client, job_id)["status"] == "RUNNING"
 
 
-@pytest.mark.parametrize("arguments", ["NULL", "NULL, '30 seconds'", "'w1', NULL", "repeat('w', 256)"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "NULL, '30 seconds', '{TRAIN}'",
+        "'w1', NULL, '{TRAIN}'",
+        "'w1', '30 seconds', NULL",
+        "'w1', '25 hours', '{TRAIN}'",
+        "repeat('w', 256), '30 seconds', '{TRAIN}'",
+    ],
+)
 def test_a_wrong_claim_is_refused_and_the_queue_stays_as_it_is(
     client: Connection, worker: Connection, arguments: str
 ) -> None:
     jobs = [insert_job(client, **TRAIN) for _ in range(2)]
     with pytest.raises(Exception, match=r"worker|lease|too long"):
-        worker.execute(f"SELECT * FROM ml.claim_job({arguments})")
+        worker.execute(f"SELECT * FROM ml_internal.claim_job({arguments})")
     assert [job_row(client, job_id)["status"] for job_id in jobs] == ["PENDING", "PENDING"]
 
 
@@ -234,7 +256,7 @@ def test_a_lease_that_ended_can_be_taken_by_another_login(
 def test_a_job_that_was_never_claimed_is_refused(
     client: Connection, worker: Connection, routine: str
 ) -> None:
-    job_id = insert_job(client, **TRAIN)
+    job_id = insert_job(client, **request(client, worker, FENCED[routine]))
     for attempt in (0, 1):
         with refused("ML001", "PENDING", "Stop working on it"):
             invoke(worker, routine, job_id, attempt)
@@ -326,7 +348,7 @@ def test_a_repeated_result_gives_the_stored_id_again(
     job_id = running_job(client, worker, job_type)
     stored = complete(worker, job_id, job_type)
     before = count(client, table), job_row(client, job_id)
-    assert complete(worker, job_id, job_type, p_seconds_loading="99") == stored
+    assert complete(worker, job_id, job_type, seconds_loading="99") == stored
     assert (count(client, table), job_row(client, job_id)) == before
     assert events(client, job_id) == [(1, "CLAIMED"), (1, "COMPLETED")]
 
@@ -370,7 +392,9 @@ def test_a_repeated_last_loss_gives_the_same_answer(client: Connection, worker: 
 def test_progress_moves_the_bar_and_renews_the_lease(client: Connection, worker: Connection) -> None:
     job_id = running_job(client, worker)
     before = job_row(client, job_id)["lease_until"]
-    query = "SELECT ml.record_progress(%s, 1, 0.6, 'Training: 60/100 trees', '1 hour') AS lease_until"
+    query = (
+        "SELECT ml_internal.record_progress(%s, 1, 0.6, 'Training: 60/100 trees', '1 hour') AS lease_until"
+    )
     lease_until = one(worker, query, [job_id])["lease_until"]
     job = job_row(client, job_id)
     assert (str(job["progress"]), job["progress_msg"]) == ("0.60", "Training: 60/100 trees")
@@ -380,7 +404,7 @@ def test_progress_moves_the_bar_and_renews_the_lease(client: Connection, worker:
 def test_progress_without_a_message_keeps_the_last_one(client: Connection, worker: Connection) -> None:
     job_id = running_job(client, worker)
     invoke(worker, "record_progress", job_id, 1)
-    worker.execute("SELECT ml.record_progress(%s, 1, 0.7)", [job_id])
+    worker.execute("SELECT ml_internal.record_progress(%s, 1, 0.7, NULL, '30 seconds')", [job_id])
     job = job_row(client, job_id)
     assert (str(job["progress"]), job["progress_msg"]) == ("0.70", "half")
 
@@ -389,7 +413,9 @@ def test_progress_without_a_message_keeps_the_last_one(client: Connection, worke
 def test_progress_outside_0_to_1_is_refused(client: Connection, worker: Connection, progress: str) -> None:
     job_id = running_job(client, worker)
     with refused("23514", "ml_job_events_progress_between_0_and_1"):
-        worker.execute("SELECT ml.record_progress(%s, 1, %s)", [job_id, progress])
+        worker.execute(
+            "SELECT ml_internal.record_progress(%s, 1, %s, NULL, '30 seconds')", [job_id, progress]
+        )
     assert job_row(client, job_id)["progress"] == 0
 
 
@@ -399,7 +425,7 @@ def test_progress_renews_a_lease_of_at_most_one_day(
 ) -> None:
     job_id = running_job(client, worker)
     before = job_row(client, job_id)
-    query = "SELECT ml.record_progress(%s, 1, 0.5, 'half', %s)"
+    query = "SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', %s)"
     with refused("22023", f"job {job_id} cannot be held for", "at most one day"):
         worker.execute(query, [job_id, lease])
     assert job_row(client, job_id) == before

@@ -1,10 +1,11 @@
-"""What a job asks for, as plain data."""
+"""What a job asks for, as plain data: what ``ml_internal.assignment`` tells."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from typing import Any
 
-from worker.protocol import Job
+from worker.child.labels.value import Label
 
 
 @dataclass(frozen=True)
@@ -16,35 +17,63 @@ class Period:
 
 
 @dataclass(frozen=True)
+class Fewest:
+    """What a training needs: labelled rows, rows of either class, and coins to hold out whole ones."""
+
+    rows: int
+    of_a_class: int
+    coins: int
+
+
+@dataclass(frozen=True)
 class Model:
-    """What a model predicts, from what, and its file (path and SHA-256 are None before it is READY)."""
+    """What a model predicts, from what, and its file (path and SHA-256 are None before it is READY).
+
+    ``features`` are columns of ``coin_metrics`` in the order that the model is fitted on; ``params`` are all
+    hyperparameters of its type, name to (kind, value as text).
+    """
 
     id: int
     model_type: str
-    target_variable: str
-    target_operator: str
-    target_value: Decimal
-    future_minutes: int | None
-    train_start: datetime
-    train_end: datetime
+    label: Label
     test_size: float
     random_state: int
-    features_csv: str
-    phases_csv: str | None
+    features: tuple[str, ...]
+    params: Mapping[str, tuple[str, str]]
+    fewest: Fewest
     artifact_path: str | None
     artifact_sha256: str | None
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Columns of ``coin_metrics`` in the order that the model was fitted on."""
-        return tuple(self.features_csv.split(","))
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """All that a child needs to do a job: a TRAIN or TEST has one model, a COMPARE two."""
+    """All that a child needs to do a job.
 
-    job: Job
+    ``models`` are those that it makes or uses, in their order; ``request`` has the job's own fields of
+    ``ml_jobs``, without the prefix of its kind.
+    """
+
     models: tuple[Model, ...]
     period: Period
     phases: tuple[int, ...] | None
+    request: Mapping[str, Any]
+
+
+def read(told: Mapping[str, Any]) -> Assignment:
+    """Read what ``ml_internal.assignment`` tells."""
+    return Assignment(
+        models=tuple(_model(model) for model in told["models"]),
+        period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
+        phases=None if told["phases"] is None else tuple(told["phases"]),
+        request=told["request"],
+    )
+
+
+def _model(told: Mapping[str, Any]) -> Model:
+    parts = {
+        "label": Label(**told["label"]),
+        "features": tuple(told["features"]),
+        "params": {name: tuple(param) for name, param in told["params"].items()},
+        "fewest": Fewest(**told["fewest"]),
+    }
+    return Model(**{**told, **parts})

@@ -11,7 +11,7 @@ import joblib
 import psycopg
 from threadpoolctl import ThreadpoolController
 
-from worker.child import kinds, models
+from worker.child import assignment, kinds, models
 from worker.child.task import Report, Result, Task
 from worker.database.connection import Connection, UnsuitableDatabaseError, connect, ping
 from worker.database.dataset import fetch_assignment, rehearse
@@ -98,8 +98,16 @@ def attempt(order: Order, url: str, ahead: Connection | None, report: Report) ->
 def _work(order: Order, connection: Connection, threads: int, report: Report) -> Result:
     started = time.monotonic()
     with connection:  # the kind closes it earlier, before it begins what may take hours
-        assignment = fetch_assignment(connection, order.job)
         kind = kinds.load(order.job.job_type)
         return kind.run(
-            Task(assignment, Path(order.model_dir), order.token, threads, report, connection, started)
+            Task(
+                assignment=assignment.read(fetch_assignment(connection, order.job.id)),
+                attempt=order.job.attempt,
+                model_dir=Path(order.model_dir),
+                token=order.token,
+                threads=threads,
+                report=report,
+                connection=connection,
+                started=started,
+            )
         )

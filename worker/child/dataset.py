@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.child.labels import value
+from worker.child.labels.value import Label
 from worker.errors import JobError
 
 _HEADER_BYTES = 19  # signature, flags and length of the extension
@@ -63,7 +64,7 @@ class Dataset:
 def decode(
     blocks: Iterable[bytes | bytearray | memoryview],
     features: Sequence[str],
-    future_minutes: int | None,
+    label: Label,
     report: Callable[[int], None],
     expected_rows: int = 0,
 ) -> Dataset:
@@ -75,7 +76,7 @@ def decode(
     Args:
         blocks: the bytes, cut anywhere.
         features: names of the features, in the order of their fields.
-        future_minutes: the horizon.
+        label: what says which rows are positive.
         report: is told after each batch how many rows have arrived.
         expected_rows: about how many will, to make room for them at once.
 
@@ -84,7 +85,7 @@ def decode(
     """
     received = _receive(blocks, len(features), report, expected_rows)
     num_rows = int(np.count_nonzero(value.is_chosen(received.says.view())))
-    arranged = _arrange(received, future_minutes)
+    arranged = _arrange(received, label)
     _require_rows(num_rows, len(arranged.order))
     place = arranged.order
     if num_rows < len(received.says.view()):
@@ -238,7 +239,7 @@ def _row_number(rows: int) -> type[np.signedinteger[Any]]:
     return np.int32 if rows < 2**31 else np.int64
 
 
-def _arrange(received: _Received, future_minutes: int | None) -> _Arranged:
+def _arrange(received: _Received, label: Label) -> _Arranged:
     """Order the rows by coin and time, read each one's label, and drop those that have none."""
     times, says = received.times.view(), received.says.view()
     order, bounds = _group(received.coins.view())
@@ -254,7 +255,7 @@ def _arrange(received: _Received, future_minutes: int | None) -> _Arranged:
         if (own_times[1:] == own_times[:-1]).any():
             by_time = _order_ties(received, rows)
         rows = rows[by_time]
-        own_labels = value.read(own_times, says[rows], future_minutes)
+        own_labels = value.read(own_times, says[rows], label)
         is_labelled = own_labels >= 0
         sizes[coin] = size = int(np.count_nonzero(is_labelled))
         order[kept : kept + size] = rows[is_labelled]

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from worker.child.dataset import Dataset
 
-MIN_COINS = 10
 _MOST_DRAWS = 1000
 _FEWEST_DRAWS = 20
 _MOST_STEPS = 10_000_000  # draws by coins
@@ -43,8 +42,10 @@ class Holdout:
         return self.order[self.num_fitted + self.num_gap :]
 
 
-def split(dataset: Dataset, test_size: float, random_state: int, label_reach: int) -> Holdout:
-    """Hold out whole coins; with fewer than ten coins, the last part of the period.
+def split(
+    dataset: Dataset, test_size: float, random_state: int, label_reach: int, fewest_coins: int
+) -> Holdout:
+    """Hold out whole coins; with few coins, the last part of the period.
 
     Rows of one coin resemble each other: a model that has seen some of them is not measured by others.
 
@@ -53,9 +54,10 @@ def split(dataset: Dataset, test_size: float, random_state: int, label_reach: in
         test_size: share of the rows to hold out, between 0 and 1.
         random_state: seed of the draw of coins.
         label_reach: microseconds from a row to the latest moment that its label may be read at.
+        fewest_coins: coins of which some can be held out whole.
     """
     coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
-    if len(coins) < MIN_COINS:
+    if len(coins) < fewest_coins:
         kind: Literal["coins", "time"] = "time"
         cut = np.quantile(dataset.times, 1 - test_size, method="higher")
         is_held_out = dataset.times >= cut

@@ -42,7 +42,7 @@ def measure(
         "num_negative": int(len(labels) - labels.sum()),
         **asdict(score(probabilities, labels)),
         "feature_importance_csv": to_csv(found),
-        "curve": curve(probabilities, labels),
+        "ml_curve_points": curve(probabilities, labels),
     }
 
 
@@ -75,7 +75,7 @@ def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> f
     return float(auc(false_positives, true_positives))
 
 
-def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[list[float]]:
+def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[dict[str, float]]:
     """How predictions would come out at other thresholds than 0.5: at most 201, exact at each.
 
     The thresholds are 0, 0.01 to 1, and where there are at most 100 different probabilities each of these:
@@ -83,8 +83,7 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
     two thresholds at most 2% of a class pass, unless they have the same probability.
 
     Returns:
-        For each threshold, rising: itself, true positives, false positives, and the sum of the probabilities
-        above it.
+        Rows of ``ml_curve_points``, one for each threshold, rising.
     """
     classes = [np.sort(probabilities[labels == label]) for label in (1, 0)]
     own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
@@ -97,8 +96,18 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
         running = np.concatenate([[0.0], of_class.cumsum()])
         counts.append(len(of_class) - below)
         sums += running[-1] - running[below]
-    points: list[list[float]] = np.stack([thresholds, *counts, sums], axis=1).tolist()
-    return points
+    (tp, fp), (positives, negatives) = counts, map(len, classes)
+    return [
+        {
+            "threshold": float(threshold),
+            "tp": int(tp[i]),
+            "fp": int(fp[i]),
+            "tn": int(negatives - fp[i]),
+            "fn": int(positives - tp[i]),
+            "sum_probability": float(sums[i]),
+        }
+        for i, threshold in enumerate(thresholds)
+    ]
 
 
 def _spread(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:

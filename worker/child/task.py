@@ -26,6 +26,7 @@ class Task:
 
     Attributes:
         assignment: what the job asks for.
+        attempt: number of this attempt at it.
         model_dir: folder of the model files.
         token: is in the name of every file that this attempt writes.
         threads: how many may compute.
@@ -35,6 +36,7 @@ class Task:
     """
 
     assignment: Assignment
+    attempt: int
     model_dir: Path
     token: str
     threads: int
@@ -50,8 +52,7 @@ class Task:
     @property
     def path(self) -> Path:
         """File that this attempt writes for its first model."""
-        job, model = self.assignment.job, self.assignment.models[0]
-        return model_file.path_of(self.model_dir, model.id, job.attempt, self.token)
+        return model_file.path_of(self.model_dir, self.assignment.models[0].id, self.attempt, self.token)
 
 
 def read_models(task: Task) -> list[Pipeline]:
@@ -92,7 +93,7 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
         task.report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
 
     task.report(0, f"Loading: about {expected} rows")
-    blocks = stream_dataset(task.connection, of[0], features, assignment.period, assignment.phases)
-    rows = dataset.decode(blocks, features, of[0].future_minutes, loaded, expected)
+    blocks = stream_dataset(task.connection, of[0].label, features, assignment.period, assignment.phases)
+    rows = dataset.decode(blocks, features, of[0].label, loaded, expected)
     task.connection.close()
     return rows

@@ -177,7 +177,10 @@ def _count(overview: Overview, status: str) -> int:
 
 def _head(overview: Overview, name: str, trouble: str | None) -> RenderableType:
     workers = overview["workers"]
-    oldest = max((row["oldest"] for row in overview["counts"] if row["status"] == "PENDING"), default=None)
+    oldest = max(
+        (row["oldest"] for row in overview["counts"] if row["status"] == "PENDING" and row["jobs"]),
+        default=None,
+    )
     waiting = _count(overview, "PENDING")
     places = sum(worker["concurrency"] for worker in workers)
     head = Text(no_wrap=True, overflow="ellipsis")
@@ -201,7 +204,7 @@ def _jobs(title: str, jobs: Sequence[Row], width: int) -> RenderableType:
     table = _table()
     wide, narrow = width >= 110, width < 60
     _column(table, min_width=3)  # its number
-    _column(table, width=1 if narrow else 7, justify="left")
+    _column(table, width=3 if narrow else 7, justify="left")
     _column(table, ratio=3, justify="left")  # its model
     if title == "Running":
         _column(table, width=_bar_width(width))
@@ -221,7 +224,7 @@ def _jobs(title: str, jobs: Sequence[Row], width: int) -> RenderableType:
             _column(table, width=11)
             _column(table, ratio=3, justify="left")
     for job in jobs:
-        kind = job["job_type"][0] if narrow else job["job_type"]
+        kind = job["job_type"][:3] if narrow else job["job_type"]
         cells: list[RenderableType] = [str(job["id"]), kind, _plain(job["model"])]
         if title == "Running":
             bar = ProgressBar(total=1, completed=job["progress"], complete_style="yellow")

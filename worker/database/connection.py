@@ -4,6 +4,7 @@ They are in autocommit mode: a call is a transaction, and none is open while a j
 """
 
 import secrets
+from collections.abc import Sequence
 from typing import Any, LiteralString
 
 import psycopg
@@ -105,7 +106,9 @@ def check_notifications(connection: Connection, url: str, timeout: float) -> Non
     connection.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(channel)))
 
 
-def fetch_value(connection: Connection, query: LiteralString | sql.Composed) -> Any:
+def fetch_value(
+    connection: Connection, query: LiteralString | sql.Composed, params: Sequence[Any] | None = None
+) -> Any:
     """The one value that a query gives; None if it gives no row."""
-    row = connection.execute(query).fetchone()
+    row = connection.execute(query, params).fetchone()
     return row[0] if row else None

@@ -1,69 +1,31 @@
-"""What a child reads: its assignment, the model's hyperparameters, and the rows."""
+"""What a child reads: its assignment, and the rows."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import LiteralString
+from decimal import Decimal
+from typing import Any, LiteralString
 
 from psycopg import sql
-from psycopg.rows import class_row, dict_row
 
-from worker.child.assignment import Assignment, Model, Period
-from worker.child.labels.value import OTHER_PHASE
+from worker.child.assignment import Period
+from worker.child.labels.value import OTHER_PHASE, Label
 from worker.database.connection import Connection, fetch_value
-from worker.protocol import Job
-
-_JOB: LiteralString = """
-    SELECT j.test_model_id, j.compare_model_a_id, j.compare_model_b_id,
-        coalesce(j.train_start, j.test_start, j.compare_start) AS start,
-        coalesce(j.train_end, j.test_end, j.compare_end) AS end
-    FROM public.ml_jobs j
-    WHERE j.id = %s
-"""
-_MODEL = """
-    SELECT m.id, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
-        m.train_start, m.train_end, m.test_size::float8, m.random_state, m.features_csv, m.phases_csv,
-        r.artifact_path, r.artifact_sha256
-    FROM public.ml_models m
-    LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
-    WHERE m.{} = %s
-"""
-_OPERATORS: dict[str, LiteralString] = {">": ">", "<": "<", ">=": ">=", "<=": "<=", "=": "=", "!=": "<>"}
 
 
 def rehearse(connection: Connection) -> None:
     """Ask once, of no job, what every job asks: a new session reads the catalog for that, and makes plans."""
-    connection.execute(_JOB, [0])
-    for key in ("train_job_id", "id"):
-        connection.execute(sql.SQL(_MODEL).format(sql.Identifier(key)), [0])
-    fetch_params(connection, 0)
+    fetch_value(connection, _ASSIGNMENT, [0])
     epoch = datetime.fromtimestamp(0, UTC)
     estimate_rows(connection, Period(epoch, epoch), None)
 
 
-def fetch_assignment(connection: Connection, job: Job) -> Assignment:
-    """Read what a claimed job asks for."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_JOB, [job.id]).fetchone()
-    assert row is not None  # noqa: S101  # jobs that were claimed are there
-    columns = ("test_model_id", "compare_model_a_id", "compare_model_b_id")
-    ids = [row[column] for column in columns if row[column] is not None]
-    asked = [("id", model_id) for model_id in ids] or [("train_job_id", job.id)]
-    models = [model for key, value in asked for model in _fetch_models(connection, key, value)]
-    phases = [set(map(int, model.phases_csv.split(","))) for model in models if model.phases_csv]
-    return Assignment(
-        job=job,
-        models=tuple(models),
-        period=Period(row["start"], row["end"]),
-        phases=tuple(sorted(set.intersection(*phases))) if phases else None,
-    )
+_ASSIGNMENT: LiteralString = "SELECT ml_internal.assignment(%s)"
 
 
-def fetch_params(connection: Connection, model_id: int) -> dict[str, tuple[str, str]]:
-    """Every hyperparameter of the model's type: name to (kind, value as text)."""
-    rows = connection.execute(
-        "SELECT param, kind, value FROM public.ml_model_params WHERE model_id = %s", [model_id]
-    )
-    return {param: (kind, value) for param, kind, value in rows}
+def fetch_assignment(connection: Connection, job_id: int) -> dict[str, Any]:
+    """All that a claimed job asks for, see :func:`worker.child.assignment.read`."""
+    told: dict[str, Any] = fetch_value(connection, _ASSIGNMENT, [job_id])
+    return told
 
 
 def estimate_rows(connection: Connection, period: Period, phases: Sequence[int] | None) -> int:
@@ -82,7 +44,7 @@ def estimate_rows(connection: Connection, period: Period, phases: Sequence[int] 
 
 def stream_dataset(
     connection: Connection,
-    model: Model,
+    label: Label,
     features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
@@ -100,7 +62,7 @@ def stream_dataset(
     would take longer for it than for all the rest.
     """
     is_chosen = _is_of(phases)
-    chosen_only = model.future_minutes is None or phases is None
+    chosen_only = label.future_minutes is None or phases is None
 
     def value_of(feature: str) -> sql.Composed:
         value = sql.SQL("coalesce(m.{}::float8, 'NaN')").format(sql.Identifier(feature))
@@ -115,10 +77,10 @@ def stream_dataset(
                 coalesce(hashtextextended(m.mint::text COLLATE "C", 0), 0),
                 substring(coalesce(convert_to(m.mint::text, 'UTF8'), '') || {padding} FROM 1 FOR 16),
                 m."timestamp"::timestamptz,
-                (CASE
-                    WHEN nullif(m.{target}::numeric, 'NaN') IS NULL THEN -1
-                    WHEN m.{target}::numeric {operator} {value} THEN 1
-                    ELSE 0
+                (CASE ml_internal.is_positive({operator}, nullif(m.{target}::numeric, 'NaN'), {value})
+                    WHEN true THEN 1
+                    WHEN false THEN 0
+                    ELSE -1
                 END - {less})::int2,
                 {features}
             FROM public.coin_metrics m
@@ -127,9 +89,9 @@ def stream_dataset(
         """
     ).format(
         padding=bytes(16),
-        target=sql.Identifier(model.target_variable),
-        operator=sql.SQL(_OPERATORS[model.target_operator]),
-        value=model.target_value,
+        target=sql.Identifier(label.target),
+        operator=label.operator,
+        value=Decimal(label.value),
         less=sql.Literal(0)
         if chosen_only
         else sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(is_chosen, OTHER_PHASE),
@@ -152,8 +114,3 @@ def _is_of(phases: Sequence[int] | None) -> sql.Composable:
     if phases is None:
         return sql.SQL("true")
     return sql.SQL("m.phase_id_at_time = ANY ({})").format(list(phases))
-
-
-def _fetch_models(connection: Connection, key: str, value: int) -> list[Model]:
-    with connection.cursor(row_factory=class_row(Model)) as cursor:
-        return cursor.execute(sql.SQL(_MODEL).format(sql.Identifier(key)), [value]).fetchall()

@@ -60,11 +60,8 @@ def fetch_jobs(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any
         return cursor.execute(
             """
             SELECT j.id, j.job_type, j.status, j.progress, j.progress_msg, j.error_msg, j.completed_at,
-                coalesce(j.train_model_name, t.name, a.name || ' / ' || b.name) AS model
-            FROM ml_jobs j
-            LEFT JOIN ml_models t ON t.id = j.test_model_id
-            LEFT JOIN ml_models a ON a.id = j.compare_model_a_id
-            LEFT JOIN ml_models b ON b.id = j.compare_model_b_id
+                j.model
+            FROM ml.jobs j
             WHERE j.id = ANY (%s)
             ORDER BY j.id
             """,

@@ -1,6 +1,6 @@
 """The supervisor's calls on the queue, each named as the routine that it calls."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from worker.database.connection import Connection, fetch_value
 from worker.protocol import Job
@@ -49,15 +50,15 @@ def was_notified(connection: Connection) -> bool:
     return found
 
 
-def claim_job(connection: Connection, worker_id: str, lease: timedelta) -> Job | None:
-    """Take the next job; None if none waits."""
+def claim_job(connection: Connection, worker_id: str, lease: timedelta, kinds: Collection[str]) -> Job | None:
+    """Take the next job of these kinds; None if none waits."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:
         cursor.execute(
             """
             SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited
-            FROM ml.claim_job(%s, %s) j
+            FROM ml_internal.claim_job(%s, %s, %s) j
             """,
-            [worker_id, lease],
+            [worker_id, lease, sorted(kinds)],
         )
         return cursor.fetchone()
 
@@ -90,26 +91,24 @@ def release_job(connection: Connection, job: Job, message: str) -> str:
 
 def record_sign(connection: Connection, worker_id: str, concurrency: int, alive_for: timedelta) -> None:
     """Tell that this worker looks at the queue, and will again within this time."""
-    connection.execute("SELECT ml.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
+    connection.execute("SELECT ml_internal.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
 
 
 def expire_leases(connection: Connection) -> int:
     """Take away every job whose lease has ended; returns how many."""
-    return int(fetch_value(connection, "SELECT ml.expire_leases()"))
+    return int(fetch_value(connection, "SELECT ml_internal.expire_leases()"))
 
 
 def record_result(connection: Connection, job: Job, result: dict[str, Any]) -> int:
-    """Record the result of a job, given as the arguments of its routine without their ``p_``.
+    """Record the result of a job of any kind: columns of its result table, and rows of fact tables.
 
     Returns:
-        The id of the training run, test result or comparison.
+        The id of the row of the result table.
 
     Raises:
         SupersededError: the attempt no longer holds the job.
     """
-    routine = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
-    named = {f"p_{name}": value for name, value in result.items()}
-    return int(_call(connection, routine[job.job_type], job, **named))
+    return int(_call(connection, "record_result", job, Jsonb(result)))
 
 
 def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
@@ -135,14 +134,11 @@ def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
     return {job_id for (job_id,) in rows}
 
 
-def _call(connection: Connection, routine: LiteralString, job: Job, *args: Any, **named: Any) -> Any:
+def _call(connection: Connection, routine: LiteralString, job: Job, *args: Any) -> Any:
     # PostgreSQL does not turn a double into a numeric argument by itself.
-    values = [
-        Decimal(str(value)) if isinstance(value, float) else value for value in (*args, *named.values())
-    ]
-    places: list[sql.Composable] = [sql.SQL("%s")] * (2 + len(args))
-    places += [sql.SQL("{} => %s").format(sql.Identifier(name)) for name in named]
-    query = sql.SQL("SELECT ml.{}({})").format(sql.Identifier(routine), sql.SQL(", ").join(places))
+    values = [Decimal(str(value)) if isinstance(value, float) else value for value in args]
+    places = sql.SQL(", ").join([sql.SQL("%s")] * (2 + len(args)))
+    query = sql.SQL("SELECT ml_internal.{}({})").format(sql.Identifier(routine), places)
     try:
         row = connection.execute(query, [job.id, job.attempt, *values]).fetchone()
     except psycopg.DatabaseError as error:

@@ -46,18 +46,24 @@ def living_workers(connection: Connection, host: str) -> list[str]:
 
 
 def count_queue(connection: Connection) -> list[dict[str, Any]]:
-    """Jobs that wait or run by type and state, and the age in seconds of the oldest that waits.
+    """Jobs that wait or run, of every kind and state, and the age in seconds of the oldest that waits.
 
     It reads those alone, by their index: jobs that have ended cost nothing.
     """
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             """
-            SELECT j.job_type, j.status, count(*) AS jobs,
-                greatest(0, date_part('epoch', clock_timestamp() - min(j.created_at))) AS oldest
-            FROM public.ml_jobs j
-            WHERE j.status IN ('PENDING', 'RUNNING')
-            GROUP BY j.job_type, j.status
+            SELECT k.job_type, s.status, coalesce(c.jobs, 0) AS jobs, coalesce(c.oldest, 0) AS oldest
+            FROM ml.job_kinds k
+            CROSS JOIN (VALUES ('PENDING'), ('RUNNING')) s (status)
+            LEFT JOIN (
+                SELECT j.job_type, j.status, count(*) AS jobs,
+                    greatest(0, date_part('epoch', clock_timestamp() - min(j.created_at))) AS oldest
+                FROM public.ml_jobs j
+                WHERE j.status IN ('PENDING', 'RUNNING')
+                GROUP BY j.job_type, j.status
+            ) c ON (c.job_type, c.status) = (k.job_type, s.status)
+            ORDER BY k.job_type, s.status
             """
         ).fetchall()
 
@@ -74,23 +80,23 @@ def listen_status(connection: Connection) -> None:
 _LIVELY_JOBS: LiteralString = """
     SELECT j.id, j.job_type, j.status, j.priority, j.progress::float8 AS progress, j.progress_msg,
         j.error_msg, j.attempt, j.worker_id,
-        coalesce(j.train_model_name, t.name, a.name || ' / ' || b.name) AS model,
+        j.model,
         date_part('epoch', coalesce(j.started_at, now()) - j.created_at) AS waiting,
         date_part('epoch', coalesce(j.completed_at, now()) - j.started_at) AS running,
         date_part('epoch', now() - j.completed_at) AS ended
     FROM (
-        (SELECT * FROM public.ml_jobs WHERE status = 'RUNNING' ORDER BY started_at LIMIT %(limit)s)
+        (SELECT * FROM ml.jobs WHERE status = 'RUNNING' ORDER BY started_at LIMIT %(limit)s)
         UNION ALL
         (
-            SELECT * FROM public.ml_jobs
+            SELECT * FROM ml.jobs
             WHERE status = 'PENDING' ORDER BY priority, created_at, id LIMIT %(limit)s
         )
         UNION ALL
         (
             SELECT e.*
-            FROM (VALUES ('TRAIN'), ('TEST'), ('COMPARE')) y (job_type)
+            FROM ml.job_kinds y
             CROSS JOIN LATERAL (
-                SELECT * FROM public.ml_jobs x
+                SELECT * FROM ml.jobs x
                 WHERE x.job_type = y.job_type AND x.completed_at IS NOT NULL
                 ORDER BY x.completed_at DESC
                 LIMIT %(limit)s
@@ -99,9 +105,6 @@ _LIVELY_JOBS: LiteralString = """
             LIMIT %(limit)s
         )
     ) j
-    LEFT JOIN public.ml_models t ON t.id = j.test_model_id
-    LEFT JOIN public.ml_models a ON a.id = j.compare_model_a_id
-    LEFT JOIN public.ml_models b ON b.id = j.compare_model_b_id
     ORDER BY j.completed_at DESC NULLS FIRST, j.started_at, j.priority, j.created_at, j.id
 """
 _LIVING_WORKERS: LiteralString = """

@@ -20,9 +20,9 @@ from prometheus_client import (
     start_http_server,
 )
 
+from worker.child import kinds
 from worker.protocol import Job
 
-JOB_TYPES = ("TRAIN", "TEST", "COMPARE")
 OUTCOMES = ("completed", "failed", "released", "crashed", "cancelled", "lease_lost", "unrecorded")
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
@@ -82,7 +82,7 @@ class Metrics:
             ["type"],
             registry=registry,
         )
-        for job_type in JOB_TYPES:  # a rate needs the 0 from which it rose
+        for job_type in sorted(kinds.names()):  # a rate needs the 0 from which it rose
             self._waited.labels(job_type)
             for outcome in OUTCOMES:
                 self._jobs.labels(job_type, outcome)
@@ -135,10 +135,7 @@ class Metrics:
 
     def set_queue(self, counts: Iterable[Mapping[str, Any]]) -> None:
         """The queue is so now; rows as :func:`worker.database.reading.count_queue` gives them."""
-        found = {(row["job_type"], row["status"]): row for row in counts}
-        for job_type in JOB_TYPES:
-            for state in ("PENDING", "RUNNING"):
-                row = found.get((job_type, state))
-                self._queue.labels(job_type, state).set(row["jobs"] if row else 0)
-            pending = found.get((job_type, "PENDING"))
-            self._oldest.labels(job_type).set(pending["oldest"] if pending else 0)
+        for row in counts:
+            self._queue.labels(row["job_type"], row["status"]).set(row["jobs"])
+            if row["status"] == "PENDING":
+                self._oldest.labels(row["job_type"]).set(row["oldest"])

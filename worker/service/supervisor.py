@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from worker import model_folder
+from worker.child import kinds
 from worker.database import queue, reading
 from worker.database.connection import (
     LOST,
@@ -223,7 +224,7 @@ class Supervisor:
         while not self.stopping and self.children.warm and len(self._working()) < self.options.concurrency:
             renewed = time.monotonic()
             try:
-                job = queue.claim_job(connection, self.worker_id, self._lease())
+                job = queue.claim_job(connection, self.worker_id, self._lease(), kinds.names())
             except psycopg.errors.LockNotAvailable:
                 break
             if job is None:

@@ -10,7 +10,7 @@ from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_mode
 def run(task: Task) -> Result:
     """Score each model on the features that it was fitted on.
 
-    The result is the arguments of ``ml.record_comparison``.
+    The result is a row of ``ml_comparisons``.
     """
     models = task.assignment.models
     pipelines = read_models(task)

@@ -7,7 +7,7 @@ from worker.child.task import LOADED, Result, Task, load_rows, read_models
 
 
 def run(task: Task) -> Result:
-    """Measure the model; the result is the arguments of ``ml.record_test``."""
+    """Measure the model; the result is a row of ``ml_test_results``."""
     (model,) = task.assignment.models
     (pipeline,) = read_models(task)
     rows = load_rows(task, [model], "TO_PREDICT")

@@ -9,31 +9,28 @@ import xgboost
 from numpy.typing import NDArray
 
 from worker.child import fitting, holdout, model_file, models
+from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
-from worker.child.labels import value
 from worker.child.measuring import measure
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows
-from worker.database.dataset import fetch_params
 from worker.errors import JobError
 
-MIN_ROWS = 20
-MIN_ROWS_A_CLASS = 2
 FITTED = 0.85  # of the progress bar
 
 
 def run(task: Task) -> Result:
-    """Fit, measure and write the model; the result is the arguments of ``ml.record_training``.
+    """Fit, measure and write the model; the result is a row of ``ml_training_runs``.
 
     Raises:
         JobError: there are too few rows, or one class only.
         OSError: the file cannot be written.
     """
     (model,) = task.assignment.models
-    params = fitting.parse_params(fetch_params(task.connection, model.id))
+    params = fitting.parse_params(model.params)
     rows = load_rows(task, [model], "TO_TRAIN")
     seconds_loading = task.seconds
-    _require_both_classes(rows)
-    parts = holdout.split(rows, model.test_size, model.random_state, value.reach(model.future_minutes))
+    _require_both_classes(rows, model.fewest)
+    parts = holdout.split(rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins)
     rows.reorder(parts.order)
     fitted, held_out = slice(parts.num_fitted), slice(parts.num_fitted + parts.num_gap, None)
     features, labels = rows.features[fitted], rows.labels[fitted]
@@ -77,12 +74,12 @@ def run(task: Task) -> Result:
     }
 
 
-def _require_both_classes(rows: Dataset) -> None:
+def _require_both_classes(rows: Dataset, fewest: Fewest) -> None:
     total, positive = len(rows), rows.num_positive
-    if total < MIN_ROWS or min(positive, total - positive) < MIN_ROWS_A_CLASS:
+    if total < fewest.rows or min(positive, total - positive) < fewest.of_a_class:
         raise JobError(
             f"too little to learn from: {total} labelled rows, {positive} positive and {total - positive} "
-            f"negative; needed are {MIN_ROWS} rows and {MIN_ROWS_A_CLASS} of each class. "
+            f"negative; needed are {fewest.rows} rows and {fewest.of_a_class} of each class. "
             "Choose a longer period or another threshold"
         )
 

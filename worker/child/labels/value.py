@@ -6,6 +6,8 @@ says, whichever its phase; rows of other phases come along for that, and what th
 ``OTHER_PHASE``.
 """
 
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,25 @@ from numpy.typing import NDArray
 OTHER_PHASE = 4
 UNLABELLED = np.int8(-1)
 _MINUTE = 60_000_000
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label ``target operator value``, read ``future_minutes`` ahead.
+
+    ``target`` is a column of ``coin_metrics``; ``value`` is exact, as text where it comes as JSON;
+    ``future_minutes`` is None where the label is read in the same row.
+    """
+
+    target: str
+    operator: str
+    value: Decimal | str
+    future_minutes: int | None
+
+    @property
+    def reach(self) -> int:
+        """Microseconds from a row to the latest moment that its label may be read at."""
+        return 0 if self.future_minutes is None else 2 * self.future_minutes * _MINUTE
 
 
 def is_chosen(says: NDArray[Any]) -> NDArray[np.bool_]:
@@ -26,17 +47,12 @@ def said(says: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.where(is_chosen(says), says, says + np.int8(OTHER_PHASE))
 
 
-def read(times: NDArray[np.int64], says: NDArray[np.int8], future_minutes: int | None) -> NDArray[np.int8]:
+def read(times: NDArray[np.int64], says: NDArray[np.int8], label: Label) -> NDArray[np.int8]:
     """Labels of one coin's rows, which are in the order of their times: 1, 0, or -1 where there is none."""
-    if future_minutes is None:
+    if label.future_minutes is None:
         return says
-    ahead = _look_ahead(times, says, future_minutes * _MINUTE)
+    ahead = _look_ahead(times, says, label.future_minutes * _MINUTE)
     return np.where(is_chosen(says), ahead, UNLABELLED)
-
-
-def reach(future_minutes: int | None) -> int:
-    """Microseconds from a row to the latest moment that its label may be read at."""
-    return 0 if future_minutes is None else 2 * future_minutes * _MINUTE
 
 
 def _look_ahead(times: NDArray[np.int64], says: NDArray[np.int8], horizon: int) -> NDArray[np.int8]:

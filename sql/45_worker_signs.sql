@@ -22,9 +22,9 @@ CREATE INDEX IF NOT EXISTS ml_worker_signs_alive ON public.ml_worker_signs (aliv
 
 CREATE OR REPLACE TRIGGER ml_worker_signs_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_worker_signs
-FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
-CREATE OR REPLACE FUNCTION ml.record_sign(
+CREATE OR REPLACE FUNCTION ml_internal.record_sign(
     p_worker_id text,
     p_concurrency integer,
     p_alive_for interval
@@ -46,7 +46,7 @@ AS $$
     RETURNING alive_until;
 $$;
 
-COMMENT ON FUNCTION ml.record_sign(text, integer, interval) IS 'Worker: it has looked at the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
+COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval) IS 'Worker: it has looked at the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
 COMMENT ON TABLE public.ml_worker_signs IS 'Signs of life of the workers, append-only; ml_workers shows the latest.';
 COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the sign.';
 COMMENT ON COLUMN public.ml_worker_signs.worker_id IS 'Worker that gave it: host, process and a random part.';

@@ -37,10 +37,10 @@ WHERE event IN ('COMPLETED', 'RELEASED', 'EXPIRED');
 
 CREATE OR REPLACE TRIGGER ml_job_events_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_job_events
-FOR EACH STATEMENT EXECUTE FUNCTION ml.refuse_change_of_fact();
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
 -- The fence: locks the job and refuses whoever no longer holds it.
-CREATE OR REPLACE PROCEDURE ml.require_attempt(
+CREATE OR REPLACE PROCEDURE ml_internal.require_attempt(
     p_job_id bigint,
     p_attempt integer
 )
@@ -71,7 +71,8 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ml.check_event()
+-- Whoever inserts an event has locked the job.
+CREATE OR REPLACE FUNCTION ml_internal.check_event()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -84,8 +85,7 @@ DECLARE
 BEGIN
     SELECT j.status, j.attempt, j.worker_id INTO v_status, v_attempt, v_worker_id
     FROM public.ml_jobs j
-    WHERE j.id = NEW.job_id
-    FOR NO KEY UPDATE;
+    WHERE j.id = NEW.job_id;
     IF (NEW.event, v_status, NEW.attempt) NOT IN (
         ('CLAIMED', 'PENDING', v_attempt + 1),
         ('PROGRESS', 'RUNNING', v_attempt),
@@ -106,11 +106,11 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_job_events_check_event
+CREATE OR REPLACE TRIGGER ml_job_events_10_check
 BEFORE INSERT ON public.ml_job_events
-FOR EACH ROW EXECUTE FUNCTION ml.check_event();
+FOR EACH ROW EXECUTE FUNCTION ml_internal.check_event();
 
-CREATE OR REPLACE FUNCTION ml.apply_event_to_job()
+CREATE OR REPLACE FUNCTION ml_internal.apply_event_to_job()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -140,10 +140,7 @@ BEGIN
                 lease_until = NULL,
                 completed_at = NEW.created_at,
                 progress = 1,
-                progress_msg = 'Done',
-                result_model_id = (SELECT r.model_id FROM public.ml_training_runs r WHERE r.job_id = NEW.job_id),
-                result_test_id = (SELECT r.id FROM public.ml_test_results r WHERE r.job_id = NEW.job_id),
-                result_comparison_id = (SELECT r.id FROM public.ml_comparisons r WHERE r.job_id = NEW.job_id)
+                progress_msg = 'Done'
             WHERE id = NEW.job_id;
         WHEN 'FAILED' THEN
             UPDATE public.ml_jobs SET
@@ -167,52 +164,13 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_job_events_apply_to_job
+CREATE OR REPLACE TRIGGER ml_job_events_90_apply_to_job
 AFTER INSERT ON public.ml_job_events
-FOR EACH ROW EXECUTE FUNCTION ml.apply_event_to_job();
+FOR EACH ROW EXECUTE FUNCTION ml_internal.apply_event_to_job();
 
--- A TRAIN job's model appears with the first claim and fails with the job; its success is in 80_training_runs.sql.
-CREATE OR REPLACE FUNCTION ml.apply_event_to_model()
-RETURNS trigger
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NEW.event = 'CLAIMED' THEN
-        INSERT INTO public.ml_models (
-            name, model_type, description, train_job_id,
-            target_variable, target_operator, target_value, future_minutes,
-            train_start, train_end, test_size, random_state,
-            features_csv, phases_csv, params_csv
-        )
-        SELECT
-            j.train_model_name, j.train_model_type, j.train_description, j.id,
-            j.train_target_var, j.train_operator, j.train_value, j.train_future_minutes,
-            j.train_start, j.train_end, j.train_test_size, j.train_random_state,
-            j.train_features_csv, j.train_phases_csv, ml.merge_params(t.default_params_csv, j.train_params_csv)
-        FROM public.ml_jobs j
-        JOIN public.ref_model_types t ON t.name = j.train_model_type
-        WHERE j.id = NEW.job_id
-            AND j.job_type = 'TRAIN'
-            AND NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = j.id);
-    ELSE
-        UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.job_id;
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER ml_job_events_apply_to_model
-AFTER INSERT ON public.ml_job_events
-FOR EACH ROW
-WHEN (NEW.event IN ('CLAIMED', 'FAILED', 'CANCELLED'))
-EXECUTE FUNCTION ml.apply_event_to_model();
-
-COMMENT ON PROCEDURE ml.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job and any other login, and locks it for whoever does.';
-COMMENT ON FUNCTION ml.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow; fills in the worker of the attempt.';
-COMMENT ON FUNCTION ml.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';
-COMMENT ON FUNCTION ml.apply_event_to_model() IS 'Trigger: a model is TRAINING from the first claim and FAILED when its job fails or is cancelled.';
+COMMENT ON PROCEDURE ml_internal.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job and any other login, and locks it for whoever does.';
+COMMENT ON FUNCTION ml_internal.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow; fills in the worker of the attempt.';
+COMMENT ON FUNCTION ml_internal.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';
 COMMENT ON TABLE public.ml_job_events IS 'Everything that happened to a job, append-only.';
 COMMENT ON COLUMN public.ml_job_events.id IS 'Number of the event; rises within a job.';
 COMMENT ON COLUMN public.ml_job_events.job_id IS 'Job that it happened to.';

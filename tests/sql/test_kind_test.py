@@ -23,7 +23,7 @@ def result_in(client: Connection, worker: Connection, start: str, end: str) -> d
 
 
 def test_the_metrics_follow_from_the_confusion_matrix(client: Connection, worker: Connection) -> None:
-    result = result_of(client, worker, p_tp=30, p_fn=20, p_tn=140, p_fp=10)
+    result = result_of(client, worker, tp=30, fn=20, tn=140, fp=10)
     assert [
         str(result[name]) for name in ("accuracy", "precision_score", "recall", "f1_score", "roc_auc")
     ] == [
@@ -55,14 +55,14 @@ def test_an_undefined_metric_is_null_and_not_zero(
 ) -> None:
     tp, tn, fp, fn = matrix
     numbers = {
-        "p_tp": tp,
-        "p_tn": tn,
-        "p_fp": fp,
-        "p_fn": fn,
-        "p_num_positive": tp + fn,
-        "p_num_negative": tn + fp,
+        "tp": tp,
+        "tn": tn,
+        "fp": fp,
+        "fn": fn,
+        "num_positive": tp + fn,
+        "num_negative": tn + fp,
     }
-    result = result_of(client, worker, **numbers, p_roc_auc=None)
+    result = result_of(client, worker, **numbers, roc_auc=None)
     metrics = ("accuracy", "f1_score", "precision_score", "recall")
     assert {name for name in metrics if result[name] is None} == undefined
     assert result["roc_auc"] is None
@@ -71,13 +71,13 @@ def test_an_undefined_metric_is_null_and_not_zero(
 @pytest.mark.parametrize(
     ("values", "constraint"),
     [
-        ({"p_tp": 41}, "ml_test_results_confusion_matrix_adds_up"),
-        ({"p_tn": 141}, "ml_test_results_confusion_matrix_adds_up"),
-        ({"p_num_positive": 51}, "ml_test_results_confusion_matrix_adds_up"),
-        ({"p_num_negative": 151}, "ml_test_results_confusion_matrix_adds_up"),
-        ({"p_tp": -10, "p_fn": 60}, "ml_test_results_counts_not_negative"),
-        ({"p_num_unlabelled": -1}, "ml_test_results_counts_not_negative"),
-        ({"p_roc_auc": "-0.1"}, "ml_test_results_roc_auc_between_0_and_1"),
+        ({"tp": 41}, "ml_test_results_confusion_matrix_adds_up"),
+        ({"tn": 141}, "ml_test_results_confusion_matrix_adds_up"),
+        ({"num_positive": 51}, "ml_test_results_confusion_matrix_adds_up"),
+        ({"num_negative": 151}, "ml_test_results_confusion_matrix_adds_up"),
+        ({"tp": -10, "fn": 60}, "ml_test_results_counts_not_negative"),
+        ({"num_unlabelled": -1}, "ml_test_results_counts_not_negative"),
+        ({"roc_auc": "-0.1"}, "ml_test_results_roc_auc_between_0_and_1"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused_whole(
@@ -96,7 +96,7 @@ def test_a_job_of_another_type_has_no_test_result(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("ML002", f"job {job_id} is no TEST job", "record_test for TEST"):
+    with refused("42703", f"the result of a {job_type} job has no"):
         complete(worker, job_id, "TEST")
     assert job_row(client, job_id)["status"] == "RUNNING"
 

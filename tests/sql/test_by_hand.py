@@ -282,9 +282,9 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
     )
     claim(worker)
     # No positive row and no positive prediction: F1 is undefined, and says so.
-    nothing = {f"p_{side}_{cell}": 0 for side in "ab" for cell in ("tp", "fp", "fn")}
-    nothing |= {f"p_{side}_tn": 200 for side in "ab"}
-    record(worker, "record_comparison", draw, 1, **(RESULTS["COMPARE"][1] | nothing))
+    nothing = {f"{side}_{cell}": 0 for side in "ab" for cell in ("tp", "fp", "fn")}
+    nothing |= {f"{side}_tn": 200 for side in "ab"}
+    record(worker, draw, 1, **(RESULTS["COMPARE"] | nothing))
     assert outcome(db, draw) == f"COMPLETED: nobody wins; F1 of model {a} is none, of model {b} none"
 
 

@@ -3,7 +3,7 @@
 SET search_path TO pg_catalog, pg_temp;
 
 -- What ml.wait says of a job: where it is, or how it ended.
-CREATE OR REPLACE FUNCTION ml.describe_job(
+CREATE OR REPLACE FUNCTION ml_internal.describe_job(
     p_job_id bigint,
     OUT has_ended boolean,
     OUT line text
@@ -22,26 +22,9 @@ AS $$
             WHEN 'RUNNING' THEN format(', %s %%: %s', round(100 * j.progress), j.progress_msg)
             WHEN 'FAILED' THEN ': ' || j.error_msg
             WHEN 'CANCELLED' THEN ''
-            ELSE ': ' || CASE j.job_type
-                WHEN 'TRAIN' THEN format(
-                    'model %s, %s, has accuracy %s and F1 %s on held-out rows',
-                    m.id, m.name, m.training_accuracy, coalesce(m.training_f1::text, 'none')
-                )
-                WHEN 'TEST' THEN format(
-                    'test %s of model %s gave accuracy %s and F1 %s',
-                    t.id, t.model_id, t.accuracy, coalesce(t.f1_score::text, 'none')
-                )
-                ELSE format(
-                    '%s; F1 of model %s is %s, of model %s %s',
-                    coalesce('model ' || c.winner_id || ' wins', 'nobody wins'),
-                    c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
-                )
-            END
+            ELSE ': ' || j.progress_msg
         END
     FROM public.ml_jobs j
-    LEFT JOIN public.ml_models m ON m.id = j.result_model_id
-    LEFT JOIN public.ml_test_results t ON t.id = j.result_test_id
-    LEFT JOIN public.ml_comparisons c ON c.id = j.result_comparison_id
     WHERE j.id = p_job_id;
 $$;
 
@@ -61,9 +44,9 @@ DECLARE
     v_said pg_catalog.text := '';
 BEGIN
     -- A job that the same transaction inserted would be hidden from the workers.
-    CALL ml.require_autocommit('ml.wait');
+    CALL ml_internal.require_autocommit('ml.wait');
     LOOP
-        SELECT d.has_ended, d.line INTO v_has_ended, v_line FROM ml.describe_job(job_id) d;
+        SELECT d.has_ended, d.line INTO v_has_ended, v_line FROM ml_internal.describe_job(job_id) d;
         IF v_line IS NULL THEN
             RAISE EXCEPTION 'job % does not exist', job_id
                 USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
@@ -85,5 +68,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION ml.describe_job(bigint) IS 'A line for ml.wait that says where a job is, or how it ended.';
+COMMENT ON FUNCTION ml_internal.describe_job(bigint) IS 'A line for ml.wait that says where a job is, or how it ended.';
 COMMENT ON PROCEDURE ml.wait(bigint, interval) IS 'Waits until a job has ended and says as NOTICE what it is doing; error ML004 after the timeout (1 hour; NULL: none). Not inside a transaction.';

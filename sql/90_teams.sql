@@ -15,10 +15,13 @@ SET lock_timeout TO '100ms'
 AS $$
 DECLARE
     v_table regclass;
-    v_tables regclass[] := ARRAY[
-        'public.ml_jobs', 'public.ml_models', 'public.ml_job_events',
-        'public.ml_training_runs', 'public.ml_test_results', 'public.ml_comparisons', 'public.ml_curve_points'
-    ];
+    -- The jobs, and whatever refers to them.
+    v_tables regclass[] := ARRAY['public.ml_jobs'::regclass] || ARRAY(
+        SELECT c.conrelid::regclass
+        FROM pg_constraint c
+        WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
+        ORDER BY c.conrelid::regclass::text
+    );
 BEGIN
     IF separate IS NULL THEN
         RAISE EXCEPTION 'teams cannot be separated by NULL'
@@ -41,10 +44,12 @@ BEGIN
                 -- The names in an array, which a query finds once. A role that is gone has no members.
                 WHEN 'public.ml_jobs'::regclass THEN
                     'created_by = ANY (ARRAY(SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, ''MEMBER'')))'
-                WHEN 'public.ml_models'::regclass THEN
-                    'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id)'
-                ELSE
-                    'EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = job_id)'
+                ELSE (
+                    SELECT format('EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = %I)', a.attname)
+                    FROM pg_constraint c
+                    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+                    WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid = v_table
+                )
             END);
             EXECUTE format('COMMENT ON POLICY own_team ON %s IS %L', v_table, 'Members of the role that inserted the job.');
         END IF;

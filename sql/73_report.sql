@@ -3,20 +3,8 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
-CREATE OR REPLACE FUNCTION ml.period_text(
-    p_start timestamptz,
-    p_end timestamptz
-)
-RETURNS text
-LANGUAGE sql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT replace(to_char(p_start, 'YYYY-MM-DD HH24:MI') || ' to ' || to_char(p_end, 'YYYY-MM-DD HH24:MI'), ' 00:00', '');
-$$;
-
 -- The scores of a confusion matrix and the matrix itself, beside those of always giving one answer.
-CREATE OR REPLACE FUNCTION ml.draw_scores(
+CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
     p_always text,
     p_tp bigint,
     p_tn bigint,
@@ -42,10 +30,10 @@ AS $$
         CROSS JOIN LATERAL (
             VALUES
                 (1, '', a.name),
-                (2, 'accuracy', round(ml.accuracy(a.tp, a.tn, a.fp, a.fn), 4)::text),
-                (3, 'F1', round(ml.f1_score(a.tp, a.fp, a.fn), 4)::text),
-                (4, 'precision', round(ml.precision_score(a.tp, a.fp), 4)::text),
-                (5, 'recall', round(ml.recall_score(a.tp, a.fn), 4)::text),
+                (2, 'accuracy', round(ml_internal.accuracy(a.tp, a.tn, a.fp, a.fn), 4)::text),
+                (3, 'F1', round(ml_internal.f1_score(a.tp, a.fp, a.fn), 4)::text),
+                (4, 'precision', round(ml_internal.precision_score(a.tp, a.fp), 4)::text),
+                (5, 'recall', round(ml_internal.recall_score(a.tp, a.fn), 4)::text),
                 (6, 'ROC AUC', round(a.roc_auc, 4)::text)
         ) s (place, name, score)
         GROUP BY s.place, s.name
@@ -56,9 +44,9 @@ AS $$
         VALUES
             (1, '', 'said positive   negative'),
             (2, '', '+-----------+-----------+'),
-            (3, 'is positive', format('|%10s |%10s |', ml.count_text(p_tp), ml.count_text(p_fn))),
+            (3, 'is positive', format('|%10s |%10s |', ml_internal.count_text(p_tp), ml_internal.count_text(p_fn))),
             (4, '', '+-----------+-----------+'),
-            (5, 'is negative', format('|%10s |%10s |', ml.count_text(p_fp), ml.count_text(p_tn))),
+            (5, 'is negative', format('|%10s |%10s |', ml_internal.count_text(p_fp), ml_internal.count_text(p_tn))),
             (6, '', '+-----------+-----------+')
     ) m (place, title, line) USING (place)
     ORDER BY place;
@@ -98,18 +86,17 @@ BEGIN
     SELECT format('  %-10s %s', x.what, x.said)
     FROM (
         VALUES
-            ('predicts', concat_ws(
-                ' ', v_model.target_variable, v_model.target_operator, trim_scale(v_model.target_value),
-                'after ' || v_model.future_minutes || ' min'
+            ('predicts', ml_internal.label_text(
+                v_model.target_variable, v_model.target_operator, v_model.target_value, v_model.future_minutes
             )),
             ('from', replace(v_model.features_csv, ',', ', ')),
             ('in phases', coalesce(replace(v_model.phases_csv, ',', ', '), 'all')),
             ('by', v_model.model_type || ': ' || replace(v_model.params_csv, ';', ', ')),
-            ('period', ml.period_text(v_model.train_start, v_model.train_end)),
+            ('period', ml_internal.period_text(v_model.train_start, v_model.train_end)),
             ('trained on', concat(
-                ml.count_text(v_run.num_fitted) || ' rows, positive: '
-                || ml.count_text(v_run.num_fitted_positive, v_run.num_fitted),
-                '; without a label: ' || ml.count_text(nullif(v_run.num_unlabelled, 0))
+                ml_internal.count_text(v_run.num_fitted) || ' rows, positive: '
+                || ml_internal.count_text(v_run.num_fitted_positive, v_run.num_fitted),
+                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0))
             )),
             ('warnings', v_run.warnings)
     ) x (what, said)
@@ -128,10 +115,10 @@ BEGIN
     -- is right more often there, so a model that does no better has learned nothing that shows.
     v_always := CASE WHEN v_run.num_positive > v_run.num_negative THEN 'positive' ELSE 'negative' END;
     RETURN QUERY SELECT format(
-        'Held out: %s rows, %s', ml.count_text(v_run.num_samples),
+        'Held out: %s rows, %s', ml_internal.count_text(v_run.num_samples),
         CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
     );
-    RETURN QUERY SELECT d.line FROM ml.draw_scores(v_always, v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
     SELECT * INTO v_test
     FROM public.ml_test_results t
     WHERE t.model_id = v_model.id
@@ -141,9 +128,9 @@ BEGIN
         v_always := CASE WHEN v_test.num_positive > v_test.num_negative THEN 'positive' ELSE 'negative' END;
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
-            'Latest test: %s rows, %s', ml.count_text(v_test.num_samples), ml.period_text(v_test.test_start, v_test.test_end)
+            'Latest test: %s rows, %s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end)
         );
-        RETURN QUERY SELECT d.line FROM ml.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
     END IF;
 
     RETURN QUERY SELECT ('')::text;
@@ -165,35 +152,7 @@ BEGIN
     ) f
     ORDER BY f.importance DESC NULLS LAST, f.place;
 
-    RETURN QUERY SELECT ('')::text;
-    RETURN QUERY SELECT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = v_model.id));
-    RETURN QUERY
-    SELECT format(
-        '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml.period_text(t.test_start, t.test_end),
-        coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
-    ) || coalesce('; ' || t.overlap_note, '')
-    FROM public.ml_test_results t
-    WHERE t.model_id = v_model.id
-    ORDER BY t.created_at DESC, t.id DESC
-    LIMIT 10;
-
-    RETURN QUERY SELECT ('')::text;
-    RETURN QUERY SELECT format(
-        'Comparisons: %s', (SELECT count(*) FROM public.ml_comparisons c WHERE v_model.id IN (c.model_a_id, c.model_b_id))
-    );
-    RETURN QUERY
-    SELECT format(
-        '  %s model %s, %s (%s): F1 %s to %s',
-        CASE WHEN c.winner_id = v_model.id THEN 'won against' WHEN c.winner_id IS NULL THEN 'drew with' ELSE 'lost to' END,
-        o.id, o.name, ml.period_text(c.test_start, c.test_end),
-        coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
-        coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
-    )
-    FROM public.ml_comparisons c
-    JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> v_model.id
-    WHERE v_model.id IN (c.model_a_id, c.model_b_id)
-    ORDER BY c.created_at DESC, c.id DESC
-    LIMIT 10;
+    RETURN QUERY SELECT x.line FROM ml_internal.page_of_jobs(v_model.id) x (line);
 END
 $$;
 
@@ -205,10 +164,9 @@ LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT ml.report(ml.find_model(model_name));
+    SELECT ml.report(ml_internal.find_model(model_name));
 $$;
 
-COMMENT ON FUNCTION ml.period_text(timestamptz, timestamptz) IS 'A period as people read it: days alone where it begins and ends at midnight.';
-COMMENT ON FUNCTION ml.draw_scores(text, bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml_internal.draw_scores(text, bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
 COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
 COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';

@@ -17,14 +17,14 @@ def matrices(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> dict
     """Arguments for the confusion matrices (tp, tn, fp, fn) of both models."""
     names = ("tp", "tn", "fp", "fn")
     sides = {
-        f"p_{side}_{name}": n for side, m in (("a", a), ("b", b)) for name, n in zip(names, m, strict=True)
+        f"{side}_{name}": n for side, m in (("a", a), ("b", b)) for name, n in zip(names, m, strict=True)
     }
-    return {"p_num_samples": sum(a)} | sides
+    return {"num_samples": sum(a)} | sides
 
 
 def swapped(sides: dict[str, int]) -> dict[str, int]:
-    other = {"p_a_": "p_b_", "p_b_": "p_a_"}
-    return {other.get(name[:4], name[:4]) + name[4:]: number for name, number in sides.items()}
+    other = {"a_": "b_", "b_": "a_"}
+    return {other.get(name[:2], name[:2]) + name[2:]: number for name, number in sides.items()}
 
 
 def test_a_comparison_has_the_metrics_of_both(client: Connection, worker: Connection) -> None:
@@ -100,21 +100,21 @@ def test_a_draw_has_no_winner(client: Connection, worker: Connection, sides: dic
 
 def test_the_area_under_the_curve_decides_nothing(client: Connection, worker: Connection) -> None:
     equal = matrices((40, 140, 10, 10), (40, 140, 10, 10))
-    assert compared(client, worker, **equal, p_a_roc_auc="0.9", p_b_roc_auc="0.5")["winner_id"] is None
+    assert compared(client, worker, **equal, a_roc_auc="0.9", b_roc_auc="0.5")["winner_id"] is None
 
 
 @pytest.mark.parametrize(
     ("values", "constraint"),
     [
-        ({"p_b_tp": 31}, "ml_comparisons_same_rows"),
-        ({"p_b_tn": 141}, "ml_comparisons_same_rows"),
-        ({"p_num_samples": 201}, "ml_comparisons_same_rows"),
+        ({"b_tp": 31}, "ml_comparisons_same_rows"),
+        ({"b_tn": 141}, "ml_comparisons_same_rows"),
+        ({"num_samples": 201}, "ml_comparisons_same_rows"),
         # as many rows, but others: 51 positive ones for the second model
-        ({"p_b_tp": 31, "p_b_tn": 139}, "ml_comparisons_same_rows"),
-        ({"p_a_tp": -1, "p_a_fn": 51}, "ml_comparisons_counts_not_negative"),
-        ({"p_num_unlabelled": -1}, "ml_comparisons_counts_not_negative"),
-        ({"p_a_roc_auc": "1.1"}, "ml_comparisons_roc_auc_between_0_and_1"),
-        ({"p_b_roc_auc": "-0.1"}, "ml_comparisons_roc_auc_between_0_and_1"),
+        ({"b_tp": 31, "b_tn": 139}, "ml_comparisons_same_rows"),
+        ({"a_tp": -1, "a_fn": 51}, "ml_comparisons_counts_not_negative"),
+        ({"num_unlabelled": -1}, "ml_comparisons_counts_not_negative"),
+        ({"a_roc_auc": "1.1"}, "ml_comparisons_roc_auc_between_0_and_1"),
+        ({"b_roc_auc": "-0.1"}, "ml_comparisons_roc_auc_between_0_and_1"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused_whole(
@@ -133,7 +133,7 @@ def test_a_job_of_another_type_has_no_comparison(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("ML002", f"job {job_id} is no COMPARE job", "record_comparison for COMPARE"):
+    with refused("42703", f"the result of a {job_type} job has no"):
         complete(worker, job_id, "COMPARE")
     assert job_row(client, job_id)["status"] == "RUNNING"
 

@@ -16,7 +16,7 @@ def recorded(client: Connection, worker: Connection, **values: Any) -> tuple[dic
 
 
 def test_a_training_run_keeps_what_the_fit_saw_and_gave(client: Connection, worker: Connection) -> None:
-    run, _ = recorded(client, worker, p_warnings="did not converge")
+    run, _ = recorded(client, worker, warnings="did not converge")
     stored = {name.removeprefix("p_"): value for name, value in TRAINING_RESULT.items()}
     numbers = {"roc_auc": "0.9000", "seconds_loading": "0.100", "seconds_fitting": "0.200"}
     for name, value in (stored | numbers | {"warnings": "did not converge"}).items():
@@ -25,7 +25,7 @@ def test_a_training_run_keeps_what_the_fit_saw_and_gave(client: Connection, work
 
 
 def test_the_metrics_follow_from_the_confusion_matrix(client: Connection, worker: Connection) -> None:
-    run, model = recorded(client, worker, p_tp=30, p_fn=20, p_tn=140, p_fp=10)
+    run, model = recorded(client, worker, tp=30, fn=20, tn=140, fp=10)
     # accuracy 170/200, precision 30/40, recall 30/50, f1 60/90
     assert [str(run[name]) for name in ("accuracy", "precision_score", "recall", "f1_score")] == [
         "0.8500",
@@ -60,11 +60,11 @@ def test_an_undefined_metric_is_null_and_not_zero(
     _, model = recorded(
         client,
         worker,
-        **{f"p_{name}": number for name, number in matrix.items()},
-        p_num_positive=matrix["tp"] + matrix["fn"],
-        p_num_negative=matrix["tn"] + matrix["fp"],
-        p_roc_auc=None,
-        p_feature_importance_csv=None,
+        **matrix,
+        num_positive=matrix["tp"] + matrix["fn"],
+        num_negative=matrix["tn"] + matrix["fp"],
+        roc_auc=None,
+        feature_importance_csv=None,
     )
     metrics = ("accuracy", "precision", "recall", "f1")
     assert {metric for metric in metrics if model[f"training_{metric}"] is None} == undefined
@@ -72,23 +72,23 @@ def test_an_undefined_metric_is_null_and_not_zero(
 
 
 def test_without_held_out_rows_there_is_no_metric(client: Connection, worker: Connection) -> None:
-    nothing = dict.fromkeys(("p_num_positive", "p_num_negative", "p_tp", "p_tn", "p_fp", "p_fn"), 0)
-    run, _ = recorded(client, worker, **nothing, p_roc_auc=None)
+    nothing = dict.fromkeys(("num_positive", "num_negative", "tp", "tn", "fp", "fn"), 0)
+    run, _ = recorded(client, worker, **nothing, roc_auc=None)
     assert (run["accuracy"], run["f1_score"], run["precision_score"], run["recall"]) == (None,) * 4
 
 
 @pytest.mark.parametrize(
     ("values", "constraint"),
     [
-        ({"p_tp": 41}, "ml_training_runs_confusion_matrix_adds_up"),
-        ({"p_num_negative": 151}, "ml_training_runs_confusion_matrix_adds_up"),
-        ({"p_num_fitted_positive": 801}, "ml_training_runs_counts_not_negative"),
-        ({"p_num_gap": -1}, "ml_training_runs_counts_not_negative"),
-        ({"p_roc_auc": "1.1"}, "ml_training_runs_roc_auc_between_0_and_1"),
-        ({"p_roc_auc": "NaN"}, "ml_training_runs_roc_auc_between_0_and_1"),
-        ({"p_holdout": "rows"}, "ml_training_runs_holdout_known"),
-        ({"p_artifact_sha256": "A" * 64}, "ml_training_runs_sha256_is_hexadecimal"),
-        ({"p_data_fingerprint": "short"}, "ml_training_runs_sha256_is_hexadecimal"),
+        ({"tp": 41}, "ml_training_runs_confusion_matrix_adds_up"),
+        ({"num_negative": 151}, "ml_training_runs_confusion_matrix_adds_up"),
+        ({"num_fitted_positive": 801}, "ml_training_runs_counts_not_negative"),
+        ({"num_gap": -1}, "ml_training_runs_counts_not_negative"),
+        ({"roc_auc": "1.1"}, "ml_training_runs_roc_auc_between_0_and_1"),
+        ({"roc_auc": "NaN"}, "ml_training_runs_roc_auc_between_0_and_1"),
+        ({"holdout": "rows"}, "ml_training_runs_holdout_known"),
+        ({"artifact_sha256": "A" * 64}, "ml_training_runs_sha256_is_hexadecimal"),
+        ({"data_fingerprint": "short"}, "ml_training_runs_sha256_is_hexadecimal"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused_whole(
@@ -109,7 +109,7 @@ def test_a_job_of_another_type_has_no_training_run(
     client: Connection, worker: Connection, job_type: str
 ) -> None:
     job_id = running_job(client, worker, job_type)
-    with refused("ML002", f"job {job_id} is no TRAIN job", "record_training is for TRAIN"):
+    with refused("42703", f"the result of a {job_type} job has no"):
         complete(worker, job_id, "TRAIN")
     assert job_row(client, job_id)["status"] == "RUNNING"
 
@@ -128,7 +128,7 @@ def test_a_later_attempt_completes_the_same_model(client: Connection, worker: Co
     job_id = running_job(client, worker)
     call(worker, "record_loss", job_id, 1, "killed")
     claim(worker)
-    complete(worker, job_id, "TRAIN", attempt=2, p_artifact_path="/models/model_1_attempt_2.pkl")
+    complete(worker, job_id, "TRAIN", attempt=2, artifact_path="/models/model_1_attempt_2.pkl")
     query = "SELECT id, model_file_path AS path FROM ml_models WHERE train_job_id = %s"
     model = one(client, query, [job_id])
     assert model["path"] == "/models/model_1_attempt_2.pkl"

@@ -1,0 +1,387 @@
+-- What a worker may do with a job: claim it, show progress, fail it, give it back, and take over lost ones.
+-- Each routine inserts one event. (job, attempt) is the fence; the clock of the database alone ends a lease.
+-- A call repeated after its answer was lost gives the answer again; it locks the job before it looks for one,
+-- because the first call may not be committed yet.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE OR REPLACE FUNCTION ml_internal.claim_job(
+    p_worker_id text,
+    p_lease interval,
+    p_kinds text []
+)
+RETURNS SETOF public.ml_jobs
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_knows_all boolean := NOT EXISTS (SELECT FROM ml.job_kinds k WHERE k.job_type <> ALL (p_kinds));
+    v_job public.ml_jobs;
+    v_kind text;
+    v_locked bigint [] := '{}';
+BEGIN
+    IF p_worker_id IS NULL OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+        RAISE EXCEPTION 'worker % cannot claim a job for %',
+            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(p_lease::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give the worker a name, a lease of at most one day, and the kinds of job that it can do.';
+    END IF;
+    LOOP
+        v_job := NULL;
+        IF v_knows_all THEN
+            SELECT * INTO v_job
+            FROM public.ml_jobs j
+            WHERE j.status = 'PENDING' AND j.id <> ALL (v_locked)
+            ORDER BY j.priority, j.created_at, j.id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED;
+        ELSE
+            -- Each kind has a head of its own: what this worker leaves to others may be long.
+            FOR v_kind IN
+                SELECT k.job_type
+                FROM unnest(p_kinds) k (job_type)
+                CROSS JOIN LATERAL (
+                    SELECT j.priority, j.created_at, j.id
+                    FROM public.ml_jobs j
+                    WHERE j.status = 'PENDING' AND j.job_type = k.job_type AND j.id <> ALL (v_locked)
+                    ORDER BY j.priority, j.created_at, j.id
+                    LIMIT 1
+                ) h
+                ORDER BY h.priority, h.created_at, h.id
+            LOOP
+                SELECT * INTO v_job
+                FROM public.ml_jobs j
+                WHERE j.status = 'PENDING' AND j.job_type = v_kind AND j.id <> ALL (v_locked)
+                ORDER BY j.priority, j.created_at, j.id
+                LIMIT 1
+                FOR NO KEY UPDATE SKIP LOCKED;
+                EXIT WHEN FOUND;
+            END LOOP;
+        END IF;
+        EXIT WHEN v_job.id IS NULL;
+        BEGIN
+            -- What was true when the job was inserted may no longer be: a kind's own triggers look again.
+            INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, lease_until)
+            VALUES (v_job.id, v_job.attempt + 1, 'CLAIMED', p_worker_id, clock_timestamp() + p_lease);
+            RETURN QUERY SELECT * FROM public.ml_jobs j WHERE j.id = v_job.id;
+            RETURN;
+        EXCEPTION
+            WHEN integrity_constraint_violation THEN
+                INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
+                VALUES (v_job.id, v_job.attempt, 'FAILED', p_worker_id, SQLERRM);
+            WHEN lock_not_available THEN
+                -- A client is about to take the name of its model: the jobs behind it need not wait for that.
+                v_locked := v_locked || v_job.id;
+        END;
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.assignment(
+    p_job_id bigint
+)
+RETURNS jsonb
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET timezone TO 'UTC'
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+            'period_start', j.period_start,
+            'period_end', j.period_end,
+            'phases', string_to_array(ml_internal.common_items(VARIADIC m.phases), ',')::integer [],
+            'models', coalesce(m.models, '[]'),
+            'request', (
+                SELECT jsonb_object_agg(substr(f.key, length(j.job_type) + 2), f.value)
+                FROM public.ml_jobs x
+                CROSS JOIN LATERAL jsonb_each(to_jsonb(x)) f
+                WHERE x.id = j.id AND starts_with(f.key, lower(j.job_type) || '_')
+            )
+        )
+        FROM ml.jobs j
+        CROSS JOIN LATERAL (
+            SELECT jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models, array_agg(m.phases_csv) AS phases
+            FROM ml.job_models u
+            JOIN public.ml_models m ON m.id = u.model_id
+            WHERE u.job_id = j.id
+        ) m
+        WHERE j.id = p_job_id
+    );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.record_progress(
+    p_job_id bigint,
+    p_attempt integer,
+    p_progress numeric,
+    p_message text,
+    p_lease interval
+)
+RETURNS timestamptz
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lease_until timestamptz;
+BEGIN
+    IF p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(p_lease::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give a lease of at most one day.';
+    END IF;
+    CALL ml_internal.require_attempt(p_job_id, p_attempt);
+    INSERT INTO public.ml_job_events (job_id, attempt, event, progress, message, lease_until)
+    VALUES (p_job_id, p_attempt, 'PROGRESS', p_progress, p_message, clock_timestamp() + p_lease)
+    RETURNING lease_until INTO v_lease_until;
+    RETURN v_lease_until;
+END
+$$;
+
+-- The result of any kind. Keys of the object are columns of the kind's result table, which decides types, NULLs and
+-- bounds; arrays are rows of the fact tables that belong to it. The result table's trigger is the fence: it locks the
+-- job first. If it refuses, this may be a call repeated after its answer was lost, which gets the answer again.
+CREATE OR REPLACE FUNCTION ml_internal.record_result(
+    p_job_id bigint,
+    p_attempt integer,
+    p_result jsonb
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_kind ml.job_kinds;
+    v_keys text [] := ARRAY(SELECT k.key FROM jsonb_each(p_result) k WHERE jsonb_typeof(k.value) <> 'array');
+    v_facts text [] := ARRAY(SELECT k.key FROM jsonb_each(p_result) k WHERE jsonb_typeof(k.value) = 'array');
+    v_table text;
+    v_columns name [];
+    v_id bigint;
+    v_wrong text;
+BEGIN
+    SELECT k.* INTO v_kind
+    FROM public.ml_jobs j
+    JOIN ml.job_kinds k ON k.job_type = j.job_type
+    WHERE j.id = p_job_id;
+    IF NOT FOUND THEN
+        CALL ml_internal.require_attempt(p_job_id, p_attempt);
+    END IF;
+
+    SELECT x.key INTO v_wrong
+    FROM unnest(v_keys || v_facts) x (key)
+    WHERE x.key <> ALL (CASE WHEN x.key = ANY (v_keys) THEN v_kind.result_fields ELSE v_kind.result_facts END)
+    LIMIT 1;
+    IF FOUND THEN
+        IF EXISTS (
+            SELECT FROM pg_attribute a
+            WHERE a.attrelid = format('public.%I', v_kind.result_table)::regclass AND a.attname = v_wrong AND a.attnum > 0
+        ) THEN
+            RAISE EXCEPTION 'the result of a % job cannot set %', v_kind.job_type, v_wrong
+                USING ERRCODE = 'generated_always', TABLE = v_kind.result_table, COLUMN = v_wrong,
+                HINT = 'Leave it out: the database fills it.';
+        END IF;
+        RAISE EXCEPTION 'the result of a % job has no %', v_kind.job_type, v_wrong
+            USING ERRCODE = 'undefined_column', TABLE = v_kind.result_table, COLUMN = v_wrong,
+            HINT = ml_internal.suggest_names(v_wrong, (v_kind.result_fields || v_kind.result_facts)::text []);
+    END IF;
+    SELECT a.attname INTO v_wrong
+    FROM pg_attribute a
+    WHERE a.attrelid = format('public.%I', v_kind.result_table)::regclass
+        AND a.attname = ANY (v_kind.result_fields) AND a.attnotnull AND NOT a.atthasdef
+        AND coalesce(p_result -> a.attname::text, 'null') = 'null'
+    ORDER BY a.attnum
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the result of a % job needs %', v_kind.job_type, v_wrong
+            USING ERRCODE = 'not_null_violation', TABLE = v_kind.result_table, COLUMN = v_wrong,
+            HINT = format('\d+ %s says what it means.', v_kind.result_table);
+    END IF;
+
+    BEGIN
+        EXECUTE format(
+            'INSERT INTO public.%1$I (job_id, attempt%2$s) SELECT $1, $2%2$s FROM jsonb_populate_record(NULL::public.%1$I, $3) RETURNING id',
+            v_kind.result_table, (SELECT string_agg(', ' || quote_ident(k.key), '') FROM unnest(v_keys) k (key))
+        ) INTO v_id USING p_job_id, p_attempt, p_result;
+    EXCEPTION
+        WHEN SQLSTATE 'ML001' THEN
+            EXECUTE format('SELECT r.id FROM public.%I r WHERE r.job_id = $1 AND r.attempt = $2', v_kind.result_table)
+            INTO v_id USING p_job_id, p_attempt;
+            IF v_id IS NULL THEN
+                RAISE;
+            END IF;
+            RETURN v_id;
+    END;
+
+    FOREACH v_table IN ARRAY v_facts LOOP
+        v_columns := ARRAY(
+            SELECT a.attname FROM pg_attribute a
+            WHERE a.attrelid = format('public.%I', v_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+                AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> 'job_id'
+        );
+        SELECT k.key INTO v_wrong
+        FROM jsonb_array_elements(p_result -> v_table) e (item)
+        CROSS JOIN LATERAL jsonb_object_keys(e.item) k (key)
+        WHERE k.key <> ALL (v_columns)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION '% of a result has no %', v_table, v_wrong
+                USING ERRCODE = 'undefined_column', TABLE = v_table, COLUMN = v_wrong,
+                HINT = ml_internal.suggest_names(v_wrong, v_columns::text []);
+        END IF;
+        EXECUTE format(
+            'INSERT INTO public.%1$I (job_id, %2$s) SELECT $1, %2$s FROM jsonb_populate_recordset(NULL::public.%1$I, $2)',
+            v_table, (SELECT string_agg(quote_ident(c.column_name), ', ') FROM unnest(v_columns) c (column_name))
+        ) USING p_job_id, p_result -> v_table;
+    END LOOP;
+    RETURN v_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.record_failure(
+    p_job_id bigint,
+    p_attempt integer,
+    p_message text
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
+    -- An attempt that was lost or given back did not record the failure that came after it.
+    IF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event IN ('FAILED', 'EXPIRED', 'RELEASED')
+        HAVING min(e.event) = 'FAILED' AND max(e.event) = 'FAILED'
+    ) THEN
+        CALL ml_internal.require_attempt(p_job_id, p_attempt);
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        VALUES (p_job_id, p_attempt, 'FAILED', p_message);
+    END IF;
+    RETURN 'FAILED';
+END
+$$;
+
+-- The attempt is lost, not the job: it waits for another, or fails once max_attempts are lost.
+CREATE OR REPLACE PROCEDURE ml_internal.lose_attempt(
+    p_job_id bigint,
+    p_attempt integer,
+    p_message text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_lost bigint;
+BEGIN
+    INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+    VALUES (p_job_id, p_attempt, 'EXPIRED', p_message);
+
+    SELECT count(*) INTO v_lost
+    FROM public.ml_job_events e
+    WHERE e.job_id = p_job_id AND e.event = 'EXPIRED';
+    INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+    SELECT j.id, j.attempt, 'FAILED', format('Lost %s of %s attempts; the last: %s', v_lost, j.max_attempts, p_message)
+    FROM public.ml_jobs j
+    WHERE j.id = p_job_id AND v_lost >= j.max_attempts;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.record_loss(
+    p_job_id bigint,
+    p_attempt integer,
+    p_message text
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
+    IF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'EXPIRED'
+    ) THEN
+        CALL ml_internal.require_attempt(p_job_id, p_attempt);
+        CALL ml_internal.lose_attempt(p_job_id, p_attempt, p_message);
+    END IF;
+    RETURN CASE
+        WHEN EXISTS (
+            SELECT FROM public.ml_job_events e
+            WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'FAILED'
+        ) THEN 'FAILED'
+        ELSE 'PENDING'
+    END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.release_job(
+    p_job_id bigint,
+    p_attempt integer,
+    p_message text
+)
+RETURNS text
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
+    IF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'RELEASED'
+    ) THEN
+        CALL ml_internal.require_attempt(p_job_id, p_attempt);
+        INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+        VALUES (p_job_id, p_attempt, 'RELEASED', p_message);
+    END IF;
+    RETURN 'PENDING';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.expire_leases()
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job public.ml_jobs;
+    v_expired bigint := 0;
+BEGIN
+    FOR v_job IN
+        SELECT *
+        FROM public.ml_jobs j
+        WHERE j.status = 'RUNNING' AND j.lease_until < clock_timestamp()
+        ORDER BY j.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        BEGIN
+            CALL ml_internal.lose_attempt(
+                v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
+            );
+            v_expired := v_expired + 1;
+        EXCEPTION
+            -- A client has locked its model: this one later, the others now.
+            WHEN lock_not_available THEN NULL;
+        END;
+    END LOOP;
+    RETURN v_expired;
+END
+$$;
+
+COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text []) IS 'Worker: takes the next PENDING job of these kinds (priority, then age) and returns its row; none: no row.';
+COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
+COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: sign of life; moves the progress bar, renews the lease and returns its end.';
+COMMENT ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) IS 'Worker: result of a job of any kind; completes the job and returns the id of the result.';
+COMMENT ON FUNCTION ml_internal.record_failure(bigint, integer, text) IS 'Worker: the job cannot succeed; ends it as FAILED with this error_msg.';
+COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';
+COMMENT ON FUNCTION ml_internal.record_loss(bigint, integer, text) IS 'Worker: the attempt died; the job waits for another or FAILS after max_attempts. Returns its new status.';
+COMMENT ON FUNCTION ml_internal.release_job(bigint, integer, text) IS 'Worker: gives a job back unharmed, for another attempt that does not count as lost.';
+COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many.';

@@ -1,0 +1,143 @@
+-- What kinds of job that measure a model share: the metrics, and curves as rows, which say how a result would have come
+-- out at other thresholds than 0.5. The views on them are in 81_curves.sql.
+
+SET search_path TO pg_catalog, pg_temp;
+
+-- Metrics follow from the confusion matrix.
+-- Each is NULL where it is undefined, never 0.
+CREATE OR REPLACE FUNCTION ml_internal.accuracy(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT (tp + tn)::numeric / nullif(tp + tn + fp + fn, 0);
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.precision_score(tp bigint, fp bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT tp::numeric / nullif(tp + fp, 0);
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.recall_score(tp bigint, fn bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT tp::numeric / nullif(tp + fn, 0);
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.f1_score(tp bigint, fp bigint, fn bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
+$$;
+
+CREATE TABLE IF NOT EXISTS public.ml_curve_points (
+    job_id bigint NOT NULL,
+    threshold double precision NOT NULL,
+    tp bigint NOT NULL,
+    fp bigint NOT NULL,
+    tn bigint NOT NULL,
+    fn bigint NOT NULL,
+    sum_probability double precision NOT NULL,
+    CONSTRAINT ml_curve_points_pkey PRIMARY KEY (job_id, threshold),
+    CONSTRAINT ml_curve_points_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_curve_points_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+    CONSTRAINT ml_curve_points_counts_not_negative CHECK (least(tp, fp, tn, fn) >= 0),
+    CONSTRAINT ml_curve_points_nothing_above_1 CHECK (threshold < 1 OR tp + fp = 0),
+    -- So many probabilities, each above the threshold and none above 1; a sum of doubles is not exact.
+    CONSTRAINT ml_curve_points_sum_fits_threshold CHECK (
+        sum_probability BETWEEN (tp + fp) * (threshold - 1e-6) AND (tp + fp) * (1 + 1e-6)
+    )
+);
+
+CREATE OR REPLACE TRIGGER ml_curve_points_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_curve_points
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
+
+-- Rules of a whole curve; those of one point are constraints of the table.
+CREATE OR REPLACE FUNCTION ml_internal.check_curve()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job_id bigint;
+    v_fault text;
+BEGIN
+    SELECT c.job_id, c.fault INTO v_job_id, v_fault
+    FROM (
+        SELECT
+            p.job_id,
+            CASE
+                WHEN count(p.num_positive) = 0 THEN 'belongs to no measurement'
+                WHEN count(*) > 201 THEN 'has more than 201 points'
+                WHEN bool_or(p.tp + p.fn <> p.num_positive OR p.fp + p.tn <> p.num_negative)
+                    THEN 'counts other rows than its result'
+                WHEN count(*) FILTER (WHERE p.threshold = ANY ('{0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1}'::double precision [])) < 11
+                    THEN 'lacks one of the thresholds 0, 0.1, 0.2 to 1'
+                WHEN bool_or(p.threshold = 0.5 AND (p.tp <> p.result_tp OR p.fp <> p.result_fp))
+                    THEN 'differs from its result at the threshold 0.5'
+                WHEN bool_or(p.tp > p.tp_before OR p.fp > p.fp_before OR p.sum_probability > p.sum_before)
+                    THEN 'rises with the threshold'
+            END AS fault
+        FROM (
+            SELECT
+                x.*,
+                r.num_positive,
+                r.num_negative,
+                r.tp AS result_tp,
+                r.fp AS result_fp,
+                lag(x.tp) OVER by_threshold AS tp_before,
+                lag(x.fp) OVER by_threshold AS fp_before,
+                lag(x.sum_probability) OVER by_threshold AS sum_before
+            FROM (SELECT DISTINCT i.job_id FROM inserted i) j
+            JOIN public.ml_curve_points x ON x.job_id = j.job_id
+            LEFT JOIN public.ml_measurements r ON r.job_id = j.job_id
+            WINDOW by_threshold AS (PARTITION BY x.job_id ORDER BY x.threshold)
+        ) p
+        GROUP BY p.job_id
+    ) c
+    WHERE c.fault IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the curve of job % %', v_job_id, v_fault
+            USING ERRCODE = 'check_violation', TABLE = 'ml_curve_points',
+            HINT = 'A curve has at most 201 thresholds, among them 0, 0.1, 0.2 to 1; its counts are those of its result and fall as the threshold rises.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_curve_points_60_check_curve
+AFTER INSERT ON public.ml_curve_points
+REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.check_curve();
+
+COMMENT ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) IS 'Share of all rows predicted right; NULL without rows.';
+COMMENT ON FUNCTION ml_internal.precision_score(bigint, bigint) IS 'Share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON FUNCTION ml_internal.recall_score(bigint, bigint) IS 'Share of the positive rows that were found; NULL where there was none.';
+COMMENT ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) IS 'Harmonic mean of precision and recall; NULL where there is neither a positive row nor a positive prediction.';
+COMMENT ON FUNCTION ml_internal.check_curve() IS 'Trigger: a curve fits its result, holds the thresholds that views need, and falls as the threshold rises.';
+COMMENT ON TABLE public.ml_curve_points IS 'Confusion matrix of a measurement at up to 201 thresholds, append-only. ml_roc_curve, ml_pr_curve, ml_calibration and ml_threshold_sweep read it.';
+COMMENT ON COLUMN public.ml_curve_points.job_id IS 'Job whose result it belongs to.';
+COMMENT ON COLUMN public.ml_curve_points.threshold IS 'A row is predicted positive where its probability is greater than this; 0.5 is what the result itself uses.';
+COMMENT ON COLUMN public.ml_curve_points.tp IS 'True positives at this threshold.';
+COMMENT ON COLUMN public.ml_curve_points.fp IS 'False positives at this threshold.';
+COMMENT ON COLUMN public.ml_curve_points.tn IS 'True negatives at this threshold.';
+COMMENT ON COLUMN public.ml_curve_points.fn IS 'False negatives at this threshold.';
+COMMENT ON COLUMN public.ml_curve_points.sum_probability IS 'Sum of the probabilities greater than the threshold; the difference of two gives the mean of a bin.';

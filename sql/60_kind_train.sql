@@ -1,0 +1,919 @@
+-- TRAIN: makes a model from the rows of a period, measured on rows that it has not seen. All that is special to this
+-- kind of job stands here, and so does the life of a model: born with the first claim, READY with the training run,
+-- FAILED with the job.
+
+SET search_path TO pg_catalog, pg_temp;
+
+-- ── What the INSERT may say ─────────────────────────────────────────────────────────────────────────
+
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_target_var text,
+ADD COLUMN IF NOT EXISTS train_operator text,
+ADD COLUMN IF NOT EXISTS train_value numeric
+CONSTRAINT ml_jobs_train_value_finite CHECK (train_value NOT IN ('NaN', 'Infinity', '-Infinity')),
+ADD COLUMN IF NOT EXISTS train_start timestamptz,
+ADD COLUMN IF NOT EXISTS train_end timestamptz,
+ADD COLUMN IF NOT EXISTS train_features_csv text,
+ADD COLUMN IF NOT EXISTS train_phases_csv text,
+ADD COLUMN IF NOT EXISTS train_params_csv text,
+ADD COLUMN IF NOT EXISTS train_model_type text
+CONSTRAINT ml_jobs_train_model_type_fkey REFERENCES public.ref_model_types (name),
+ADD COLUMN IF NOT EXISTS train_model_name text
+CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ '\S' AND length(train_model_name) <= 255),
+ADD COLUMN IF NOT EXISTS train_description text,
+ADD COLUMN IF NOT EXISTS train_test_size numeric
+CONSTRAINT ml_jobs_test_size_between_0_and_1 CHECK (
+    train_test_size BETWEEN 0.01 AND 0.99 AND train_test_size = round(train_test_size, 2)
+),
+ADD COLUMN IF NOT EXISTS train_random_state integer
+CONSTRAINT ml_jobs_random_state_not_negative CHECK (train_random_state >= 0),
+ADD COLUMN IF NOT EXISTS train_future_minutes integer
+CONSTRAINT ml_jobs_future_minutes_within_a_year CHECK (train_future_minutes BETWEEN 1 AND 525600),
+ADD COLUMN IF NOT EXISTS result_model_id bigint
+CONSTRAINT ml_jobs_result_model_id_fkey REFERENCES public.ml_models (id);
+
+CALL ml_internal.keep_constraint(
+    'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
+);
+
+CREATE UNIQUE INDEX IF NOT EXISTS ml_jobs_model_name_taken
+ON public.ml_jobs (train_model_name)
+WHERE completed_at IS NULL;
+
+-- The job of a model; ml.prune would read the whole table for each model without it.
+CREATE INDEX IF NOT EXISTS ml_jobs_result_model ON public.ml_jobs (result_model_id) WHERE result_model_id IS NOT NULL;
+
+-- ── What comes out ──────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE IF NOT EXISTS public.ml_training_runs (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    model_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    holdout varchar(10) NOT NULL,
+    num_coins bigint NOT NULL,
+    num_fitted bigint NOT NULL,
+    num_fitted_positive bigint NOT NULL,
+    num_gap bigint NOT NULL,
+    num_unlabelled bigint NOT NULL,
+    num_samples bigint NOT NULL,
+    num_positive bigint NOT NULL,
+    num_negative bigint NOT NULL,
+    tp bigint NOT NULL,
+    tn bigint NOT NULL,
+    fp bigint NOT NULL,
+    fn bigint NOT NULL,
+    accuracy numeric(5, 4) GENERATED ALWAYS AS (ml_internal.accuracy(tp, tn, fp, fn)) STORED,
+    f1_score numeric(5, 4) GENERATED ALWAYS AS (ml_internal.f1_score(tp, fp, fn)) STORED,
+    precision_score numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(tp, fp)) STORED,
+    recall numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(tp, fn)) STORED,
+    roc_auc numeric(5, 4),
+    feature_importance_csv text,
+    artifact_path text NOT NULL,
+    artifact_sha256 char(64) NOT NULL,
+    artifact_bytes bigint NOT NULL,
+    data_fingerprint char(64) NOT NULL,
+    library_versions_csv text NOT NULL,
+    seconds_loading numeric(12, 3) NOT NULL,
+    seconds_fitting numeric(12, 3) NOT NULL,
+    warnings text,
+    engine varchar(50),
+    CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_training_runs_one_a_job UNIQUE (job_id),
+    CONSTRAINT ml_training_runs_one_a_model UNIQUE (model_id),
+    CONSTRAINT ml_training_runs_holdout_known CHECK (holdout IN ('coins', 'time')),
+    CONSTRAINT ml_training_runs_counts_not_negative CHECK (
+        least(num_coins, num_fitted_positive, num_gap, num_unlabelled, tp, tn, fp, fn) >= 0
+        AND num_fitted_positive <= num_fitted
+    ),
+    CONSTRAINT ml_training_runs_confusion_matrix_adds_up CHECK (
+        tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
+    ),
+    CONSTRAINT ml_training_runs_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
+);
+
+CREATE INDEX IF NOT EXISTS ml_training_runs_created ON public.ml_training_runs (created_at) INCLUDE (model_id, artifact_bytes);
+
+CALL ml_internal.define_kind(
+    'TRAIN',
+    needs => '{train_target_var,train_operator,train_value,train_start,train_end,train_features_csv,train_model_type}',
+    defaults => '{train_model_name,train_test_size,train_random_state}',
+    makes_model => 'train_model_name',
+    result_table => 'ml_training_runs',
+    result_column => 'result_model_id',
+    result_filled => '{model_id,num_samples}',
+    result_facts => '{ml_curve_points}'
+);
+
+-- ── The name of its model ───────────────────────────────────────────────────────────────────────────
+
+-- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name.
+CREATE OR REPLACE PROCEDURE ml_internal.reserve_name(
+    p_name text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A thousand locks stand for all names: a sweep of many named jobs must not fill the table of locks.
+    PERFORM pg_advisory_xact_lock(hashtext('ml_models.name'), hashtext(p_name) % 1000);
+END
+$$;
+
+-- Asked when a job is inserted, when it is claimed, and when a model is renamed or undeleted;
+-- the unique indexes hold in any race.
+CREATE OR REPLACE PROCEDURE ml_internal.require_free_name(
+    p_name text,
+    p_for_job_id bigint DEFAULT NULL
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owner text := coalesce(
+        (
+            SELECT 'model ' || m.id
+            FROM public.ml_models m
+            WHERE m.name = p_name AND NOT m.is_deleted AND m.status <> 'FAILED'
+                AND m.train_job_id IS DISTINCT FROM p_for_job_id
+        ),
+        (
+            SELECT 'job ' || j.id
+            FROM public.ml_jobs j
+            WHERE j.train_model_name = p_name AND j.completed_at IS NULL
+                AND j.id IS DISTINCT FROM p_for_job_id
+        )
+    );
+BEGIN
+    IF v_owner IS NOT NULL THEN
+        -- Who has it may be none of the asker's business, while teams are separated (90_teams.sql).
+        RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
+            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
+            ELSE ''
+        END
+            USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
+            HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
+    END IF;
+END
+$$;
+
+-- ── At the INSERT: defaults, and rules of one row ───────────────────────────────────────────────────
+
+CREATE OR REPLACE FUNCTION ml_internal.fill_train()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- To read a list takes time and room that grow faster than the list.
+    v_column text := CASE
+        WHEN length(NEW.train_features_csv) > 20000 THEN 'train_features_csv'
+        WHEN length(NEW.train_phases_csv) > 20000 THEN 'train_phases_csv'
+        WHEN length(NEW.train_params_csv) > 20000 THEN 'train_params_csv'
+    END;
+BEGIN
+    IF v_column IS NOT NULL THEN
+        RAISE EXCEPTION '% has more than 20000 characters', v_column
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = v_column,
+            HINT = 'Name each item once, without blanks.';
+    END IF;
+    NEW.train_target_var := btrim(NEW.train_target_var);
+    NEW.train_operator := btrim(NEW.train_operator);
+    NEW.train_model_type := btrim(NEW.train_model_type);
+    IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ '\s'
+        OR '' IN (NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv)
+    THEN
+        NEW.train_features_csv := ml_internal.tidy_list(NEW.train_features_csv);
+        NEW.train_phases_csv := ml_internal.tidy_list(NEW.train_phases_csv);
+        NEW.train_params_csv := ml_internal.tidy_list(NEW.train_params_csv);
+    END IF;
+    -- Whoever chooses a name waits for whoever is about to take the same one. A default name has the job's number.
+    IF NEW.train_model_name IS NOT NULL THEN
+        CALL ml_internal.reserve_name(NEW.train_model_name);
+    END IF;
+    NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_' || NEW.id);
+    NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
+    NEW.train_random_state := coalesce(NEW.train_random_state, 42);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_22_train_fill
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN')
+EXECUTE FUNCTION ml_internal.fill_train();
+
+CREATE OR REPLACE FUNCTION ml_internal.check_train()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_column text;
+    v_message text;
+    v_hint text;
+BEGIN
+    IF ml_internal.is_positive(NEW.train_operator, 0, 0) IS NULL THEN
+        v_column := 'train_operator';
+        v_message := format('train_operator %L is unknown', left(NEW.train_operator, 50));
+        v_hint := 'Use one of: > < >= <= = !=';
+    ELSIF NEW.train_value IN ('NaN', 'Infinity', '-Infinity') THEN
+        v_column := 'train_value';
+        v_message := format('train_value %s is not a number to compare with', NEW.train_value);
+        v_hint := 'Give a finite threshold, for example 50000.';
+    ELSIF NEW.train_test_size NOT BETWEEN 0.01 AND 0.99 OR NEW.train_test_size <> round(NEW.train_test_size, 2) THEN
+        v_column := 'train_test_size';
+        v_message := format('train_test_size %s is not between 0.01 and 0.99 with two decimals', NEW.train_test_size);
+        v_hint := 'It is the share of the rows held out for measuring; leave it out for the default of 0.2.';
+    ELSIF NEW.train_random_state < 0 THEN
+        v_column := 'train_random_state';
+        v_message := format('train_random_state %s is negative', NEW.train_random_state);
+        v_hint := 'Use 0 or more; leave it out for the default of 42.';
+    ELSIF NEW.train_future_minutes NOT BETWEEN 1 AND 525600 THEN
+        v_column := 'train_future_minutes';
+        v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
+        v_hint := 'Give the minutes to look ahead, at most a year; leave it out to read the label in the same row.';
+    ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) THEN
+        v_column := 'train_model_type';
+        v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
+        v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
+    ELSIF NEW.train_model_name !~ '\S' THEN
+        v_column := 'train_model_name';
+        v_message := 'train_model_name is blank';
+        v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s id.';
+    ELSIF length(NEW.train_model_name) > 255 THEN
+        v_column := 'train_model_name';
+        v_message := format('train_model_name %L… has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
+        v_hint := 'Give the model a name of at most 255 characters.';
+    END IF;
+    IF v_message IS NOT NULL THEN
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint,
+            ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = v_column;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_40_train_check
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN')
+EXECUTE FUNCTION ml_internal.check_train();
+
+-- At the INSERT, and again at the claim: what was true then may no longer be.
+CREATE OR REPLACE FUNCTION ml_internal.require_train_name()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    CALL ml_internal.require_free_name(NEW.train_model_name, NEW.id);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_55_train_name
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN')
+EXECUTE FUNCTION ml_internal.require_train_name();
+
+CREATE OR REPLACE TRIGGER ml_jobs_40_train_name
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN' AND OLD.status = 'PENDING' AND NEW.status = 'RUNNING')
+EXECUTE FUNCTION ml_internal.require_train_name();
+
+CREATE OR REPLACE FUNCTION ml_internal.param_fits(
+    p_param public.ref_model_params,
+    p_value text
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT p_value = ANY (string_to_array(p_param.choices_csv, ',')) IS TRUE
+        OR CASE
+            WHEN p_param.kind = 'boolean'
+                THEN p_value IN ('true', 'false')
+            WHEN p_param.kind = 'integer' AND p_value ~ '^-?[0-9]{1,18}$'
+                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
+                THEN p_value::numeric BETWEEN p_param.min_value AND p_param.max_value
+            WHEN p_param.kind = 'layers' AND p_value ~ '^[0-9]{1,18}(,[0-9]{1,18}){0,9}$'
+                THEN (SELECT bool_and(i.item::numeric BETWEEN p_param.min_value AND p_param.max_value) FROM ml_internal.list_items(p_value) i)
+            ELSE false
+        END;
+$$;
+
+-- Rules that need the catalogue or a reference table: once a statement, however many jobs it inserts.
+CREATE OR REPLACE FUNCTION ml_internal.check_train_lists()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+SET jit TO off -- the planner overrates these queries; compiling one takes longer than thousands of jobs
+AS $$
+DECLARE
+    v_fault record;
+BEGIN
+    WITH jobs AS (
+        SELECT DISTINCT
+            j.train_target_var AS target,
+            j.train_features_csv AS features_csv,
+            j.train_future_minutes IS NULL AS same_row
+        FROM new_jobs j
+        WHERE j.job_type = 'TRAIN'
+    ),
+    wanted AS (
+        SELECT DISTINCT 'train_target_var' AS field, j.target AS item, 1 AS times, j.target AS csv, 0 AS place FROM jobs j
+        UNION ALL
+        SELECT 'train_features_csv', i.item, count(*), f.features_csv, min(i.place)
+        FROM (SELECT DISTINCT j.features_csv FROM jobs j) f
+        CROSS JOIN LATERAL ml_internal.list_items(f.features_csv) i
+        GROUP BY i.item, f.features_csv
+    ),
+    faults AS (
+        SELECT
+            w.field,
+            w.place,
+            CASE
+                WHEN w.item = '' THEN format('%s %L has an empty name', w.field, left(w.csv, 200))
+                WHEN c.column_name IS NULL THEN format('coin_metrics has no column %L (%s)', left(w.item, 200), w.field)
+                WHEN NOT c.is_numeric THEN format('column %L is %s, not numeric (%s)', w.item, c.data_type, w.field)
+                WHEN w.times > 1 THEN format('feature %L is given %s times', w.item, w.times)
+            END AS message,
+            CASE
+                WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
+                WHEN w.times > 1 THEN 'Name each feature once.'
+                ELSE ml_internal.suggest_names(
+                    w.item, (SELECT array_agg(n.column_name) FROM public.ml_metric_columns n WHERE n.is_numeric)
+                )
+            END AS hint
+        FROM wanted w
+        LEFT JOIN public.ml_metric_columns c ON c.column_name = w.item
+        WHERE w.item = '' OR c.is_numeric IS NOT TRUE OR w.times > 1
+        UNION ALL
+        SELECT
+            'train_features_csv',
+            0,
+            format('the target %L is among the features, where the model could simply read it', j.target),
+            'Leave it out of train_features_csv, or set train_future_minutes to predict its value later.'
+        FROM jobs j
+        WHERE j.same_row AND j.target IN (SELECT i.item FROM ml_internal.list_items(j.features_csv) i)
+    )
+    SELECT f.field, f.message, f.hint INTO v_fault FROM faults f ORDER BY f.place LIMIT 1;
+
+    IF v_fault IS NULL THEN
+        SELECT
+            'train_phases_csv' AS field,
+            format('train_phases_csv %L %s', left(p.csv, 200), CASE WHEN p.times > 1 THEN 'names a phase twice' ELSE 'has an unknown phase: ' || quote_literal(left(p.item, 50)) END) AS message,
+            'Known phases: '
+            || (SELECT string_agg(r.id || ' (' || r.name || ')', ', ' ORDER BY r.id) FROM public.ref_coin_phases r)
+            || '. Name each once, separated by commas.' AS hint
+        INTO v_fault
+        FROM (
+            SELECT d.csv, i.item, count(*) AS times
+            FROM (SELECT DISTINCT j.train_phases_csv AS csv FROM new_jobs j) d
+            CROSS JOIN LATERAL ml_internal.list_items(d.csv) i
+            GROUP BY d.csv, i.item
+        ) p
+        WHERE p.times > 1 OR NOT EXISTS (SELECT FROM public.ref_coin_phases r WHERE r.id::text = p.item)
+        LIMIT 1;
+    END IF;
+
+    IF v_fault IS NULL THEN
+        -- A sweep has many lists of few items: each item is looked at once, and only lists that have a bad one are read again.
+        WITH lists AS MATERIALIZED (
+            SELECT DISTINCT j.train_model_type AS model_type, j.train_params_csv AS csv
+            FROM new_jobs j
+            WHERE j.train_params_csv IS NOT NULL
+        ),
+        items AS MATERIALIZED (
+            SELECT l.model_type, l.csv, i.item
+            FROM lists l
+            CROSS JOIN LATERAL string_to_table(l.csv, ';') i (item)
+        ),
+        good AS MATERIALIZED (
+            SELECT d.model_type, d.item, i.name
+            FROM (SELECT DISTINCT i.model_type, i.item FROM items i) d
+            CROSS JOIN LATERAL ml_internal.param_items(d.item) i
+            JOIN public.ref_model_params r ON r.model_type = d.model_type AND r.name = i.name
+            WHERE i.value <> '' AND ml_internal.param_fits(r, i.value)
+        ),
+        doubtful AS (
+            SELECT i.model_type, i.csv
+            FROM items i
+            LEFT JOIN good g ON g.model_type = i.model_type AND g.item = i.item
+            GROUP BY i.model_type, i.csv
+            HAVING count(DISTINCT g.name) < count(*)
+        )
+        SELECT
+            'train_params_csv' AS field,
+            CASE
+                WHEN p.name IS NULL OR p.name = '' OR p.value = ''
+                    THEN format('train_params_csv %L has %L, which is not key=value', left(p.csv, 200), left(p.item, 200))
+                WHEN r.name IS NULL THEN format('%s has no hyperparameter %L', p.model_type, left(p.name, 200))
+                WHEN p.times > 1 THEN format('hyperparameter %L is given %s times', p.name, p.times)
+                ELSE format('hyperparameter %s cannot be %L', p.name, left(p.value, 200))
+            END AS message,
+            CASE
+                WHEN p.name IS NULL OR p.name = '' OR p.value = ''
+                    THEN 'Write key=value;key=value, for example n_estimators=200;max_depth=8.'
+                WHEN r.name IS NULL
+                    THEN ml_internal.suggest_names(
+                        p.name, (SELECT array_agg(a.name::text ORDER BY a.name) FROM public.ref_model_params a WHERE a.model_type = p.model_type)
+                    )
+                WHEN p.times > 1 THEN 'Give each hyperparameter once.'
+                ELSE format(
+                    '%s of %s is %s.', r.name, r.model_type,
+                    concat_ws(
+                        ', or ',
+                        CASE r.kind
+                            WHEN 'integer' THEN format('an integer from %s to %s', r.min_value, r.max_value)
+                            WHEN 'number' THEN format('a number from %s to %s', r.min_value, r.max_value)
+                            WHEN 'layers' THEN format('one to ten integers from %s to %s, separated by commas', r.min_value, r.max_value)
+                            WHEN 'boolean' THEN 'true or false'
+                        END,
+                        'one of: ' || replace(r.choices_csv, ',', ', ')
+                    )
+                )
+            END AS hint
+        INTO v_fault
+        FROM (
+            SELECT g.model_type, g.csv, i.item, i.name, i.value, i.place, count(*) OVER (PARTITION BY g.model_type, g.csv, i.name) AS times
+            FROM doubtful g
+            CROSS JOIN LATERAL ml_internal.param_items(g.csv) i
+        ) p
+        LEFT JOIN public.ref_model_params r ON r.model_type = p.model_type AND r.name = p.name
+        WHERE p.times > 1 OR p.value = '' OR r.name IS NULL OR NOT ml_internal.param_fits(r, p.value)
+        ORDER BY p.place
+        LIMIT 1;
+    END IF;
+
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION USING MESSAGE = v_fault.message, HINT = v_fault.hint,
+            ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = v_fault.field;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_60_train_lists
+AFTER INSERT ON public.ml_jobs
+REFERENCING NEW TABLE AS new_jobs
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.check_train_lists();
+
+-- ── The life of its model ───────────────────────────────────────────────────────────────────────────
+
+-- The model that a job will make.
+CREATE OR REPLACE FUNCTION ml_internal.planned_model(
+    p_job public.ml_jobs
+)
+RETURNS public.ml_models
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_populate_record(NULL::public.ml_models, jsonb_build_object(
+        'name', p_job.train_model_name,
+        'model_type', p_job.train_model_type,
+        'description', p_job.train_description,
+        'train_job_id', p_job.id,
+        'target_variable', p_job.train_target_var,
+        'target_operator', p_job.train_operator,
+        'target_value', p_job.train_value,
+        'future_minutes', p_job.train_future_minutes,
+        'train_start', p_job.train_start,
+        'train_end', p_job.train_end,
+        'test_size', p_job.train_test_size,
+        'random_state', p_job.train_random_state,
+        'features_csv', p_job.train_features_csv,
+        'phases_csv', p_job.train_phases_csv,
+        'params_csv', ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv)
+    ))
+    FROM public.ref_model_types t
+    WHERE t.name = p_job.train_model_type;
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.keep_model_of_job()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.status IN ('FAILED', 'CANCELLED') THEN
+        UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.id;
+    ELSIF NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = NEW.id) THEN
+        INSERT INTO public.ml_models (
+            name, model_type, description, train_job_id,
+            target_variable, target_operator, target_value, future_minutes,
+            train_start, train_end, test_size, random_state,
+            features_csv, phases_csv, params_csv
+        )
+        SELECT
+            m.name, m.model_type, m.description, m.train_job_id,
+            m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+            m.train_start, m.train_end, m.test_size, m.random_state,
+            m.features_csv, m.phases_csv, m.params_csv
+        FROM ml_internal.planned_model(NEW) m;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_70_train_model
+AFTER UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN' AND OLD.status <> NEW.status AND NEW.status IN ('RUNNING', 'FAILED', 'CANCELLED'))
+EXECUTE FUNCTION ml_internal.keep_model_of_job();
+
+CREATE OR REPLACE FUNCTION ml_internal.apply_training_to_model()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE public.ml_models SET
+        status = 'READY',
+        training_accuracy = NEW.accuracy,
+        training_f1 = NEW.f1_score,
+        training_precision = NEW.precision_score,
+        training_recall = NEW.recall,
+        feature_importance_csv = NEW.feature_importance_csv,
+        model_file_path = NEW.artifact_path
+    WHERE id = NEW.model_id;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_training_runs_70_apply_to_model
+AFTER INSERT ON public.ml_training_runs
+FOR EACH ROW EXECUTE FUNCTION ml_internal.apply_training_to_model();
+
+-- A training run makes a model READY, the end of its job makes it FAILED, and both are final.
+CREATE OR REPLACE FUNCTION ml_internal.keep_model_status()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF OLD.status = 'TRAINING' AND NEW.status = 'READY' AND EXISTS (
+        SELECT FROM public.ml_training_runs r WHERE r.model_id = OLD.id
+    ) OR OLD.status = 'TRAINING' AND NEW.status = 'FAILED' AND EXISTS (
+        SELECT FROM public.ml_jobs j WHERE j.id = OLD.train_job_id AND j.status IN ('FAILED', 'CANCELLED')
+    ) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'model % cannot go from % to %', OLD.id, OLD.status, NEW.status
+        USING ERRCODE = 'ML002', TABLE = 'ml_models', COLUMN = 'status',
+        HINT = 'READY and FAILED are final, and a TRAIN job alone sets them; train another model with a new TRAIN job.';
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_models_20_status
+BEFORE UPDATE OF status ON public.ml_models
+FOR EACH ROW
+WHEN (NEW.status IS DISTINCT FROM OLD.status)
+EXECUTE FUNCTION ml_internal.keep_model_status();
+
+-- ── Its result ──────────────────────────────────────────────────────────────────────────────────────
+
+CREATE OR REPLACE FUNCTION ml_internal.fill_training_run()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.model_id := (SELECT m.id FROM public.ml_models m WHERE m.train_job_id = NEW.job_id);
+    NEW.num_samples := NEW.num_positive + NEW.num_negative;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_training_runs_20_fill
+BEFORE INSERT ON public.ml_training_runs
+FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_training_run();
+
+-- What ml.wait, ml_jobs and top show.
+CREATE OR REPLACE FUNCTION ml_internal.show_training_run()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT m.id, format(
+        'model %s, %s, has accuracy %s and F1 %s on held-out rows',
+        m.id, m.name, r.accuracy, coalesce(r.f1_score::text, 'none')
+    )
+    INTO NEW.result_model_id, NEW.progress_msg
+    FROM public.ml_training_runs r
+    JOIN public.ml_models m ON m.id = r.model_id
+    WHERE r.job_id = NEW.id;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_80_train_show
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
+EXECUTE FUNCTION ml_internal.show_training_run();
+
+CREATE OR REPLACE VIEW public.ml_fact_training_runs WITH (security_invoker = true) AS
+SELECT
+    r.id AS training_run_id, r.job_id, r.model_id, r.created_at, r.holdout,
+    r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
+    r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
+    r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings
+FROM public.ml_training_runs r;
+
+-- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
+
+-- The fewest rows, rows of either class, and coins of which some can be held out whole.
+CREATE OR REPLACE FUNCTION ml_internal.fewest(
+    OUT rows bigint,
+    OUT of_a_class bigint,
+    OUT coins bigint
+)
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT 20, 2, 10;
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.describe_model(
+    p_model public.ml_models
+)
+RETURNS jsonb
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+            'id', p_model.id,
+            'model_type', p_model.model_type,
+            'label', jsonb_build_object(
+                'target', p_model.target_variable,
+                'operator', p_model.target_operator,
+                'value', p_model.target_value::text,
+                'future_minutes', p_model.future_minutes
+            ),
+            'test_size', p_model.test_size,
+            'random_state', p_model.random_state,
+            'features', string_to_array(p_model.features_csv, ','),
+            'params', (
+                SELECT jsonb_object_agg(v.param, jsonb_build_array(v.kind, v.value))
+                FROM public.ml_model_params v
+                WHERE v.model_id = p_model.id
+            ),
+            'fewest', to_jsonb(ml_internal.fewest()),
+            'artifact_path', r.artifact_path,
+            'artifact_sha256', r.artifact_sha256
+        )
+        FROM (SELECT) one
+        LEFT JOIN public.ml_training_runs r ON r.model_id = p_model.id
+    );
+END
+$$;
+
+-- ── By hand ─────────────────────────────────────────────────────────────────────────────────────────
+-- SELECT ml.train(…) with named arguments instead of an INSERT. It inserts as the caller, so that every check and right
+-- stays. Users type the names of the arguments, so they are those of the columns without train_, and not p_.
+
+CREATE OR REPLACE FUNCTION ml.train(
+    model_type text DEFAULT NULL,
+    target text DEFAULT NULL,
+    operator text DEFAULT NULL,
+    value numeric DEFAULT NULL,
+    features text DEFAULT NULL,
+    train_start timestamptz DEFAULT NULL,
+    train_end timestamptz DEFAULT NULL,
+    future_minutes integer DEFAULT NULL,
+    phases text DEFAULT NULL,
+    params text DEFAULT NULL,
+    name text DEFAULT NULL,
+    description text DEFAULT NULL,
+    test_size numeric DEFAULT NULL,
+    random_state integer DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    INSERT INTO public.ml_jobs (
+        job_type, priority, max_attempts,
+        train_model_type, train_target_var, train_operator, train_value,
+        train_features_csv, train_start, train_end, train_future_minutes,
+        train_phases_csv, train_params_csv, train_model_name, train_description,
+        train_test_size, train_random_state
+    )
+    VALUES (
+        'TRAIN', priority, max_attempts,
+        model_type, target, operator, value,
+        features, train_start, train_end, future_minutes,
+        phases, params, name, description,
+        test_size, random_state
+    )
+    RETURNING id;
+$$;
+
+-- Checks a job by inserting it and taking it back at once, so that the errors are those of the INSERT.
+-- As the owner, because who only reads may ask; nothing is left, and nobody is notified.
+CREATE OR REPLACE FUNCTION ml_internal.try_train(
+    p_model_type text,
+    p_target text,
+    p_operator text,
+    p_value numeric,
+    p_features text,
+    p_train_start timestamptz,
+    p_train_end timestamptz,
+    p_future_minutes integer,
+    p_phases text,
+    p_params text,
+    p_name text,
+    p_description text,
+    p_test_size numeric,
+    p_random_state integer,
+    p_priority integer,
+    p_max_attempts integer
+)
+RETURNS public.ml_jobs
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id bigint;
+    v_job public.ml_jobs;
+BEGIN
+    BEGIN
+        v_id := ml.train(
+            p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
+            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts
+        );
+        SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
+        RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
+    EXCEPTION
+        WHEN SQLSTATE 'ML000' THEN NULL;
+    END;
+    RETURN v_job;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml.preview(
+    model_type text DEFAULT NULL,
+    target text DEFAULT NULL,
+    operator text DEFAULT NULL,
+    value numeric DEFAULT NULL,
+    features text DEFAULT NULL,
+    train_start timestamptz DEFAULT NULL,
+    train_end timestamptz DEFAULT NULL,
+    future_minutes integer DEFAULT NULL,
+    phases text DEFAULT NULL,
+    params text DEFAULT NULL,
+    name text DEFAULT NULL,
+    description text DEFAULT NULL,
+    test_size numeric DEFAULT NULL,
+    random_state integer DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS TABLE (
+    what text,
+    result text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job public.ml_jobs := ml_internal.try_train(
+        model_type, target, operator, value, features, train_start, train_end, future_minutes,
+        phases, params, name, description, test_size, random_state, priority, max_attempts
+    );
+BEGIN
+    RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+END
+$$;
+
+GRANT EXECUTE ON FUNCTION ml.train TO ml_client;
+GRANT EXECUTE ON FUNCTION ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model TO ml_reader;
+GRANT SELECT ON public.ml_fact_training_runs TO ml_reader;
+
+COMMENT ON FUNCTION ml.preview(
+    text, text, text, numeric, text, timestamptz, timestamptz,
+    integer, text, text, text, text, numeric, integer, integer, integer
+) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
+COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, …).';
+COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
+COMMENT ON PROCEDURE ml_internal.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other.';
+COMMENT ON PROCEDURE ml_internal.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
+COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
+COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';
+COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free, at the INSERT and at the claim.';
+COMMENT ON FUNCTION ml_internal.check_train_lists() IS 'Trigger: refuses unknown features, phases and hyperparameters, and values out of their bounds.';
+COMMENT ON FUNCTION ml_internal.param_fits(public.ref_model_params, text) IS 'Whether a hyperparameter may have this value.';
+COMMENT ON FUNCTION ml_internal.planned_model(public.ml_jobs) IS 'The model that a TRAIN job will make, as it is born.';
+COMMENT ON FUNCTION ml_internal.keep_model_of_job() IS 'Trigger: a model is TRAINING from the first claim, and FAILED when its job fails or is cancelled.';
+COMMENT ON FUNCTION ml_internal.keep_model_status() IS 'Trigger: a model becomes READY with its training run or FAILED with its job, and nothing else.';
+COMMENT ON FUNCTION ml_internal.fill_training_run() IS 'Trigger: model and number of samples of a training run.';
+COMMENT ON FUNCTION ml_internal.show_training_run() IS 'Trigger: a COMPLETED TRAIN job names its model and says how good it is.';
+COMMENT ON FUNCTION ml_internal.fewest() IS 'What a training needs: labelled rows, rows of either class, and coins for holding out whole ones.';
+COMMENT ON FUNCTION ml_internal.describe_model(public.ml_models) IS 'Worker: what a model predicts, from what, with which hyperparameters, and its file.';
+COMMENT ON FUNCTION ml_internal.apply_training_to_model() IS 'Trigger: a training run makes its model READY.';
+COMMENT ON TABLE public.ml_training_runs IS 'What one fit saw and gave, append-only. The metrics are measured on held-out rows.';
+COMMENT ON COLUMN public.ml_training_runs.id IS 'Number of the training run.';
+COMMENT ON COLUMN public.ml_training_runs.job_id IS 'TRAIN job that it completed.';
+COMMENT ON COLUMN public.ml_training_runs.attempt IS 'Attempt of the job that made it.';
+COMMENT ON COLUMN public.ml_training_runs.model_id IS 'Model that it made.';
+COMMENT ON COLUMN public.ml_training_runs.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_training_runs.holdout IS 'What was held out: coins (whole coins) or time (the last part of the period, with a gap before it).';
+COMMENT ON COLUMN public.ml_training_runs.num_coins IS 'Coins among the labelled rows.';
+COMMENT ON COLUMN public.ml_training_runs.num_fitted IS 'Rows that the model was fitted on.';
+COMMENT ON COLUMN public.ml_training_runs.num_fitted_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time.';
+COMMENT ON COLUMN public.ml_training_runs.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_training_runs.num_samples IS 'Held-out rows.';
+COMMENT ON COLUMN public.ml_training_runs.num_positive IS 'Positive rows among the held-out ones.';
+COMMENT ON COLUMN public.ml_training_runs.num_negative IS 'Negative rows among the held-out ones.';
+COMMENT ON COLUMN public.ml_training_runs.tp IS 'Held-out rows predicted positive that are.';
+COMMENT ON COLUMN public.ml_training_runs.tn IS 'Held-out rows predicted negative that are.';
+COMMENT ON COLUMN public.ml_training_runs.fp IS 'Held-out rows predicted positive that are negative.';
+COMMENT ON COLUMN public.ml_training_runs.fn IS 'Held-out rows predicted negative that are positive.';
+COMMENT ON COLUMN public.ml_training_runs.accuracy IS 'Share of the held-out rows predicted right.';
+COMMENT ON COLUMN public.ml_training_runs.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_training_runs.precision_score IS 'Share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_training_runs.recall IS 'Share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_training_runs.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where only one class was held out.';
+COMMENT ON COLUMN public.ml_training_runs.feature_importance_csv IS 'Permutation importance on the held-out rows, summing to 1; NULL where no feature had any.';
+COMMENT ON COLUMN public.ml_training_runs.artifact_path IS 'File of the model.';
+COMMENT ON COLUMN public.ml_training_runs.artifact_sha256 IS 'SHA-256 of the file, checked before it is read.';
+COMMENT ON COLUMN public.ml_training_runs.artifact_bytes IS 'Size of the file.';
+COMMENT ON COLUMN public.ml_training_runs.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
+COMMENT ON COLUMN public.ml_training_runs.library_versions_csv IS 'Versions that fitted it: library=version;library=version.';
+COMMENT ON COLUMN public.ml_training_runs.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_training_runs.seconds_fitting IS 'Seconds spent fitting.';
+COMMENT ON COLUMN public.ml_training_runs.warnings IS 'What the user should know of this fit, for example that it did not converge.';
+COMMENT ON COLUMN public.ml_training_runs.engine IS 'Library that fitted it: xgboost or scikit-learn; NULL: not recorded before version 3.';
+COMMENT ON VIEW public.ml_fact_training_runs IS 'Training runs as facts, one row each; measured on held-out rows.';
+COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the training run.';
+COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_training_runs.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_fact_training_runs.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_fact_training_runs.holdout IS 'What was held out: coins or time.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_coins IS 'Coins among the labelled rows.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_fitted IS 'Rows that the model was fitted on.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_fitted_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_samples IS 'Held-out rows.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_negative IS 'Negative rows among them.';
+COMMENT ON COLUMN public.ml_fact_training_runs.tp IS 'True positives.';
+COMMENT ON COLUMN public.ml_fact_training_runs.fp IS 'False positives.';
+COMMENT ON COLUMN public.ml_fact_training_runs.tn IS 'True negatives.';
+COMMENT ON COLUMN public.ml_fact_training_runs.fn IS 'False negatives.';
+COMMENT ON COLUMN public.ml_fact_training_runs.accuracy IS 'Share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_fact_training_runs.precision_score IS 'Share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_training_runs.recall IS 'Share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_training_runs.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_training_runs.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_fact_training_runs.artifact_bytes IS 'Size of the model file.';
+COMMENT ON COLUMN public.ml_fact_training_runs.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_fact_training_runs.seconds_fitting IS 'Seconds spent fitting.';
+COMMENT ON COLUMN public.ml_fact_training_runs.warnings IS 'What the user should know of this fit.';
+COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_jobs.train_operator IS 'TRAIN: >, <, >=, <=, = or !=.';
+COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label.';
+COMMENT ON COLUMN public.ml_jobs.train_start IS 'TRAIN: first moment of the period.';
+COMMENT ON COLUMN public.ml_jobs.train_end IS 'TRAIN: first moment after the period.';
+COMMENT ON COLUMN public.ml_jobs.train_features_csv IS 'TRAIN: columns of coin_metrics to learn from: a,b,c. ml_metric_columns lists them.';
+COMMENT ON COLUMN public.ml_jobs.train_phases_csv IS 'TRAIN: phases to learn from: 1,2,3; NULL: all. ref_coin_phases lists them.';
+COMMENT ON COLUMN public.ml_jobs.train_params_csv IS 'TRAIN: hyperparameters beside the defaults: key=value;key=value. ref_model_params lists them.';
+COMMENT ON COLUMN public.ml_jobs.train_model_type IS 'TRAIN: kind of model, see ref_model_types.';
+COMMENT ON COLUMN public.ml_jobs.train_model_name IS 'TRAIN: name of the model; default: model type and job id.';
+COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the model.';
+COMMENT ON COLUMN public.ml_jobs.train_test_size IS 'TRAIN: share of the rows to hold out for measuring; default 0.2.';
+COMMENT ON COLUMN public.ml_jobs.train_random_state IS 'TRAIN: seed of everything random; default 42.';
+COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';
+COMMENT ON COLUMN public.ml_jobs.result_model_id IS 'TRAIN: the model, once COMPLETED.';

@@ -1,0 +1,277 @@
+-- TEST: how well a model does in another period. All that is special to this kind of job stands here.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE IF NOT EXISTS public.ml_test_results (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    model_id bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    test_start timestamptz NOT NULL,
+    test_end timestamptz NOT NULL,
+    accuracy numeric(5, 4) GENERATED ALWAYS AS (ml_internal.accuracy(tp, tn, fp, fn)) STORED,
+    f1_score numeric(5, 4) GENERATED ALWAYS AS (ml_internal.f1_score(tp, fp, fn)) STORED,
+    precision_score numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(tp, fp)) STORED,
+    recall numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(tp, fn)) STORED,
+    roc_auc numeric(5, 4),
+    tp bigint NOT NULL,
+    tn bigint NOT NULL,
+    fp bigint NOT NULL,
+    fn bigint NOT NULL,
+    num_samples bigint NOT NULL,
+    num_positive bigint NOT NULL,
+    num_negative bigint NOT NULL,
+    has_overlap boolean NOT NULL,
+    overlap_note text,
+    feature_importance_csv text,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    num_unlabelled bigint NOT NULL,
+    data_fingerprint char(64) NOT NULL,
+    seconds_loading numeric(12, 3) NOT NULL,
+    seconds_scoring numeric(12, 3) NOT NULL,
+    CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_test_results_one_a_job UNIQUE (job_id),
+    CONSTRAINT ml_test_results_start_before_end CHECK (test_start < test_end),
+    CONSTRAINT ml_test_results_counts_not_negative CHECK (least(tp, tn, fp, fn, num_unlabelled) >= 0),
+    CONSTRAINT ml_test_results_confusion_matrix_adds_up CHECK (
+        tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
+    ),
+    CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL))
+);
+
+CREATE INDEX IF NOT EXISTS idx_test_results_model ON public.ml_test_results (model_id);
+-- The latest test of each model, for the leaderboard.
+CREATE INDEX IF NOT EXISTS ml_test_results_latest ON public.ml_test_results (model_id, created_at DESC, id DESC);
+CREATE INDEX IF NOT EXISTS idx_test_results_created ON public.ml_test_results (created_at DESC);
+
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS test_model_id bigint
+CONSTRAINT ml_jobs_test_model_id_fkey REFERENCES public.ml_models (id),
+ADD COLUMN IF NOT EXISTS test_start timestamptz,
+ADD COLUMN IF NOT EXISTS test_end timestamptz,
+ADD COLUMN IF NOT EXISTS result_test_id bigint
+CONSTRAINT ml_jobs_result_test_id_fkey REFERENCES public.ml_test_results (id);
+
+-- The jobs of a model and of a result; ml.prune would read the whole table for each without them.
+CREATE INDEX IF NOT EXISTS ml_jobs_result_test ON public.ml_jobs (result_test_id) WHERE result_test_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ml_jobs_test_model ON public.ml_jobs (test_model_id) WHERE test_model_id IS NOT NULL;
+
+CALL ml_internal.define_kind(
+    'TEST',
+    needs => '{test_model_id,test_start,test_end}',
+    uses_models => '{test_model_id}',
+    result_table => 'ml_test_results',
+    result_column => 'result_test_id',
+    result_filled => '{model_id,test_start,test_end,num_samples,has_overlap,overlap_note}',
+    result_facts => '{ml_curve_points}',
+    page => 'page_of_tests'
+);
+
+-- How much of the first period lies in the second, in words; NULL where nothing does.
+CREATE OR REPLACE FUNCTION ml_internal.overlap_note(
+    p_tested tstzrange,
+    p_trained tstzrange
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '%s%% overlap: %s to %s is part of the training period',
+        -- 0 and 100 are said only of none and all.
+        CASE WHEN o.common = p_tested THEN 100
+            ELSE least(greatest(
+                round(
+                    100 * extract(epoch FROM upper(o.common) - lower(o.common))
+                    / extract(epoch FROM upper(p_tested) - lower(p_tested))
+                ), 1), 99)
+        END,
+        lower(o.common),
+        upper(o.common)
+    )
+    FROM (SELECT p_tested * p_trained AS common) o
+    WHERE NOT isempty(o.common);
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.fill_test_result()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT
+        j.test_model_id, j.test_start, j.test_end,
+        ml_internal.overlap_note(tstzrange(j.test_start, j.test_end), tstzrange(m.train_start, m.train_end))
+    INTO NEW.model_id, NEW.test_start, NEW.test_end, NEW.overlap_note
+    FROM public.ml_jobs j
+    JOIN public.ml_models m ON m.id = j.test_model_id
+    WHERE j.id = NEW.job_id;
+    NEW.has_overlap := NEW.overlap_note IS NOT NULL;
+    NEW.num_samples := NEW.num_positive + NEW.num_negative;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_test_results_20_fill
+BEFORE INSERT ON public.ml_test_results
+FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_test_result();
+
+-- What ml.wait, ml_jobs and top show.
+CREATE OR REPLACE FUNCTION ml_internal.show_test_result()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT t.id, format(
+        'test %s of model %s gave accuracy %s and F1 %s',
+        t.id, t.model_id, t.accuracy, coalesce(t.f1_score::text, 'none')
+    )
+    INTO NEW.result_test_id, NEW.progress_msg
+    FROM public.ml_test_results t
+    WHERE t.job_id = NEW.id;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_80_test_show
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TEST' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
+EXECUTE FUNCTION ml_internal.show_test_result();
+
+CREATE OR REPLACE VIEW public.ml_fact_tests WITH (security_invoker = true) AS
+SELECT
+    t.id AS test_id, t.job_id, t.model_id, t.created_at, t.test_start AS period_start, t.test_end AS period_end,
+    t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
+    t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
+    t.seconds_loading, t.seconds_scoring
+FROM public.ml_test_results t;
+
+-- Its part of ml.report.
+CREATE OR REPLACE FUNCTION ml_internal.page_of_tests(
+    p_model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = p_model_id));
+    RETURN QUERY
+    SELECT format(
+        '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml_internal.period_text(t.test_start, t.test_end),
+        coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
+    ) || coalesce('; ' || t.overlap_note, '')
+    FROM public.ml_test_results t
+    WHERE t.model_id = p_model_id
+    ORDER BY t.created_at DESC, t.id DESC
+    LIMIT 10;
+END
+$$;
+
+-- By hand, by the number of the model or by its name.
+CREATE OR REPLACE FUNCTION ml.test(
+    model_id bigint,
+    test_start timestamptz DEFAULT NULL,
+    test_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, test_model_id, test_start, test_end)
+    VALUES ('TEST', priority, max_attempts, model_id, test_start, test_end)
+    RETURNING id;
+$$;
+
+CREATE OR REPLACE FUNCTION ml.test(
+    model_name text,
+    test_start timestamptz DEFAULT NULL,
+    test_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts);
+$$;
+
+GRANT EXECUTE ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml_internal.page_of_tests(bigint) TO ml_reader;
+GRANT SELECT ON public.ml_fact_tests TO ml_reader;
+
+COMMENT ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of a model and returns its id.';
+COMMENT ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of the model with this name and returns its id.';
+COMMENT ON FUNCTION ml_internal.overlap_note(tstzrange, tstzrange) IS 'How much of a test period lies in the training period, in words; NULL: nothing.';
+COMMENT ON FUNCTION ml_internal.page_of_tests(bigint) IS 'Part of ml.report: the tests of a model.';
+COMMENT ON FUNCTION ml_internal.fill_test_result() IS 'Trigger: model and period of a test result, and how much of the period the model was trained on.';
+COMMENT ON FUNCTION ml_internal.show_test_result() IS 'Trigger: a COMPLETED TEST job names its result and says how good the model was.';
+COMMENT ON TABLE public.ml_test_results IS 'How well a model did in another period, append-only: one row a TEST job.';
+COMMENT ON COLUMN public.ml_test_results.id IS 'Number of the test result.';
+COMMENT ON COLUMN public.ml_test_results.model_id IS 'Model that was tested.';
+COMMENT ON COLUMN public.ml_test_results.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_test_results.test_start IS 'First moment of the test period.';
+COMMENT ON COLUMN public.ml_test_results.test_end IS 'First moment after the test period.';
+COMMENT ON COLUMN public.ml_test_results.accuracy IS 'Share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_test_results.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_test_results.precision_score IS 'Share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_test_results.recall IS 'Share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_test_results.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_test_results.tp IS 'True positives: predicted positive, and are.';
+COMMENT ON COLUMN public.ml_test_results.tn IS 'True negatives: predicted negative, and are.';
+COMMENT ON COLUMN public.ml_test_results.fp IS 'False positives: predicted positive, but negative.';
+COMMENT ON COLUMN public.ml_test_results.fn IS 'False negatives: predicted negative, but positive.';
+COMMENT ON COLUMN public.ml_test_results.num_samples IS 'Labelled rows in the test period.';
+COMMENT ON COLUMN public.ml_test_results.num_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_test_results.num_negative IS 'Negative rows among them.';
+COMMENT ON COLUMN public.ml_test_results.has_overlap IS 'Whether the test period shares time with the training period; if so, the metrics flatter.';
+COMMENT ON COLUMN public.ml_test_results.overlap_note IS 'How much of the test period is also training period, in words.';
+COMMENT ON COLUMN public.ml_test_results.feature_importance_csv IS 'Permutation importance on the test rows, summing to 1: key=value;key=value; NULL where no feature had any.';
+COMMENT ON COLUMN public.ml_test_results.job_id IS 'TEST job that it completed.';
+COMMENT ON COLUMN public.ml_test_results.attempt IS 'Attempt of the job that made it.';
+COMMENT ON COLUMN public.ml_test_results.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_test_results.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
+COMMENT ON COLUMN public.ml_test_results.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_test_results.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON VIEW public.ml_fact_tests IS 'Test results as facts, one row each.';
+COMMENT ON COLUMN public.ml_fact_tests.test_id IS 'Number of the test result.';
+COMMENT ON COLUMN public.ml_fact_tests.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_tests.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_fact_tests.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_fact_tests.period_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_fact_tests.period_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_fact_tests.has_overlap IS 'Whether the period shares time with the training period; if so, the metrics flatter.';
+COMMENT ON COLUMN public.ml_fact_tests.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_fact_tests.num_samples IS 'Rows measured on.';
+COMMENT ON COLUMN public.ml_fact_tests.num_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_fact_tests.num_negative IS 'Negative rows among them.';
+COMMENT ON COLUMN public.ml_fact_tests.tp IS 'True positives.';
+COMMENT ON COLUMN public.ml_fact_tests.fp IS 'False positives.';
+COMMENT ON COLUMN public.ml_fact_tests.tn IS 'True negatives.';
+COMMENT ON COLUMN public.ml_fact_tests.fn IS 'False negatives.';
+COMMENT ON COLUMN public.ml_fact_tests.accuracy IS 'Share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_fact_tests.precision_score IS 'Share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_tests.recall IS 'Share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_tests.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_tests.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_fact_tests.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_fact_tests.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON COLUMN public.ml_jobs.test_model_id IS 'TEST: model to test.';
+COMMENT ON COLUMN public.ml_jobs.test_start IS 'TEST: first moment of the period.';
+COMMENT ON COLUMN public.ml_jobs.test_end IS 'TEST: first moment after the period.';
+COMMENT ON COLUMN public.ml_jobs.result_test_id IS 'TEST: row of ml_test_results, once COMPLETED.';

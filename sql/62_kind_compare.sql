@@ -1,0 +1,352 @@
+-- COMPARE: two models scored on the very same rows; the database decides the winner. All that is special to this kind of
+-- job stands here.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE IF NOT EXISTS public.ml_comparisons (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    model_a_id bigint NOT NULL,
+    model_b_id bigint NOT NULL,
+    test_start timestamptz NOT NULL,
+    test_end timestamptz NOT NULL,
+    num_samples bigint NOT NULL,
+    a_accuracy numeric(5, 4) GENERATED ALWAYS AS (ml_internal.accuracy(a_tp, a_tn, a_fp, a_fn)) STORED,
+    a_f1 numeric(5, 4) GENERATED ALWAYS AS (ml_internal.f1_score(a_tp, a_fp, a_fn)) STORED,
+    a_precision numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(a_tp, a_fp)) STORED,
+    a_recall numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(a_tp, a_fn)) STORED,
+    b_accuracy numeric(5, 4) GENERATED ALWAYS AS (ml_internal.accuracy(b_tp, b_tn, b_fp, b_fn)) STORED,
+    b_f1 numeric(5, 4) GENERATED ALWAYS AS (ml_internal.f1_score(b_tp, b_fp, b_fn)) STORED,
+    b_precision numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(b_tp, b_fp)) STORED,
+    b_recall numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(b_tp, b_fn)) STORED,
+    winner_id bigint,
+    a_tp bigint NOT NULL,
+    a_tn bigint NOT NULL,
+    a_fp bigint NOT NULL,
+    a_fn bigint NOT NULL,
+    a_roc_auc numeric(5, 4),
+    b_tp bigint NOT NULL,
+    b_tn bigint NOT NULL,
+    b_fp bigint NOT NULL,
+    b_fn bigint NOT NULL,
+    b_roc_auc numeric(5, 4),
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    num_unlabelled bigint NOT NULL,
+    data_fingerprint char(64) NOT NULL,
+    seconds_loading numeric(12, 3) NOT NULL,
+    seconds_scoring numeric(12, 3) NOT NULL,
+    CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_comparisons_winner_id_fkey FOREIGN KEY (winner_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_comparisons_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_comparisons_one_a_job UNIQUE (job_id),
+    CONSTRAINT ml_comparisons_two_models CHECK (model_a_id <> model_b_id),
+    CONSTRAINT ml_comparisons_start_before_end CHECK (test_start < test_end),
+    CONSTRAINT ml_comparisons_winner_took_part CHECK (winner_id IN (model_a_id, model_b_id)),
+    CONSTRAINT ml_comparisons_counts_not_negative CHECK (
+        least(a_tp, a_tn, a_fp, a_fn, b_tp, b_tn, b_fp, b_fn, num_unlabelled) >= 0
+    ),
+    CONSTRAINT ml_comparisons_same_rows CHECK (
+        a_tp + a_fn = b_tp + b_fn
+        AND a_tn + a_fp = b_tn + b_fp
+        AND a_tp + a_fn + a_tn + a_fp = num_samples
+    ),
+    CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1)
+);
+
+CREATE INDEX IF NOT EXISTS idx_comparisons_models ON public.ml_comparisons (model_a_id, model_b_id);
+CREATE INDEX IF NOT EXISTS ml_comparisons_model_b ON public.ml_comparisons (model_b_id);
+CREATE INDEX IF NOT EXISTS ml_comparisons_winner ON public.ml_comparisons (winner_id);
+
+CREATE INDEX IF NOT EXISTS ml_comparisons_created ON public.ml_comparisons (created_at);
+
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS compare_model_a_id bigint
+CONSTRAINT ml_jobs_compare_model_a_id_fkey REFERENCES public.ml_models (id),
+ADD COLUMN IF NOT EXISTS compare_model_b_id bigint
+CONSTRAINT ml_jobs_compare_model_b_id_fkey REFERENCES public.ml_models (id)
+CONSTRAINT ml_jobs_compares_two_models CHECK (compare_model_a_id <> compare_model_b_id),
+ADD COLUMN IF NOT EXISTS compare_start timestamptz,
+ADD COLUMN IF NOT EXISTS compare_end timestamptz,
+ADD COLUMN IF NOT EXISTS result_comparison_id bigint
+CONSTRAINT ml_jobs_result_comparison_id_fkey REFERENCES public.ml_comparisons (id);
+
+-- The jobs of a model and of a result; ml.prune would read the whole table for each without them.
+CREATE INDEX IF NOT EXISTS ml_jobs_result_comparison ON public.ml_jobs (result_comparison_id) WHERE result_comparison_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_a ON public.ml_jobs (compare_model_a_id) WHERE compare_model_a_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_b ON public.ml_jobs (compare_model_b_id) WHERE compare_model_b_id IS NOT NULL;
+
+CALL ml_internal.define_kind(
+    'COMPARE',
+    needs => '{compare_model_a_id,compare_model_b_id,compare_start,compare_end}',
+    uses_models => '{compare_model_a_id,compare_model_b_id}',
+    result_table => 'ml_comparisons',
+    result_column => 'result_comparison_id',
+    result_filled => '{model_a_id,model_b_id,test_start,test_end,winner_id}',
+    page => 'page_of_comparisons'
+);
+
+CREATE OR REPLACE FUNCTION ml_internal.refuse_comparing_itself()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'model % cannot be compared with itself', NEW.compare_model_a_id
+        USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
+        HINT = 'Give compare_model_a_id and compare_model_b_id two different models.';
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_40_compare_itself
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.compare_model_a_id = NEW.compare_model_b_id)
+EXECUTE FUNCTION ml_internal.refuse_comparing_itself();
+
+-- That both are READY is seen to by then.
+CREATE OR REPLACE FUNCTION ml_internal.require_comparable_models()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_a public.ml_models;
+    v_b public.ml_models;
+    v_predicts_a text;
+    v_predicts_b text;
+BEGIN
+    SELECT * INTO v_a FROM public.ml_models m WHERE m.id = NEW.compare_model_a_id;
+    SELECT * INTO v_b FROM public.ml_models m WHERE m.id = NEW.compare_model_b_id;
+    v_predicts_a := ml_internal.label_text(v_a.target_variable, v_a.target_operator, v_a.target_value, v_a.future_minutes);
+    v_predicts_b := ml_internal.label_text(v_b.target_variable, v_b.target_operator, v_b.target_value, v_b.future_minutes);
+    IF v_predicts_a <> v_predicts_b THEN
+        RAISE EXCEPTION 'models % and % predict different things: % and %', v_a.id, v_b.id, v_predicts_a, v_predicts_b
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
+            HINT = 'Compare models with the same target and horizon.';
+    ELSIF ml_internal.common_items(v_a.phases_csv, v_b.phases_csv) = '' THEN
+        RAISE EXCEPTION 'models % and % have no phase in common: % and %', v_a.id, v_b.id, v_a.phases_csv, v_b.phases_csv
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
+            HINT = 'Both are scored on the same rows; compare models that were trained on at least one common phase.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_56_compare_models
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'COMPARE')
+EXECUTE FUNCTION ml_internal.require_comparable_models();
+
+-- Higher F1, then higher accuracy, both at the stored precision; otherwise nobody wins.
+-- An F1 that is undefined counts as none at all.
+CREATE OR REPLACE FUNCTION ml_internal.fill_comparison()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Generated columns are not filled yet in a BEFORE trigger.
+    v_a numeric(5, 4) [] := ARRAY[
+        coalesce(ml_internal.f1_score(NEW.a_tp, NEW.a_fp, NEW.a_fn), 0), ml_internal.accuracy(NEW.a_tp, NEW.a_tn, NEW.a_fp, NEW.a_fn)
+    ];
+    v_b numeric(5, 4) [] := ARRAY[
+        coalesce(ml_internal.f1_score(NEW.b_tp, NEW.b_fp, NEW.b_fn), 0), ml_internal.accuracy(NEW.b_tp, NEW.b_tn, NEW.b_fp, NEW.b_fn)
+    ];
+BEGIN
+    SELECT j.compare_model_a_id, j.compare_model_b_id, j.compare_start, j.compare_end
+    INTO NEW.model_a_id, NEW.model_b_id, NEW.test_start, NEW.test_end
+    FROM public.ml_jobs j
+    WHERE j.id = NEW.job_id;
+    NEW.winner_id := CASE
+        WHEN v_a > v_b THEN NEW.model_a_id
+        WHEN v_a < v_b THEN NEW.model_b_id
+    END;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_comparisons_20_fill
+BEFORE INSERT ON public.ml_comparisons
+FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_comparison();
+
+-- What ml.wait, ml_jobs and top show.
+CREATE OR REPLACE FUNCTION ml_internal.show_comparison()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT c.id, format(
+        '%s; F1 of model %s is %s, of model %s %s',
+        coalesce('model ' || c.winner_id || ' wins', 'nobody wins'),
+        c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
+    )
+    INTO NEW.result_comparison_id, NEW.progress_msg
+    FROM public.ml_comparisons c
+    WHERE c.job_id = NEW.id;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_80_compare_show
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'COMPARE' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
+EXECUTE FUNCTION ml_internal.show_comparison();
+
+CREATE OR REPLACE VIEW public.ml_fact_comparisons WITH (security_invoker = true) AS
+SELECT
+    c.id AS comparison_id, c.job_id, c.model_a_id, c.model_b_id, c.winner_id, c.created_at,
+    c.test_start AS period_start, c.test_end AS period_end, c.num_samples, c.num_unlabelled,
+    c.a_accuracy, c.a_precision, c.a_recall, c.a_f1, c.a_roc_auc,
+    c.b_accuracy, c.b_precision, c.b_recall, c.b_f1, c.b_roc_auc,
+    c.seconds_loading, c.seconds_scoring
+FROM public.ml_comparisons c;
+
+-- Its part of ml.report.
+CREATE OR REPLACE FUNCTION ml_internal.page_of_comparisons(
+    p_model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT format(
+        'Comparisons: %s', (SELECT count(*) FROM public.ml_comparisons c WHERE p_model_id IN (c.model_a_id, c.model_b_id))
+    );
+    RETURN QUERY
+    SELECT format(
+        '  %s model %s, %s (%s): F1 %s to %s',
+        CASE WHEN c.winner_id = p_model_id THEN 'won against' WHEN c.winner_id IS NULL THEN 'drew with' ELSE 'lost to' END,
+        o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
+        coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
+        coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
+    )
+    FROM public.ml_comparisons c
+    JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> p_model_id
+    WHERE p_model_id IN (c.model_a_id, c.model_b_id)
+    ORDER BY c.created_at DESC, c.id DESC
+    LIMIT 10;
+END
+$$;
+
+-- By hand, by the numbers of the models or by their names.
+CREATE OR REPLACE FUNCTION ml.compare(
+    model_a_id bigint,
+    model_b_id bigint,
+    compare_start timestamptz DEFAULT NULL,
+    compare_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    INSERT INTO public.ml_jobs (
+        job_type, priority, max_attempts, compare_model_a_id, compare_model_b_id, compare_start, compare_end
+    )
+    VALUES ('COMPARE', priority, max_attempts, model_a_id, model_b_id, compare_start, compare_end)
+    RETURNING id;
+$$;
+
+CREATE OR REPLACE FUNCTION ml.compare(
+    model_a_name text,
+    model_b_name text,
+    compare_start timestamptz DEFAULT NULL,
+    compare_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml.compare(
+        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts
+    );
+$$;
+
+GRANT EXECUTE ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml_internal.page_of_comparisons(bigint) TO ml_reader;
+GRANT SELECT ON public.ml_fact_comparisons TO ml_reader;
+
+COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of two models and returns its id.';
+COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of the models with these names and returns its id.';
+COMMENT ON FUNCTION ml_internal.refuse_comparing_itself() IS 'Trigger: a model cannot be compared with itself.';
+COMMENT ON FUNCTION ml_internal.require_comparable_models() IS 'Trigger: two models with the same target, horizon and at least one common phase.';
+COMMENT ON FUNCTION ml_internal.page_of_comparisons(bigint) IS 'Part of ml.report: the comparisons of a model.';
+COMMENT ON FUNCTION ml_internal.fill_comparison() IS 'Trigger: models and period; the winner is the model with the higher F1, then accuracy, at the stored precision.';
+COMMENT ON FUNCTION ml_internal.show_comparison() IS 'Trigger: a COMPLETED COMPARE job names its result and says who won.';
+COMMENT ON TABLE public.ml_comparisons IS 'Two models scored on the very same rows, append-only: one row a COMPARE job.';
+COMMENT ON COLUMN public.ml_comparisons.id IS 'Number of the comparison.';
+COMMENT ON COLUMN public.ml_comparisons.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_comparisons.model_a_id IS 'First model.';
+COMMENT ON COLUMN public.ml_comparisons.model_b_id IS 'Second model.';
+COMMENT ON COLUMN public.ml_comparisons.test_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_comparisons.test_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_comparisons.num_samples IS 'Rows that both were scored on.';
+COMMENT ON COLUMN public.ml_comparisons.a_accuracy IS 'First model: share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_comparisons.a_f1 IS 'First model: harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.a_precision IS 'First model: share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_comparisons.a_recall IS 'First model: share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_comparisons.b_accuracy IS 'Second model: share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_comparisons.b_f1 IS 'Second model: harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.b_precision IS 'Second model: share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_comparisons.b_recall IS 'Second model: share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_comparisons.winner_id IS 'The better model: higher F1, then higher accuracy, at the stored precision; NULL: a draw.';
+COMMENT ON COLUMN public.ml_comparisons.a_tp IS 'First model: true positives.';
+COMMENT ON COLUMN public.ml_comparisons.a_tn IS 'First model: true negatives.';
+COMMENT ON COLUMN public.ml_comparisons.a_fp IS 'First model: false positives.';
+COMMENT ON COLUMN public.ml_comparisons.a_fn IS 'First model: false negatives.';
+COMMENT ON COLUMN public.ml_comparisons.a_roc_auc IS 'First model: area under the ROC curve; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_comparisons.b_tp IS 'Second model: true positives.';
+COMMENT ON COLUMN public.ml_comparisons.b_tn IS 'Second model: true negatives.';
+COMMENT ON COLUMN public.ml_comparisons.b_fp IS 'Second model: false positives.';
+COMMENT ON COLUMN public.ml_comparisons.b_fn IS 'Second model: false negatives.';
+COMMENT ON COLUMN public.ml_comparisons.b_roc_auc IS 'Second model: area under the ROC curve; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_comparisons.job_id IS 'COMPARE job that it completed.';
+COMMENT ON COLUMN public.ml_comparisons.attempt IS 'Attempt of the job that made it.';
+COMMENT ON COLUMN public.ml_comparisons.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_comparisons.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
+COMMENT ON COLUMN public.ml_comparisons.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON VIEW public.ml_fact_comparisons IS 'Comparisons as facts, one row each.';
+COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the comparison.';
+COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_comparisons.model_a_id IS 'First model.';
+COMMENT ON COLUMN public.ml_fact_comparisons.model_b_id IS 'Second model.';
+COMMENT ON COLUMN public.ml_fact_comparisons.winner_id IS 'The better model; NULL: a draw.';
+COMMENT ON COLUMN public.ml_fact_comparisons.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_fact_comparisons.period_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_fact_comparisons.period_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_fact_comparisons.num_samples IS 'Rows that both were scored on.';
+COMMENT ON COLUMN public.ml_fact_comparisons.num_unlabelled IS 'Rows left out because they have no label.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_accuracy IS 'First model: share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_precision IS 'First model: share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_recall IS 'First model: share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_f1 IS 'First model: harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_roc_auc IS 'First model: area under the ROC curve; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_accuracy IS 'Second model: share of the rows predicted right.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_precision IS 'Second model: share of the positive predictions that were right; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_recall IS 'Second model: share of the positive rows that were found; NULL where there was none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_f1 IS 'Second model: harmonic mean of precision and recall; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_roc_auc IS 'Second model: area under the ROC curve; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_fact_comparisons.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_fact_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON COLUMN public.ml_jobs.compare_model_a_id IS 'COMPARE: first model.';
+COMMENT ON COLUMN public.ml_jobs.compare_model_b_id IS 'COMPARE: second model.';
+COMMENT ON COLUMN public.ml_jobs.compare_start IS 'COMPARE: first moment of the period.';
+COMMENT ON COLUMN public.ml_jobs.compare_end IS 'COMPARE: first moment after the period.';
+COMMENT ON COLUMN public.ml_jobs.result_comparison_id IS 'COMPARE: row of ml_comparisons, once COMPLETED.';

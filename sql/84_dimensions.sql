@@ -1,0 +1,118 @@
+-- Dimensions and facts for BI tools: one row a thing, keys that stay, and no text lists. The facts of a kind of job stand
+-- in its own file.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE OR REPLACE VIEW public.ml_dim_models WITH (security_invoker = true) AS
+SELECT
+    m.id AS model_id,
+    m.name AS model_name,
+    m.model_type,
+    m.status,
+    m.is_deleted,
+    m.created_at,
+    m.deleted_at,
+    ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
+    m.target_variable,
+    m.target_operator,
+    m.target_value,
+    m.future_minutes,
+    m.train_start,
+    m.train_end,
+    m.test_size,
+    m.random_state,
+    m.description,
+    m.train_job_id AS job_id
+FROM public.ml_models m;
+
+CREATE OR REPLACE VIEW public.ml_dim_features WITH (security_invoker = true) AS
+SELECT c.column_name AS feature, c.data_type, col_description('public.coin_metrics'::regclass, c.place::integer) AS description
+FROM (
+    SELECT m.column_name, m.data_type, a.attnum AS place
+    FROM public.ml_metric_columns m
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = 'public.coin_metrics'::regclass AND a.attname = m.column_name
+    WHERE m.is_numeric
+) c;
+
+CREATE OR REPLACE VIEW public.ml_fact_jobs WITH (security_invoker = true) AS
+SELECT
+    j.id AS job_id,
+    j.job_type,
+    j.status,
+    j.priority,
+    j.created_at,
+    j.started_at,
+    j.completed_at,
+    date_part('epoch', j.started_at - j.created_at) AS waiting_seconds,
+    date_part('epoch', CASE j.status WHEN 'RUNNING' THEN now() ELSE j.completed_at END - j.started_at) AS running_seconds,
+    j.attempt AS attempts,
+    j.worker_id,
+    j.model_id,
+    j.model_b_id,
+    j.period_start,
+    j.period_end,
+    j.error_msg
+FROM ml.jobs j;
+
+CREATE OR REPLACE VIEW public.ml_fact_importances WITH (security_invoker = true) AS
+SELECT
+    x.model_id,
+    x.source,
+    x.source_id,
+    split_part(i.item, '=', 1) AS feature,
+    i.place::integer AS rank,
+    split_part(i.item, '=', 2)::numeric AS importance
+FROM (
+    SELECT r.model_id, 'training' AS source, r.id AS source_id, r.feature_importance_csv FROM public.ml_training_runs r
+    UNION ALL
+    SELECT t.model_id, 'test' AS source, t.id AS source_id, t.feature_importance_csv FROM public.ml_test_results t
+) x
+CROSS JOIN LATERAL string_to_table(x.feature_importance_csv, ';') WITH ORDINALITY AS i (item, place);
+
+COMMENT ON VIEW public.ml_dim_models IS 'Models as a dimension, one row each, deleted and failed ones included.';
+COMMENT ON COLUMN public.ml_dim_models.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_dim_models.model_name IS 'Name of the model.';
+COMMENT ON COLUMN public.ml_dim_models.model_type IS 'Kind of model, see ref_model_types.';
+COMMENT ON COLUMN public.ml_dim_models.status IS 'TRAINING, READY or FAILED.';
+COMMENT ON COLUMN public.ml_dim_models.is_deleted IS 'Whether it is deleted.';
+COMMENT ON COLUMN public.ml_dim_models.created_at IS 'When its training was first claimed.';
+COMMENT ON COLUMN public.ml_dim_models.deleted_at IS 'When it was deleted.';
+COMMENT ON COLUMN public.ml_dim_models.target IS 'What it predicts, in words.';
+COMMENT ON COLUMN public.ml_dim_models.target_variable IS 'Column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_dim_models.target_operator IS 'Comparison of the label.';
+COMMENT ON COLUMN public.ml_dim_models.target_value IS 'Threshold of the label.';
+COMMENT ON COLUMN public.ml_dim_models.future_minutes IS 'Horizon of the label in minutes; NULL: the same row.';
+COMMENT ON COLUMN public.ml_dim_models.train_start IS 'First moment of the training period.';
+COMMENT ON COLUMN public.ml_dim_models.train_end IS 'First moment after the training period.';
+COMMENT ON COLUMN public.ml_dim_models.test_size IS 'Share of the rows held out.';
+COMMENT ON COLUMN public.ml_dim_models.random_state IS 'Seed of everything random in the training.';
+COMMENT ON COLUMN public.ml_dim_models.description IS 'Free text of the user.';
+COMMENT ON COLUMN public.ml_dim_models.job_id IS 'Job that makes or made it.';
+COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the numeric columns of coin_metrics.';
+COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of coin_metrics, as in features_csv.';
+COMMENT ON COLUMN public.ml_dim_features.data_type IS 'SQL type of the column.';
+COMMENT ON COLUMN public.ml_dim_features.description IS 'Its comment.';
+COMMENT ON VIEW public.ml_fact_jobs IS 'Jobs as facts, one row each.';
+COMMENT ON COLUMN public.ml_fact_jobs.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_jobs.job_type IS 'Kind of job, see ml.job_kinds.';
+COMMENT ON COLUMN public.ml_fact_jobs.status IS 'PENDING, RUNNING, COMPLETED, FAILED or CANCELLED.';
+COMMENT ON COLUMN public.ml_fact_jobs.priority IS '1 (highest) to 10 (lowest).';
+COMMENT ON COLUMN public.ml_fact_jobs.created_at IS 'When it was inserted.';
+COMMENT ON COLUMN public.ml_fact_jobs.started_at IS 'When its latest attempt started.';
+COMMENT ON COLUMN public.ml_fact_jobs.completed_at IS 'When it ended, in whichever way.';
+COMMENT ON COLUMN public.ml_fact_jobs.waiting_seconds IS 'Seconds from the INSERT to the start of its latest attempt.';
+COMMENT ON COLUMN public.ml_fact_jobs.running_seconds IS 'Seconds from that start to its end, or until now.';
+COMMENT ON COLUMN public.ml_fact_jobs.attempts IS 'Attempts so far.';
+COMMENT ON COLUMN public.ml_fact_jobs.worker_id IS 'Worker of the latest attempt.';
+COMMENT ON COLUMN public.ml_fact_jobs.model_id IS 'Model that it made, or the first that it used.';
+COMMENT ON COLUMN public.ml_fact_jobs.model_b_id IS 'Second model that it used.';
+COMMENT ON COLUMN public.ml_fact_jobs.period_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_fact_jobs.period_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_fact_jobs.error_msg IS 'Why it FAILED.';
+COMMENT ON VIEW public.ml_fact_importances IS 'Permutation importance of each feature in each training run and test, one row each.';
+COMMENT ON COLUMN public.ml_fact_importances.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_fact_importances.source IS 'training (its held-out rows) or test.';
+COMMENT ON COLUMN public.ml_fact_importances.source_id IS 'Number of the training run (ml_training_runs) or test result (ml_test_results).';
+COMMENT ON COLUMN public.ml_fact_importances.feature IS 'Column of coin_metrics, as in features_csv.';
+COMMENT ON COLUMN public.ml_fact_importances.rank IS 'Place by importance, from 1.';
+COMMENT ON COLUMN public.ml_fact_importances.importance IS 'Share of the whole; the shares of a measurement sum to 1.';
