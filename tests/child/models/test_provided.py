@@ -1,10 +1,13 @@
-"""A type of model is one file, also of another distribution."""
+"""A type of model is one file of SQL and one of Python, also of another distribution."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.child.models.test_all import TYPES, names_in, rows
+from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, wait_for
+from tests.sql.helpers import TEST_PERIOD, refused
 from worker.child import fitting, memory, models
 from worker.errors import JobError
 
@@ -36,3 +39,28 @@ def test_a_type_that_another_distribution_provides_is_made_fitted_and_asked_for_
     memory.require("TO_PREDICT", {"extra_trees"}, 1_000_000, 10)
     with pytest.raises(JobError, match=r"about 10\.2 GB .* or the model type xgboost \(0\.1 GB\)"):
         memory.require("TO_TRAIN", {"extra_trees", "xgboost"}, 1_000_000, 10)
+
+
+def test_a_worker_trains_and_tests_a_type_that_another_distribution_provides(
+    db: Database,
+    owner: Connection,
+    client: Connection,
+    tmp_path: Path,
+    provide: Callable[[str, str], None],
+    start_worker: Callable[..., Worker],
+) -> None:
+    fields = TRAIN | {"train_model_type": "extra_trees", "train_params_csv": "n_estimators=7"}
+    with refused("23514", "train_model_type 'extra_trees' is unknown"):
+        insert_job(client, **fields)
+    owner.execute(Path(__file__).with_name("extra_trees.sql").read_bytes())
+    with refused("23514", "hyperparameter n_estimators cannot be '0'", "an integer from 1 to 10000"):
+        insert_job(client, **fields | {"train_params_csv": "n_estimators=0"})
+    job_id = insert_job(client, **fields)
+    provide("ml_worker.models", "tests.child.models.extra_trees")
+    start_worker(db, PYTHONPATH=str(tmp_path))
+    wait_for(client, job_id, "COMPLETED")
+    model_id = job_row(client, job_id)["result_model_id"]
+    assert one(client, "SELECT params_csv FROM ml_models WHERE id = %s", [model_id]) == {
+        "params_csv": "n_estimators=7"
+    }
+    wait_for(client, insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD), "COMPLETED")
