@@ -13,8 +13,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Database, Worker, until
+from worker.commands import sample
 from worker.database.schema import SCHEMA_VERSION, installed_version
 from worker.embedded import Server
 
@@ -158,28 +160,18 @@ def test_demo_says_what_its_options_lack(args: list[str], said: str) -> None:
     assert said in result.stderr
 
 
-def test_the_demo_runs_and_runs_again(home: Path) -> None:
-    for _ in range(2):
-        result = ml_worker("demo", ML_HOME=str(home), DATABASE_URL="", COLUMNS="120")
-        assert result.returncode == 0, result.stdout + result.stderr
-        for words in ("random_forest_1", "neural_network_5", "winner", "psql -d ml_demo"):
-            assert words in result.stdout
-    query = "SELECT status, count(*) FROM ml_jobs GROUP BY status"
-    found = ml_worker(
-        "psql", "-d", "ml_demo", "-X", "-A", "-t", "-c", query, ML_HOME=str(home), DATABASE_URL=""
-    )
-    assert found.stdout.strip() == "COMPLETED|11"
-
-
-def test_the_demo_takes_a_file_and_a_horizon(server: str, tmp_path: Path) -> None:
-    from worker.commands import sample  # noqa: PLC0415
-
+def test_the_demo_takes_a_file_and_a_horizon_and_runs_again(server: str, tmp_path: Path) -> None:
+    """On the sample data and the embedded server it runs in test_readme.py."""
     file = tmp_path / "metrics.csv"
     file.write_bytes(b"".join(sample.to_csv(sample.make_metrics(40))))
     options = ["--target", "volatility_pct>60", "--features", "volatility_pct,num_buys", "--horizon", "5"]
     periods = ["--train", "2024-01-01..2024-03-01", "--test", "2024-03-01..2024-04-01"]
-    result = ml_worker(
-        "demo", "--metrics", str(file), *options, *periods, DATABASE_URL=server, ML_MODEL_DIR=str(tmp_path)
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "coin_metrics has 10400 rows" in result.stdout
+    place = {"DATABASE_URL": server, "ML_MODEL_DIR": str(tmp_path), "COLUMNS": "120"}
+    for _ in range(2):
+        result = ml_worker("demo", "--metrics", str(file), *options, *periods, **place)
+        assert result.returncode == 0, result.stdout + result.stderr
+        for words in ("coin_metrics has 10400 rows", "random_forest_1", "neural_network_5", "winner"):
+            assert words in result.stdout
+    with psycopg.connect(make_conninfo(server, dbname="ml_demo")) as connection:
+        found = connection.execute("SELECT status, count(*) FROM ml_jobs GROUP BY status").fetchall()
+    assert found == [("COMPLETED", 11)]
