@@ -16,7 +16,9 @@ import pytest
 from sklearn import metrics as reference
 from sklearn.pipeline import Pipeline
 
+from tests import servers
 from tests.conftest import (
+    KINDS,
     SAMPLE_COINS,
     TRAIN,
     Connection,
@@ -39,6 +41,12 @@ TEST = {"job_type": "TEST", "test_start": "2024-03-01", "test_end": "2024-04-01"
 COMPARE = {"job_type": "COMPARE", "compare_start": "2024-03-01", "compare_end": "2024-04-01"}
 # Long enough that a test can interfere: ends by itself after minutes only.
 LONG = TRAIN | {"train_model_type": "random_forest", "train_params_csv": "n_estimators=10000;max_depth=none"}
+
+
+@pytest.fixture(scope="session")
+def server(start_server: Callable[[servers.Kind], str]) -> str:
+    """The oldest server: in other tests workers do jobs on the newest."""
+    return start_server(KINDS[-1])
 
 
 @pytest.fixture(scope="module")

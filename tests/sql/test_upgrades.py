@@ -158,6 +158,7 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("old", ["version_3.sql"], indirect=True)
 def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> None:
     """Old workers claim and record all through it: no deadlock, no lost job, every row whole.
 
