@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import joblib
@@ -64,7 +65,7 @@ def bounds(row: dict[str, Any]) -> list[str]:
         values += [str(row["min_value"]), str(row["max_value"]), ",".join(["2"] * 10)]
     elif row["min_value"] is not None:
         # No estimator has an upper limit of trees, and the 10,000 of the reference take long.
-        most = 200 if row["name"] == "n_estimators" else row["max_value"]
+        most = Decimal(200) if row["name"] == "n_estimators" else row["max_value"]
         values += [f"{row['min_value']:f}", f"{most:f}"]
     return [value for value in dict.fromkeys(values) if value]
 
