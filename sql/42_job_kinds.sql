@@ -1,13 +1,13 @@
 -- Kinds of job. A kind is a file NN_kind_NAME.sql, and no other file names it: it adds its fields to ml_jobs (their
 -- prefix is the kind's name), makes its result table, calls ml_internal.define_kind, and adds its own rules as triggers.
--- Triggers fire in the order of their names, so these begin with a step: 10 sign, 15 models that
--- the role sees, 19 fields of the service, 20 defaults, 30 fields and states, 40 rules of the kind, 50 period and models, 60 lists, 70 model, 80 result, 90 tell.
+-- Triggers fire in the order of their names, so these begin with a step: 10 sign and defaults, 15 models that the role
+-- sees, 19 fields of the service, 20 type and defaults of the kind, 30 fields and states, 40 rules of the kind, 50 period
+-- and models, 60 lists, 70 model, 80 result, 90 tell.
 
 SET search_path TO pg_catalog, pg_temp;
 
 CREATE TABLE IF NOT EXISTS ml.job_kinds (
     job_type text NOT NULL,
-    needs name [] NOT NULL,
     uses_models name [] NOT NULL,
     makes_model name,
     result_table name NOT NULL,
@@ -188,8 +188,6 @@ BEGIN
 END
 $$;
 
--- ── Declaring a kind ────────────────────────────────────────────────────────────────────────────────
-
 -- The part of ml.report of a kind that brings none of its own.
 CREATE OR REPLACE FUNCTION ml_internal.page_of_kind(
     p_model_id bigint,
@@ -200,28 +198,25 @@ LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-BEGIN
-    RETURN QUERY
-    SELECT x.line
-    FROM (
-        SELECT '' AS line, NULL::bigint AS id
-        UNION ALL
-        SELECT format('%s jobs: %s', p_job_type, count(*)), NULL
+DECLARE
+    v_jobs bigint [] := ARRAY(
+        SELECT j.id
         FROM ml.job_models u
         JOIN public.ml_jobs j ON j.id = u.job_id
         WHERE u.model_id = p_model_id AND j.job_type = p_job_type AND j.status = 'COMPLETED'
-        UNION ALL
-        SELECT * FROM (
-            SELECT format('  job %s, %s: %s', j.id, ml_internal.period_text(j.period_start, j.period_end), j.progress_msg), j.id
-            FROM ml.job_models u
-            JOIN ml.jobs j ON j.id = u.job_id
-            WHERE u.model_id = p_model_id AND j.job_type = p_job_type AND j.status = 'COMPLETED'
-            ORDER BY j.id DESC
-            LIMIT 10
-        ) last
-    ) x;
+        ORDER BY j.id DESC
+    );
+BEGIN
+    RETURN QUERY VALUES (''), (format('%s jobs: %s', p_job_type, cardinality(v_jobs)));
+    RETURN QUERY
+    SELECT format('  job %s, %s: %s', j.id, ml_internal.period_text(j.period_start, j.period_end), j.progress_msg)
+    FROM ml.jobs j
+    WHERE j.id = ANY (v_jobs[1:10])
+    ORDER BY j.id DESC;
 END
 $$;
+
+-- ── Declaring a kind ────────────────────────────────────────────────────────────────────────────────
 
 -- Arguments: needs, fields that the INSERT must give; defaults, fields that the kind's own trigger fills; uses_models,
 -- fields that name a model; makes_model, the field with the name of the model that it makes; result_filled, columns of
@@ -265,7 +260,7 @@ DECLARE
 BEGIN
     INSERT INTO ml.job_kinds
     SELECT
-        define_kind.job_type, define_kind.needs, define_kind.uses_models, define_kind.makes_model, v_table, v_result,
+        define_kind.job_type, define_kind.uses_models, define_kind.makes_model, v_table, v_result,
         array_agg(a.attname ORDER BY a.attnum),
         define_kind.result_facts,
         define_kind.page
@@ -274,7 +269,7 @@ BEGIN
         AND a.attgenerated = '' AND a.attidentity = ''
         AND a.attname <> ALL (result_filled || '{job_id,attempt,created_at}'::name [])
     ON CONFLICT ON CONSTRAINT job_kinds_pkey DO UPDATE SET
-        needs = EXCLUDED.needs, uses_models = EXCLUDED.uses_models, makes_model = EXCLUDED.makes_model,
+        uses_models = EXCLUDED.uses_models, makes_model = EXCLUDED.makes_model,
         result_table = EXCLUDED.result_table, result_column = EXCLUDED.result_column,
         result_fields = EXCLUDED.result_fields, result_facts = EXCLUDED.result_facts, page = EXCLUDED.page;
 
@@ -442,7 +437,6 @@ $$;
 
 COMMENT ON TABLE ml.job_kinds IS 'Kinds of job, each declared in its own file NN_kind_NAME.sql.';
 COMMENT ON COLUMN ml.job_kinds.job_type IS 'Name of the kind, as in ml_jobs.job_type; in small letters the prefix of its fields.';
-COMMENT ON COLUMN ml.job_kinds.needs IS 'Fields that the INSERT must give.';
 COMMENT ON COLUMN ml.job_kinds.uses_models IS 'Fields that name a model which the job uses.';
 COMMENT ON COLUMN ml.job_kinds.makes_model IS 'Field with the name of the model that the job makes; NULL: it makes none.';
 COMMENT ON COLUMN ml.job_kinds.result_table IS 'Table of its results, one row per job.';

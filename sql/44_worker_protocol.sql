@@ -142,7 +142,7 @@ END
 $$;
 
 -- The result of any kind. Keys of the object are columns of the kind's result table, which decides types, NULLs and
--- bounds; arrays are rows of the fact tables that belong to it. The result table's trigger is the fence: it locks the
+-- bounds, or fact tables that belong to it, with their rows. The result table's trigger is the fence: it locks the
 -- job first. If it refuses, this may be a call repeated after its answer was lost, which gets the answer again.
 CREATE OR REPLACE FUNCTION ml_internal.record_result(
     p_job_id bigint,
@@ -156,8 +156,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_kind ml.job_kinds;
-    v_keys text [] := ARRAY(SELECT k.key FROM jsonb_each(p_result) k WHERE jsonb_typeof(k.value) <> 'array');
-    v_facts text [] := ARRAY(SELECT k.key FROM jsonb_each(p_result) k WHERE jsonb_typeof(k.value) = 'array');
+    v_keys text [];
+    v_facts text [];
     v_table text;
     v_columns name [];
     v_id bigint;
@@ -171,10 +171,9 @@ BEGIN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
     END IF;
 
-    SELECT x.key INTO v_wrong
-    FROM unnest(v_keys || v_facts) x (key)
-    WHERE x.key <> ALL (CASE WHEN x.key = ANY (v_keys) THEN v_kind.result_fields ELSE v_kind.result_facts END)
-    LIMIT 1;
+    v_facts := ARRAY(SELECT k.key FROM jsonb_object_keys(p_result) k (key) WHERE k.key = ANY (v_kind.result_facts));
+    v_keys := ARRAY(SELECT k.key FROM jsonb_object_keys(p_result) k (key) WHERE k.key <> ALL (v_kind.result_facts));
+    SELECT k.key INTO v_wrong FROM unnest(v_keys) k (key) WHERE k.key <> ALL (v_kind.result_fields) LIMIT 1;
     IF FOUND THEN
         IF EXISTS (
             SELECT FROM pg_attribute a

@@ -3,7 +3,7 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
--- The same rows and labels as worker/database/dataset.py reads, with columns without a time zone as UTC.
+-- The same rows and labels that worker/database/dataset.py reads; columns without a time zone are read as UTC.
 CREATE OR REPLACE FUNCTION ml_internal.count_rows(
     p_target text,
     p_operator text,

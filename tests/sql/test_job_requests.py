@@ -44,7 +44,7 @@ def db(make_database: Callable[[], Database]) -> Database:
     return make_database()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)  # before any test leaves a job that waits
 def models(db: Database) -> dict[str, int]:
     with db.connect("anna") as anna, db.connect("wanda") as wanda:
         ids = {
@@ -76,7 +76,7 @@ def place(value: Any, models: Mapping[str, int]) -> Any:
     return value
 
 
-class case(NamedTuple):  # noqa: N801  # read as a word in a table
+class Case(NamedTuple):
     """An INSERT and parts of its error."""
 
     name: str
@@ -126,7 +126,7 @@ OF_SERVICE: Fields = {
 def missing_fields() -> list[Any]:
     jobs = ((TRAIN, OF_TRAIN), (TEST, OF_TEST), (COMPARE, OF_COMPARE))
     return [
-        case(
+        Case(
             f"{job['job_type']}_{how}_{field}",
             {name: value for name, value in job.items() if name != field} | null,
             NULL_VIOLATION,
@@ -143,7 +143,7 @@ def foreign_fields() -> list[Any]:
     train, others = OF_TRAIN | OF_TRAIN_OPTIONAL, OF_TEST | OF_COMPARE
     jobs = ((TRAIN, others), (TEST, train | OF_COMPARE), (COMPARE, train | OF_TEST))
     return [
-        case(
+        Case(
             f"{job['job_type']}_with_{field}",
             job | {field: value},
             CHECK,
@@ -157,7 +157,7 @@ def foreign_fields() -> list[Any]:
 
 def forged_fields() -> list[Any]:
     return [
-        case(
+        Case(
             f"forged_{field}_of_{job['job_type']}",
             job | {field: value},
             CHECK,
@@ -170,17 +170,17 @@ def forged_fields() -> list[Any]:
 
 
 def features(name: str, csv: str, message: str, hint: str) -> Any:
-    return case(f"feature_{name}", TRAIN | {"train_features_csv": csv}, CHECK, message, hint)
+    return Case(f"feature_{name}", TRAIN | {"train_features_csv": csv}, CHECK, message, hint)
 
 
 def phases(name: str, csv: str, message: str) -> Any:
     hint = "Known phases: 1 (Baby Zone), 2 (Survival Zone), 3 (Mature Zone), 99 (Finished)"
-    return case(f"phase_{name}", TRAIN | {"train_phases_csv": csv}, CHECK, message, hint)
+    return Case(f"phase_{name}", TRAIN | {"train_phases_csv": csv}, CHECK, message, hint)
 
 
 def params(name: str, model_type: str, csv: str, message: str, hint: str) -> Any:
     fields = TRAIN | {"train_model_type": model_type, "train_params_csv": csv}
-    return case(f"params_{name}", fields, CHECK, message, hint)
+    return Case(f"params_{name}", fields, CHECK, message, hint)
 
 
 FOREST, BOOST, LOGISTIC, NETWORK = "random_forest", "xgboost", "logistic_regression", "neural_network"
@@ -192,57 +192,57 @@ REJECTED = [
     # A missing or foreign field for the job type.
     *missing_fields(),
     *foreign_fields(),
-    case("type_unknown", {"job_type": "PREDICT"}, CHECK, "'PREDICT'", "Use one of: COMPARE, TEST, TRAIN"),
-    case("type_small", {"job_type": "train"}, CHECK, "'train'", "in capital letters"),
-    case("type_null", {"job_type": None}, CHECK, "NULL", "Use one of: COMPARE, TEST, TRAIN"),
-    case("type_left_out", OF_TRAIN, CHECK, "job_type NULL", "Use one of: COMPARE, TEST, TRAIN"),
+    Case("type_unknown", {"job_type": "PREDICT"}, CHECK, "'PREDICT'", "Use one of: COMPARE, TEST, TRAIN"),
+    Case("type_small", {"job_type": "train"}, CHECK, "'train'", "in capital letters"),
+    Case("type_null", {"job_type": None}, CHECK, "NULL", "Use one of: COMPARE, TEST, TRAIN"),
+    Case("type_left_out", OF_TRAIN, CHECK, "job_type NULL", "Use one of: COMPARE, TEST, TRAIN"),
     # Start not before end.
-    case(
+    Case(
         "train_start_is_end",
         TRAIN | {"train_start": "2024-03-01"},
         CHECK,
         "starts at 2024-03-01",
         "Set train_start to a moment before train_end",
     ),
-    case(
+    Case(
         "train_start_after_end",
         TRAIN | {"train_start": "2024-05-01"},
         CHECK,
         "starts at 2024-05-01",
         "Set train_start to a moment before train_end",
     ),
-    case(
+    Case(
         "test_start_is_end",
         TEST | {"test_end": "2024-03-01"},
         CHECK,
         "starts at 2024-03-01",
         "Set test_start to a moment before test_end",
     ),
-    case(
+    Case(
         "test_start_after_end",
         TEST | {"test_end": "2024-02-01"},
         CHECK,
         "its end at 2024-02-01",
         "Set test_start to a moment before test_end",
     ),
-    case(
+    Case(
         "compare_start_is_end",
         COMPARE | {"compare_end": "2024-03-01"},
         CHECK,
         "starts at 2024-03-01",
         "Set compare_start to a moment before compare_end",
     ),
-    case(
+    Case(
         "compare_start_after_end",
         COMPARE | {"compare_end": "2024-02-01"},
         CHECK,
         "its end at 2024-02-01",
         "Set compare_start to a moment before compare_end",
     ),
-    case("train_end_infinite", TRAIN | {"train_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
-    case("train_start_infinite", TRAIN | {"train_start": "-infinity"}, CHECK, "-infinity", "as dates"),
-    case("test_end_infinite", TEST | {"test_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
-    case("compare_infinite", COMPARE | {"compare_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
+    Case("train_end_infinite", TRAIN | {"train_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
+    Case("train_start_infinite", TRAIN | {"train_start": "-infinity"}, CHECK, "-infinity", "as dates"),
+    Case("test_end_infinite", TEST | {"test_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
+    Case("compare_infinite", COMPARE | {"compare_end": "infinity"}, CHECK, "infinity", "Give both as dates"),
     # An unknown, duplicate, non-numeric or empty feature.
     features("near", "price_opn", "'price_opn'", "Did you mean price_open"),
     features("far", "xyz", "'xyz'", "Allowed: phase_id_at_time, price_open, price_high"),
@@ -264,8 +264,8 @@ REJECTED = [
     features("unicode", "größe_市值_🚀", "'größe_市值_🚀'", "Allowed: "),
     features("percent_sign", "%s", "'%s'", "Allowed: "),
     features("very_long", "price_open_" * 1000, "'price_open_price_open_", "price_open"),
-    case("feature_blank", TRAIN | {"train_features_csv": " "}, NULL_VIOLATION, "train_features_csv", "value"),
-    case("feature_none", TRAIN | {"train_features_csv": ""}, NULL_VIOLATION, "train_features_csv", "value"),
+    Case("feature_blank", TRAIN | {"train_features_csv": " "}, NULL_VIOLATION, "train_features_csv", "value"),
+    Case("feature_none", TRAIN | {"train_features_csv": ""}, NULL_VIOLATION, "train_features_csv", "value"),
     # An unknown phase, operator, model type or target.
     phases("unknown", "7", "'7'"),
     phases("second_unknown", "1,7", "'7'"),
@@ -276,7 +276,7 @@ REJECTED = [
     phases("zero_padded", "01", "'01'"),
     phases("sql", DROP_TABLE, "DROP TABLE"),
     *(
-        case(
+        Case(
             f"operator_{name}",
             TRAIN | {"train_operator": operator},
             CHECK,
@@ -285,35 +285,35 @@ REJECTED = [
         )
         for name, operator in (("double", "=="), ("angles", "<>"), ("word", "above"), ("empty", ""))
     ),
-    case(
+    Case(
         "model_type_near", TRAIN | {"train_model_type": "xgbost"}, CHECK, "'xgbost'", "Did you mean xgboost"
     ),
-    case(
+    Case(
         "model_type_far",
         TRAIN | {"train_model_type": "svm"},
         CHECK,
         "'svm'",
         "random_forest, xgboost, gradient_boosting, logistic_regression, neural_network",
     ),
-    case("model_type_empty", TRAIN | {"train_model_type": ""}, CHECK, "''", "Allowed: random_forest"),
-    case(
+    Case("model_type_empty", TRAIN | {"train_model_type": ""}, CHECK, "''", "Allowed: random_forest"),
+    Case(
         "model_type_unicode", TRAIN | {"train_model_type": "随机森林"}, CHECK, "'随机森林'", "random_forest"
     ),
-    case("model_type_sql", TRAIN | {"train_model_type": DROP_TABLE}, CHECK, "DROP TABLE", "random_forest"),
-    case(
+    Case("model_type_sql", TRAIN | {"train_model_type": DROP_TABLE}, CHECK, "DROP TABLE", "random_forest"),
+    Case(
         "target_near", TRAIN | {"train_target_var": "market_cap"}, CHECK, "'market_cap'", "market_cap_close"
     ),
-    case("target_far", TRAIN | {"train_target_var": "xyz"}, CHECK, "'xyz'", "Allowed: phase_id_at_time"),
-    case(
+    Case("target_far", TRAIN | {"train_target_var": "xyz"}, CHECK, "'xyz'", "Allowed: phase_id_at_time"),
+    Case(
         "target_boolean", TRAIN | {"train_target_var": "is_koth"}, CHECK, "'is_koth' is boolean", "Allowed: "
     ),
-    case("target_empty", TRAIN | {"train_target_var": ""}, CHECK, "train_target_var ''", "Write the name"),
-    case("target_unicode", TRAIN | {"train_target_var": "цена"}, CHECK, "'цена'", "Allowed: "),
-    case("target_sql", TRAIN | {"train_target_var": DROP_TABLE}, CHECK, "DROP TABLE", "Allowed: "),
-    case("value_nan", TRAIN | {"train_value": "NaN"}, CHECK, "NaN", "finite"),
-    case("value_infinite", TRAIN | {"train_value": "Infinity"}, CHECK, "Infinity", "finite"),
+    Case("target_empty", TRAIN | {"train_target_var": ""}, CHECK, "train_target_var ''", "Write the name"),
+    Case("target_unicode", TRAIN | {"train_target_var": "цена"}, CHECK, "'цена'", "Allowed: "),
+    Case("target_sql", TRAIN | {"train_target_var": DROP_TABLE}, CHECK, "DROP TABLE", "Allowed: "),
+    Case("value_nan", TRAIN | {"train_value": "NaN"}, CHECK, "NaN", "finite"),
+    Case("value_infinite", TRAIN | {"train_value": "Infinity"}, CHECK, "Infinity", "finite"),
     # The target among the features where there is no horizon.
-    case(
+    Case(
         "target_among_features",
         TRAIN | {"train_features_csv": "price_open, market_cap_close"},
         CHECK,
@@ -398,7 +398,7 @@ REJECTED = [
     params("layers_word", NETWORK, "hidden_layers=wide", "'wide'", "one to ten integers from 1 to "),
     # Priority outside 1 to 10, and the other numbers.
     *(
-        case(
+        Case(
             f"priority_{priority}",
             TRAIN | {"priority": priority},
             CHECK,
@@ -407,42 +407,42 @@ REJECTED = [
         )
         for priority in (0, 11, -1, 2147483647)
     ),
-    case("max_attempts_0", TRAIN | {"max_attempts": 0}, CHECK, "max_attempts 0 ", "default of 3"),
-    case("max_attempts_101", TRAIN | {"max_attempts": 101}, CHECK, "max_attempts 101 ", "default of 3"),
-    case("test_size_0", TRAIN | {"train_test_size": 0}, CHECK, "train_test_size 0", "default of 0.2"),
-    case("test_size_1", TRAIN | {"train_test_size": 1}, CHECK, "train_test_size 1", "default of 0.2"),
+    Case("max_attempts_0", TRAIN | {"max_attempts": 0}, CHECK, "max_attempts 0 ", "default of 3"),
+    Case("max_attempts_101", TRAIN | {"max_attempts": 101}, CHECK, "max_attempts 101 ", "default of 3"),
+    Case("test_size_0", TRAIN | {"train_test_size": 0}, CHECK, "train_test_size 0", "default of 0.2"),
+    Case("test_size_1", TRAIN | {"train_test_size": 1}, CHECK, "train_test_size 1", "default of 0.2"),
     # ml_models.test_size has two digits: what rounds to 0 or 1 there cannot be trained.
-    case(
+    Case(
         "test_size_almost_0", TRAIN | {"train_test_size": "0.004"}, CHECK, "test_size 0.0", "default of 0.2"
     ),
-    case(
+    Case(
         "test_size_almost_1", TRAIN | {"train_test_size": "0.995"}, CHECK, "train_test_size", "default of 0.2"
     ),
-    case("test_size_negative", TRAIN | {"train_test_size": -0.2}, CHECK, "-0.2", "default of 0.2"),
-    case("test_size_percent", TRAIN | {"train_test_size": 20}, CHECK, "train_test_size 20", "default of 0.2"),
-    case("random_state_negative", TRAIN | {"train_random_state": -1}, CHECK, "-1", "Use 0 or more"),
-    case("horizon_0", TRAIN | {"train_future_minutes": 0}, CHECK, "train_future_minutes 0", "look ahead"),
-    case("horizon_negative", TRAIN | {"train_future_minutes": -5}, CHECK, "-5", "look ahead"),
-    case("horizon_too_far", TRAIN | {"train_future_minutes": 525601}, CHECK, "525601", "at most a year"),
+    Case("test_size_negative", TRAIN | {"train_test_size": -0.2}, CHECK, "-0.2", "default of 0.2"),
+    Case("test_size_percent", TRAIN | {"train_test_size": 20}, CHECK, "train_test_size 20", "default of 0.2"),
+    Case("random_state_negative", TRAIN | {"train_random_state": -1}, CHECK, "-1", "Use 0 or more"),
+    Case("horizon_0", TRAIN | {"train_future_minutes": 0}, CHECK, "train_future_minutes 0", "look ahead"),
+    Case("horizon_negative", TRAIN | {"train_future_minutes": -5}, CHECK, "-5", "look ahead"),
+    Case("horizon_too_far", TRAIN | {"train_future_minutes": 525601}, CHECK, "525601", "at most a year"),
     # A model that does not exist, is deleted or is not READY.
-    case(
+    Case(
         "test_of_no_model", TEST | {"test_model_id": 999}, FOREIGN_KEY, "model 999 does not", "ml_leaderboard"
     ),
-    case(
+    Case(
         "test_of_deleted_model",
         TEST | {"test_model_id": "@deleted"},
         FOREIGN_KEY,
         'model @deleted ("deleted") was deleted',
         "UPDATE ml_models SET is_deleted = false WHERE id = @deleted",
     ),
-    case(
+    Case(
         "test_of_failed_model",
         TEST | {"test_model_id": "@failed"},
         FOREIGN_KEY,
         'model @failed ("failed") is FAILED',
         "see error_msg of job @job_failed",
     ),
-    case(
+    Case(
         "test_of_model_in_training",
         TEST | {"test_model_id": "@training"},
         FOREIGN_KEY,
@@ -450,7 +450,7 @@ REJECTED = [
         "Wait until job @job_training has trained it",
     ),
     *(
-        case(
+        Case(
             f"compare_{side}_{what}",
             COMPARE | {f"compare_model_{side}_id": model},
             FOREIGN_KEY,
@@ -466,42 +466,42 @@ REJECTED = [
         )
     ),
     # A comparison of a model with itself or of models with different targets.
-    case(
+    Case(
         "compare_with_itself",
         COMPARE | {"compare_model_b_id": "@ready"},
         CHECK,
         "model @ready cannot be compared with itself",
         "two different models",
     ),
-    case(
+    Case(
         "compare_other_value",
         COMPARE | {"compare_model_b_id": "@other_value"},
         CHECK,
         "market_cap_close > 50000 and market_cap_close > 0.00001",
         "same target and horizon",
     ),
-    case(
+    Case(
         "compare_other_operator",
         COMPARE | {"compare_model_b_id": "@other_operator"},
         CHECK,
         "market_cap_close >= 50000",
         "same target and horizon",
     ),
-    case(
+    Case(
         "compare_other_variable",
         COMPARE | {"compare_model_a_id": "@other_variable"},
         CHECK,
         "price_close > 50000",
         "same target and horizon",
     ),
-    case(
+    Case(
         "compare_other_horizon",
         COMPARE | {"compare_model_b_id": "@other_horizon"},
         CHECK,
         "market_cap_close > 50000 after 5 min",
         "same target and horizon",
     ),
-    case(
+    Case(
         "compare_without_common_phase",
         COMPARE | {"compare_model_a_id": "@phase_1", "compare_model_b_id": "@phase_2"},
         CHECK,
@@ -509,77 +509,77 @@ REJECTED = [
         "at least one common phase",
     ),
     # A model name already taken.
-    case(
+    Case(
         "name_of_ready_model",
         TRAIN | {"train_model_name": "ready"},
         UNIQUE,
         '"ready" is taken by model',
         "another",
     ),
-    case(
+    Case(
         "name_of_model_in_training",
         TRAIN | {"train_model_name": "training"},
         UNIQUE,
         '"training" is taken by model @training',
         "Choose another name, or free it",
     ),
-    case(
+    Case(
         "name_of_waiting_job",
         TRAIN | {"train_model_name": "waiting"},
         UNIQUE,
         '"waiting" is taken by job @job_waiting',
         "Choose another name, or free it",
     ),
-    case(
+    Case(
         "name_empty",
         TRAIN | {"train_model_name": ""},
         CHECK,
         "train_model_name is blank",
         "leave the field out",
     ),
-    case(
+    Case(
         "name_blank",
         TRAIN | {"train_model_name": "  "},
         CHECK,
         "train_model_name is blank",
         "leave the field out",
     ),
-    case(
+    Case(
         "name_tab",
         TRAIN | {"train_model_name": "\t\n"},
         CHECK,
         "train_model_name is blank",
         "leave the field out",
     ),
-    case(
+    Case(
         "name_too_long",
         TRAIN | {"train_model_name": "ü" * 256},
         CHECK,
         "has 256 characters",
         "at most 255",
     ),
-    case(
+    Case(
         "operator_in_words",
         TRAIN | {"train_operator": "greater than"},
         CHECK,
         "train_operator 'greater than' is unknown",
         "> < >= <= = !=",
     ),
-    case(
+    Case(
         "model_type_very_long",
         TRAIN | {"train_model_type": "x" * 1000},
         CHECK,
         "train_model_type 'xxx",
         "random_forest, xgboost",
     ),
-    case(
+    Case(
         "target_very_long",
         TRAIN | {"train_target_var": "x" * 1000},
         CHECK,
         "coin_metrics has no column 'xxx",
         "Allowed: ",
     ),
-    case(
+    Case(
         "period_beyond_the_calendar",
         TRAIN | {"train_end": "20000-01-01"},
         CHECK,
@@ -588,7 +588,7 @@ REJECTED = [
     ),
     # A status other than PENDING.
     *(
-        case(f"status_{status}", TRAIN | {"status": status}, CHECK, f"the status '{status}'", "use PENDING")
+        Case(f"status_{status}", TRAIN | {"status": status}, CHECK, f"the status '{status}'", "use PENDING")
         for status in ("RUNNING", "COMPLETED", "FAILED", "CANCELLED", "pending", "DONE", "")
     ),
     # Result, worker or attempt fields set by a client.

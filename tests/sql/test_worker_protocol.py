@@ -179,6 +179,40 @@ def test_the_name_of_a_waiting_job_cannot_be_taken_meanwhile(client: Connection,
     assert job_row(client, job_id)["status"] == "RUNNING"
 
 
+def test_an_assignment_tells_a_training_all_that_it_needs(client: Connection, worker: Connection) -> None:
+    fields = {"train_value": "50000.10", "train_phases_csv": "1,2", "train_params_csv": "C=2"}
+    told = call(worker, "assignment", running_job(client, worker, **fields))
+    assert (told["period_start"], told["period_end"]) == (
+        "2024-01-01T00:00:00+00:00",
+        "2024-03-01T00:00:00+00:00",
+    )
+    assert told["phases"] == [1, 2]
+    assert told["request"]["value"] == 50000.10
+    assert not any(name.startswith("train_") for name in told["request"])
+    (model,) = told["models"]
+    assert model["label"] == {
+        "target": "market_cap_close",
+        "operator": ">",
+        "value": "50000.10",
+        "future_minutes": None,
+    }
+    assert model["params"]["C"] == ["number", "2"]
+    assert model["params"]["max_iter"] == ["integer", "100"]
+    assert (model["artifact_path"], model["fewest"]["rows"]) == (None, 20)
+
+
+def test_an_assignment_tells_a_comparison_both_models_and_what_they_share(
+    client: Connection, worker: Connection
+) -> None:
+    a, b = (ready_model(client, worker, train_phases_csv=phases) for phases in ("3,1,2", "2,99,3"))
+    insert_job(client, job_type="COMPARE", compare_model_a_id=b, compare_model_b_id=a, **COMPARE_PERIOD)
+    told = call(worker, "assignment", claim(worker)["id"])
+    assert [model["id"] for model in told["models"]] == [b, a]
+    assert sorted(told["phases"]) == [2, 3]
+    assert told["request"]["model_a_id"] == b
+    assert told["models"][0]["artifact_sha256"] == "a" * 64
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
