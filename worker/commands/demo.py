@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from worker.commands.install import install
 from worker.commands.load import load
@@ -173,7 +174,10 @@ def _watch(client: Connection, ids: Sequence[int], worker: "_Worker", console: C
 
 
 def _draw(jobs: Sequence[dict[str, Any]]) -> Table:
-    table = Table("job", "type", "model", "status", "progress", "", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("job", "type", "model", "status", "progress"):
+        table.add_column(name, no_wrap=True)
+    table.add_column()  # gives way where the terminal is narrow
     colours = {"RUNNING": "yellow", "COMPLETED": "green", "FAILED": "red", "CANCELLED": "red"}
     for job in jobs:
         colour = colours.get(job["status"], "dim")
@@ -182,8 +186,8 @@ def _draw(jobs: Sequence[dict[str, Any]]) -> Table:
             job["job_type"],
             job["model"],
             f"[{colour}]{job['status']}[/]",
-            ProgressBar(total=1, completed=float(job["progress"]), width=24),
-            job["progress_msg"],
+            ProgressBar(total=1, completed=float(job["progress"]), width=10),
+            Text(job["progress_msg"] or "", no_wrap=True, overflow="ellipsis"),
         )
     return table
 
