@@ -1,18 +1,26 @@
 """A worker whose children answer at once: ``python -m tests.faults.quick_worker ARG…``.
 
-Each job is a TEST, and each child a shell that reads the order and prints the same result.
+Each job is a TEST, and each child reads the order and gives the same result.
 """
 
-import shlex
+import os
+import socket
 import sys
 
 from tests.conftest import TEST_RESULT
+from worker.child import process
 from worker.commands.cli import main
 from worker.protocol import Completed, to_line
 from worker.service import children
 
+
+def answer(channel: socket.socket, _supervisor: int, _url: str) -> None:
+    os.setsid()
+    if channel.recv(1 << 16):
+        channel.sendall(to_line(Completed(TEST_RESULT)))
+
+
 if __name__ == "__main__":
-    result = {name.removeprefix("p_"): value for name, value in TEST_RESULT.items()}
-    answer = shlex.quote(to_line(Completed(result)).decode().strip())
-    children.COMMAND[:] = ["/bin/sh", "-c", f"read -r order; printf '%s\\n' {answer}"]
+    children.PRELOAD[:] = ["tests.faults.quick_worker"]
+    process.run = answer  # type: ignore[assignment]
     main(sys.argv[1:])

@@ -1,5 +1,7 @@
 """Parts of the supervisor that no ordinary run reaches."""
 
+import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ from worker.protocol import Failed, read_order
 from worker.service.children import kill
 from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
 
-# A child that says what it was told.
-ECHO = ["/bin/sh", "-c", "read -r order; printf '%s\\n' \"$order\"; read -r end"]
+
+def echo(channel: socket.socket, _supervisor: int, _url: str) -> None:
+    """A child that says what it was told."""
+    os.setsid()
+    channel.sendall(channel.recv(1 << 16))
+    channel.recv(1)
 
 
 def end(supervisor: Supervisor) -> None:
@@ -61,7 +67,7 @@ def test_a_job_that_is_cancelled_while_it_is_given_back_does_no_harm(
 def test_whoever_is_woken_claims_before_all_else(
     supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.service.children.COMMAND", ECHO)
+    monkeypatch.setattr("worker.child.process.run", echo)
     asked: list[str] = []
 
     def spy(name: str) -> None:
@@ -86,15 +92,14 @@ def test_whoever_is_woken_claims_before_all_else(
 def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_started(
     supervisor: Supervisor, client: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.service.children.COMMAND", ECHO)
+    monkeypatch.setattr("worker.child.process.run", echo)
 
     def has_changed() -> bool:
         insert_job(client, **TRAIN)
         supervisor._look = True
         supervisor._step()
         (running,) = supervisor.running.values()
-        assert running.child.stdout is not None
-        order = read_order(running.child.stdout.readline())
+        order = read_order(running.child.channel.recv(1 << 16))
         running.outcome = Failed("enough")
         supervisor._step()
         return order.has_changed

@@ -26,12 +26,12 @@ AHEAD_SECONDS = 3.0  # at most to connect while there is no job, and to see whet
 
 
 def get_ready(url: str) -> Connection | None:
-    """Do ahead what every job needs and takes long: import, find the thread pools, and connect.
+    """Do ahead what every job needs: find the thread pools, and connect.
 
     Returns:
         A connection that has been used; None if there is none to be had, which is for the job to find out.
     """
-    _thread_pools()
+    thread_pools()
     try:
         connection = connect(url, role="ml_worker", timeout=AHEAD_SECONDS)
     except (psycopg.Error, UnsuitableDatabaseError):
@@ -46,8 +46,8 @@ def get_ready(url: str) -> Connection | None:
 
 
 @cache
-def _thread_pools() -> ThreadpoolController:
-    """The thread pools of all libraries that come with the worker, each of which is loaded for that."""
+def thread_pools() -> ThreadpoolController:
+    """The thread pools of all libraries that jobs use, each of which is loaded for that."""
     kinds.preload()
     models.preload()
     return ThreadpoolController()
@@ -78,7 +78,7 @@ def attempt(order: Order, url: str, ahead: Connection | None, report: Report) ->
     try:
         threads = max(1, joblib.cpu_count() // order.concurrency)  # the cores are shared out among the jobs
         # One thread for the linear algebra of a neural network: more are slower, and sum in another order.
-        with _thread_pools().limit(limits={"openmp": threads, "blas": 1}):
+        with thread_pools().limit(limits={"openmp": threads, "blas": 1}):
             connection = _connected(url, ahead, order.has_changed)
             return Completed(_work(order, connection, threads, report))
     except JobError as error:

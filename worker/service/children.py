@@ -1,22 +1,31 @@
-"""The child processes: starts them ahead of their jobs, reads what they say, and ends them."""
+"""The child processes: starts them ahead of their jobs, reads what they say, and ends them.
+
+A child is forked from a fork server, which has imported all that a job needs; where there is none, each child
+imports that itself.
+"""
 
 import logging
+import multiprocessing
 import os
 import selectors
 import signal
-import subprocess
-import sys
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 
+from worker.child import process
 from worker.protocol import Message, Order, read_message, to_line
 
 log = logging.getLogger("ml-worker")
 
-COMMAND = [sys.executable, "-m", "worker.child"]
+PRELOAD = [
+    "worker.child.ready",
+    "worker.commands.cli",
+]  # the latter for what a child imports as its main module
 # For libraries that read them when they are loaded; whoever starts the worker may set others.
 ENVIRONMENT = {
     # How long a thread of OpenMP keeps a core while it waits for another: by default so long that a fit takes
@@ -24,10 +33,32 @@ ENVIRONMENT = {
     "GOMP_SPINCOUNT": "1000",
     # Arrays go back to the system as soon as they are let go of, instead of into a heap full of holes.
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+    # No pool of threads is made at the import, which a fork would lose; jobs use one thread here anyway.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 
-Child = subprocess.Popen[bytes]
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+@dataclass(eq=False)
+class Child:
+    """A child process, and the channel to it."""
+
+    process: BaseProcess
+    channel: socket.socket
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and the number of its process group."""
+        assert self.process.pid is not None  # noqa: S101  # it was started
+        return self.process.pid
 
 
 @dataclass
@@ -51,24 +82,26 @@ class Children:
     warm: list[Child] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._context = _context()
         self._not_before = 0.0  # monotonic time before which no child is started
         self._older: set[int] = set()  # process ids of children that are older than the connection
 
     def warm_up(self, number: int) -> None:
-        """Start children until so many wait, imported and connected before a job comes."""
+        """Start children until so many wait. The first waits for the imports of the fork server."""
         if time.monotonic() < self._not_before:
             return
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         while len(self.warm) < number:
-            child = subprocess.Popen(
-                [*COMMAND, str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=ENVIRONMENT | os.environ | {"DATABASE_URL": self.url},
-                start_new_session=True,
+            ours, theirs = socket.socketpair()
+            child = Child(
+                self._context.Process(target=process.run, args=(theirs, os.getpid(), self.url), daemon=True),
+                ours,
             )
+            child.process.start()
+            theirs.close()
             self.warm.append(child)
-            assert child.stdout is not None  # noqa: S101  # opened as a pipe
-            self.selector.register(child.stdout, selectors.EVENT_READ, self._reader(child, child.stdout))
+            self.selector.register(ours, selectors.EVENT_READ, self._reader(child))
 
     def take(self) -> tuple[Child, bool]:
         """A child that waits, and whether the connection has changed since it was started."""
@@ -79,14 +112,17 @@ class Children:
         """What waits now is older than the supervisor's connection."""
         self._older = {child.pid for child in self.warm}
 
-    def _reader(self, child: Child, stdout: IO[bytes]) -> Callable[[], None]:
+    def _reader(self, child: Child) -> Callable[[], None]:
         buffer = bytearray()
 
         def read() -> None:
-            data = os.read(stdout.fileno(), 1 << 16)
+            try:
+                data = child.channel.recv(1 << 16)
+            except ConnectionResetError:  # it ended without having read its order
+                data = b""
             if not data:
-                self.selector.unregister(stdout)
-                stdout.close()
+                self.selector.unregister(child.channel)
+                child.channel.close()
                 self._note_end(child)
                 return
             buffer.extend(data)
@@ -108,19 +144,20 @@ class Children:
 
 
 def give(child: Child, order: Order) -> None:
-    """Tell a child its job. If it has ended, that is read from its output."""
-    assert child.stdin is not None  # noqa: S101  # opened as a pipe
+    """Tell a child its job. If it has ended, that is read from its channel."""
     with suppress(BrokenPipeError):
-        child.stdin.write(to_line(order))
-        child.stdin.flush()
+        child.channel.sendall(to_line(order))
 
 
 def kill(child: Child) -> int:
     """End a child and all its descendants: they share its process group. Returns the child's exit code."""
-    if child.returncode is None:  # the number of a process that was waited for may be another's by now
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    return child.wait()
+    if child.process.exitcode is None:
+        child.process.kill()  # it may not have a process group yet
+    with suppress(ProcessLookupError, PermissionError):  # macOS forbids it for a group of zombies
+        os.killpg(child.pid, signal.SIGKILL)
+    child.process.join()
+    assert child.process.exitcode is not None  # noqa: S101  # joined
+    return child.process.exitcode
 
 
 def _in_words(code: int) -> str:

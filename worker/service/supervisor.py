@@ -129,7 +129,6 @@ class Supervisor:
             self.metrics.started(self.worker_id, self.options.concurrency, lambda: len(self.running))
         try:
             model_folder.check(self.options.model_dir)
-            self._warm_up()
             log.info("worker=%s listening concurrency=%s", self.worker_id, self.options.concurrency)
             self._step()
             while not self._is_done():

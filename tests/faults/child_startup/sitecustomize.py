@@ -1,4 +1,4 @@
-"""What the child process of a job does before anything else, where a test puts this folder on PYTHONPATH."""
+"""What the child process of a job does first, where a test puts this folder on PYTHONPATH."""
 
 import os
 import resource
@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-if "worker.child" in sys.orig_argv:
+
+def start(set_session: Any = os.setsid) -> None:
+    """Stands in for the first call of a child."""
+    set_session()
     if folder := os.environ.get("TEST_GRANDCHILDREN"):
         sleeper = subprocess.Popen(
             ["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -30,3 +33,7 @@ if "worker.child" in sys.orig_argv:
         select.select = select_late
     if limit := os.environ.get("TEST_FILE_SIZE"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+
+
+if any("multiprocessing.forkserver" in argument for argument in sys.orig_argv):
+    os.setsid = start

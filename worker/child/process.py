@@ -1,0 +1,83 @@
+"""The child process: does one job and exits.
+
+It gets ready, which is to connect to the database. Then it reads one JSON line from its channel (the job, the
+folder of the models) and writes JSON lines to it: progress, then one outcome. It never writes to the
+database. When it has said that, or its supervisor is gone, it ends with all its descendants.
+"""
+
+import logging
+import os
+import queue
+import select
+import signal
+import socket
+import threading
+from contextlib import suppress
+
+from worker.protocol import Message, Progress, read_order, to_line
+
+WATCH_SECONDS = 0.5
+
+
+def run(channel: socket.socket, supervisor: int, url: str) -> None:
+    """Do the job that is named on the channel.
+
+    Args:
+        channel: leads to the supervisor.
+        supervisor: its process id.
+        url: where the database is.
+    """
+    os.setsid()  # its process group is what it ends with
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_obey_supervisor, args=[channel, supervisor, orders], daemon=True).start()
+
+    # The fork server has imported it. The supervisor, which imports this module, must not.
+    from worker.child import attempt  # noqa: PLC0415
+
+    connection = attempt.get_ready(url) if orders.empty() else None
+    order = read_order(orders.get())
+
+    def report(progress: float, message: str) -> None:
+        _say(channel, Progress(progress, message))
+
+    with suppress(OSError):  # the supervisor is gone, which the other thread may not have heard yet
+        _say(channel, attempt.attempt(order, url, connection, report))
+    _end_with_descendants()
+
+
+def _say(channel: socket.socket, message: Message) -> None:
+    channel.sendall(to_line(message))
+
+
+def _obey_supervisor(channel: socket.socket, supervisor: int, orders: queue.SimpleQueue[bytes]) -> None:
+    """Pass the order on; at the end of the supervisor, end the process group.
+
+    The channel ends with the supervisor, unless another process has inherited the other end; the fork server
+    may not notice then either, and is ended as well.
+    """
+    order = b""
+    while _is_there(supervisor):
+        if select.select([channel], [], [], WATCH_SECONDS)[0]:
+            data = channel.recv(1 << 16)
+            if not data:
+                _end_with_descendants()
+            order += data
+            if order.endswith(b"\n"):
+                orders.put(order)
+    if os.getppid() not in (1, supervisor):
+        os.kill(os.getppid(), signal.SIGTERM)
+    _end_with_descendants()
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _end_with_descendants() -> None:
+    """End the process group, which this process leads."""
+    os.killpg(0, signal.SIGKILL)
