@@ -22,7 +22,8 @@ from worker.protocol import Message, Order, read_message, to_line
 
 log = logging.getLogger("ml-worker")
 
-PRELOAD = [
+# worker.commands.cli is for what a child runs as its main module.
+PRELOAD = ["worker.child.ready", "worker.commands.cli"]
     "worker.child.ready",
     "worker.commands.cli",
 ]  # the latter for what a child imports as its main module
