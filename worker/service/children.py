@@ -24,9 +24,6 @@ log = logging.getLogger("ml-worker")
 
 # worker.commands.cli is for what a child runs as its main module.
 PRELOAD = ["worker.child.ready", "worker.commands.cli"]
-    "worker.child.ready",
-    "worker.commands.cli",
-]  # the latter for what a child imports as its main module
 # For libraries that read them when they are loaded; whoever starts the worker may set others.
 ENVIRONMENT = {
     # How long a thread of OpenMP keeps a core while it waits for another: by default so long that a fit takes
