@@ -7,9 +7,7 @@ import os
 import socket
 import sys
 
-from tests.conftest import TEST_RESULT
 from worker.child import process
-from worker.commands.cli import main
 from worker.protocol import Completed, to_line
 from worker.service import children
 
@@ -17,10 +15,14 @@ from worker.service import children
 def answer(channel: socket.socket, _supervisor: int, _url: str) -> None:
     os.setsid()
     if channel.recv(1 << 16):
-        channel.sendall(to_line(Completed(TEST_RESULT)))
+        channel.sendall(os.environ["ANSWER"].encode())
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # each child imports what stands above
+    from tests.conftest import TEST_RESULT
+    from worker.commands.cli import main
+
+    os.environ["ANSWER"] = to_line(Completed(TEST_RESULT)).decode()
     children.PRELOAD[:] = ["tests.faults.quick_worker"]
     process.run = answer  # type: ignore[assignment]
     main(sys.argv[1:])

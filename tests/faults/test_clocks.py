@@ -21,7 +21,9 @@ def start_with_wrong_clock(start_worker: StartWorker, db: Database, error: int, 
     worker = start_worker(db, *OFTEN, PYTHONPATH=os.pathsep.join(path), WRONG_CLOCK=str(error), **more)
     until(lambda: "listening" in worker.log, "the worker to listen")
     assert re.search(r"wrong clock: \S+ -m worker run", worker.log)
-    until(lambda: re.search(r"wrong clock: \S+ -m worker\.child", worker.log) is not None, "its child")
+    until(
+        lambda: re.search(r"wrong clock: .*multiprocessing\.forkserver", worker.log) is not None, "its child"
+    )
     return worker
 
 

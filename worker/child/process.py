@@ -53,8 +53,7 @@ def _say(channel: socket.socket, message: Message) -> None:
 def _obey_supervisor(channel: socket.socket, supervisor: int, orders: queue.SimpleQueue[bytes]) -> None:
     """Pass the order on; at the end of the supervisor, end the process group.
 
-    The channel ends with the supervisor, unless another process has inherited the other end; the fork server
-    may not notice then either, and is ended as well.
+    The channel ends with the supervisor, unless another process has inherited the other end.
     """
     order = b""
     while _is_there(supervisor):
@@ -65,8 +64,6 @@ def _obey_supervisor(channel: socket.socket, supervisor: int, orders: queue.Simp
             order += data
             if order.endswith(b"\n"):
                 orders.put(order)
-    if os.getppid() not in (1, supervisor):
-        os.kill(os.getppid(), signal.SIGTERM)
     _end_with_descendants()
 
 
