@@ -45,6 +45,39 @@ AS $$
     SELECT (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
 $$;
 
+-- The first thing to know of a model: whether it does better than always giving the more frequent answer of the rows
+-- measured, than which no other fixed answer is right more often.
+CREATE OR REPLACE FUNCTION ml_internal.trivial_answer(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN tp + fn > tn + fp THEN 'positive' ELSE 'negative' END;
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.verdict(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '%s than always saying %s: accuracy %s against %s',
+        CASE WHEN x.accuracy > x.trivial THEN 'better' ELSE 'no better' END,
+        ml_internal.trivial_answer(tp, tn, fp, fn),
+        coalesce(x.accuracy::text, 'none'),
+        coalesce(x.trivial::text, 'none')
+    )
+    FROM (
+        SELECT
+            round(ml_internal.accuracy(tp, tn, fp, fn), 4) AS accuracy,
+            round(greatest(tp + fn, tn + fp)::numeric / nullif(tp + tn + fp + fn, 0), 4) AS trivial
+    ) x;
+$$;
+
 CREATE TABLE IF NOT EXISTS public.ml_curve_points (
     job_id bigint NOT NULL,
     threshold double precision NOT NULL,
@@ -132,6 +165,8 @@ COMMENT ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) IS 'Sha
 COMMENT ON FUNCTION ml_internal.precision_score(bigint, bigint) IS 'Share of the positive predictions that were right; NULL where there was none.';
 COMMENT ON FUNCTION ml_internal.recall_score(bigint, bigint) IS 'Share of the positive rows that were found; NULL where there was none.';
 COMMENT ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) IS 'Harmonic mean of precision and recall; NULL where there is neither a positive row nor a positive prediction.';
+COMMENT ON FUNCTION ml_internal.trivial_answer(bigint, bigint, bigint, bigint) IS 'The more frequent answer among the rows measured: positive or negative.';
+COMMENT ON FUNCTION ml_internal.verdict(bigint, bigint, bigint, bigint) IS 'Whether a model does better than always giving the more frequent answer.';
 COMMENT ON FUNCTION ml_internal.check_curve() IS 'Trigger: a curve fits its result, holds the thresholds that views need, and falls as the threshold rises.';
 COMMENT ON TABLE public.ml_curve_points IS 'Confusion matrix of a measurement at up to 201 thresholds, append-only. ml_roc_curve, ml_pr_curve, ml_calibration and ml_threshold_sweep read it.';
 COMMENT ON COLUMN public.ml_curve_points.job_id IS 'Job whose result it belongs to.';

@@ -79,6 +79,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     seconds_fitting numeric(12, 3) NOT NULL,
     warnings text,
     engine varchar(50),
+    average_precision numeric(5, 4),
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -93,6 +94,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
         tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
     ),
     CONSTRAINT ml_training_runs_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
 );
 
@@ -196,7 +198,7 @@ BEGIN
     IF NEW.train_model_name IS NOT NULL THEN
         CALL ml_internal.reserve_name(NEW.train_model_name);
     END IF;
-    NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_' || NEW.id);
+    NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_job_' || NEW.id);
     NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
     NEW.train_random_state := coalesce(NEW.train_random_state, 42);
     RETURN NEW;
@@ -247,7 +249,7 @@ BEGIN
     ELSIF NEW.train_model_name !~ '\S' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
-        v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s id.';
+        v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s number.';
     ELSIF length(NEW.train_model_name) > 255 THEN
         v_column := 'train_model_name';
         v_message := format('train_model_name %L… has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
@@ -315,7 +317,7 @@ AS $$
         END;
 $$;
 
--- Rules that need the catalogue or a reference table: once a statement, however many jobs it inserts.
+-- Rules that need the catalogue or a reference table: once per statement, however many jobs it inserts.
 CREATE OR REPLACE FUNCTION ml_internal.check_train_lists()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -434,6 +436,7 @@ BEGIN
                         p.name, (SELECT array_agg(a.name::text ORDER BY a.name) FROM public.ref_model_params a WHERE a.model_type = p.model_type)
                     )
                 WHEN p.times > 1 THEN 'Give each hyperparameter once.'
+                WHEN p.value ~ ',[^=]*=' THEN format('Separate hyperparameters by semicolons: %s.', regexp_replace(p.item, ',\s*([^,=]+=)', ';\1', 'g'))
                 ELSE format(
                     '%s of %s is %s.', r.name, r.model_type,
                     concat_ws(
@@ -617,8 +620,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT m.id, format(
-        'model %s, %s, has accuracy %s and F1 %s on held-out rows',
-        m.id, m.name, r.accuracy, coalesce(r.f1_score::text, 'none')
+        'model %s, %s: %s, F1 %s, ROC AUC %s on held-out rows',
+        m.id, m.name, ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'), coalesce(r.roc_auc::text, 'none')
     )
     INTO NEW.result_model_id, NEW.progress_msg
     FROM public.ml_training_runs r
@@ -639,7 +642,8 @@ SELECT
     r.id AS training_run_id, r.job_id, r.model_id, r.created_at, r.holdout,
     r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
     r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
-    r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings
+    r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
+    r.average_precision
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -762,6 +766,7 @@ RETURNS public.ml_jobs
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET client_min_messages TO error -- what an INSERT warns of is told by the preview itself
 AS $$
 DECLARE
     v_id bigint;
@@ -875,6 +880,7 @@ COMMENT ON COLUMN public.ml_training_runs.seconds_loading IS 'Seconds spent read
 COMMENT ON COLUMN public.ml_training_runs.seconds_fitting IS 'Seconds spent fitting.';
 COMMENT ON COLUMN public.ml_training_runs.warnings IS 'What the user should know of this fit, for example that it did not converge.';
 COMMENT ON COLUMN public.ml_training_runs.engine IS 'Library that fitted it: xgboost or scikit-learn; NULL: not recorded before version 3.';
+COMMENT ON COLUMN public.ml_training_runs.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where only one class was held out, and before version 5.';
 COMMENT ON VIEW public.ml_fact_training_runs IS 'Training runs as facts, one row each; measured on held-out rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the training run.';
 COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';
@@ -902,6 +908,7 @@ COMMENT ON COLUMN public.ml_fact_training_runs.artifact_bytes IS 'Size of the mo
 COMMENT ON COLUMN public.ml_fact_training_runs.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_fact_training_runs.seconds_fitting IS 'Seconds spent fitting.';
 COMMENT ON COLUMN public.ml_fact_training_runs.warnings IS 'What the user should know of this fit.';
+COMMENT ON COLUMN public.ml_fact_training_runs.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of coin_metrics that the label is read from.';
 COMMENT ON COLUMN public.ml_jobs.train_operator IS 'TRAIN: >, <, >=, <=, = or !=.';
 COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label.';
@@ -911,7 +918,7 @@ COMMENT ON COLUMN public.ml_jobs.train_features_csv IS 'TRAIN: columns of coin_m
 COMMENT ON COLUMN public.ml_jobs.train_phases_csv IS 'TRAIN: phases to learn from: 1,2,3; NULL: all. ref_coin_phases lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_params_csv IS 'TRAIN: hyperparameters beside the defaults: key=value;key=value. ref_model_params lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_model_type IS 'TRAIN: kind of model, see ref_model_types.';
-COMMENT ON COLUMN public.ml_jobs.train_model_name IS 'TRAIN: name of the model; default: model type and job id.';
+COMMENT ON COLUMN public.ml_jobs.train_model_name IS 'TRAIN: name of the model; default: the model type and the job''s number, as in xgboost_job_12.';
 COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the model.';
 COMMENT ON COLUMN public.ml_jobs.train_test_size IS 'TRAIN: share of the rows to hold out for measuring; default 0.2.';
 COMMENT ON COLUMN public.ml_jobs.train_random_state IS 'TRAIN: seed of everything random; default 42.';

@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     data_fingerprint char(64) NOT NULL,
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
+    average_precision numeric(5, 4),
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -39,6 +40,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
         tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
     ),
     CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL))
 );
 
@@ -131,8 +133,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT t.id, format(
-        'test %s of model %s gave accuracy %s and F1 %s',
-        t.id, t.model_id, t.accuracy, coalesce(t.f1_score::text, 'none')
+        'test %s of model %s: %s, F1 %s, ROC AUC %s',
+        t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none')
     )
     INTO NEW.result_test_id, NEW.progress_msg
     FROM public.ml_test_results t
@@ -152,7 +154,7 @@ SELECT
     t.id AS test_id, t.job_id, t.model_id, t.created_at, t.test_start AS period_start, t.test_end AS period_end,
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
-    t.seconds_loading, t.seconds_scoring
+    t.seconds_loading, t.seconds_scoring, t.average_precision
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -221,7 +223,7 @@ COMMENT ON FUNCTION ml_internal.overlap_note(tstzrange, tstzrange) IS 'How much 
 COMMENT ON FUNCTION ml_internal.page_of_tests(bigint) IS 'Part of ml.report: the tests of a model.';
 COMMENT ON FUNCTION ml_internal.fill_test_result() IS 'Trigger: model and period of a test result, and how much of the period the model was trained on.';
 COMMENT ON FUNCTION ml_internal.show_test_result() IS 'Trigger: a COMPLETED TEST job names its result and says how good the model was.';
-COMMENT ON TABLE public.ml_test_results IS 'How well a model did in another period, append-only: one row a TEST job.';
+COMMENT ON TABLE public.ml_test_results IS 'How well a model did in another period, append-only: one row per TEST job.';
 COMMENT ON COLUMN public.ml_test_results.id IS 'Number of the test result.';
 COMMENT ON COLUMN public.ml_test_results.model_id IS 'Model that was tested.';
 COMMENT ON COLUMN public.ml_test_results.created_at IS 'When it was recorded.';
@@ -248,6 +250,8 @@ COMMENT ON COLUMN public.ml_test_results.num_unlabelled IS 'Rows left out becaus
 COMMENT ON COLUMN public.ml_test_results.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
 COMMENT ON COLUMN public.ml_test_results.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_test_results.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON COLUMN public.ml_test_results.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where there was only one class, and before version 5.';
+COMMENT ON COLUMN public.ml_fact_tests.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON VIEW public.ml_fact_tests IS 'Test results as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_tests.test_id IS 'Number of the test result.';
 COMMENT ON COLUMN public.ml_fact_tests.job_id IS 'Number of the job.';

@@ -5,7 +5,6 @@ SET search_path TO pg_catalog, pg_temp;
 
 -- The scores of a confusion matrix and the matrix itself, beside those of always giving one answer.
 CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
-    p_always text,
     p_tp bigint,
     p_tn bigint,
     p_fp bigint,
@@ -20,9 +19,9 @@ AS $$
     WITH answers AS (
         SELECT 'model' AS name, p_tp AS tp, p_tn AS tn, p_fp AS fp, p_fn AS fn, p_roc_auc AS roc_auc
         UNION ALL
-        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE p_always = 'positive'
+        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'positive'
         UNION ALL
-        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE p_always = 'negative'
+        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'negative'
     ),
     scores AS (
         SELECT s.place, s.name, string_agg(lpad(coalesce(s.score, '-'), CASE a.name WHEN 'model' THEN 9 ELSE 17 END), '' ORDER BY a.name = 'model' DESC) AS line
@@ -64,7 +63,6 @@ DECLARE
     v_model public.ml_models;
     v_run public.ml_training_runs;
     v_test public.ml_test_results;
-    v_always text;
 BEGIN
     SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report.model_id;
     IF NOT FOUND THEN
@@ -81,6 +79,18 @@ BEGIN
         );
     END IF;
     RETURN QUERY SELECT d.line FROM string_to_table(v_model.description, E'\n') AS d (line);
+    SELECT * INTO v_test
+    FROM public.ml_test_results t
+    WHERE t.model_id = v_model.id
+    ORDER BY t.has_overlap, t.created_at DESC, t.id DESC
+    LIMIT 1;
+    IF v_run.id IS NOT NULL THEN
+        RETURN QUERY SELECT 'Held out: ' || ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn);
+    END IF;
+    IF v_test.id IS NOT NULL THEN
+        RETURN QUERY SELECT 'Test:     ' || ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn);
+        RETURN QUERY SELECT '          but ' || v_test.overlap_note WHERE v_test.has_overlap;
+    END IF;
     RETURN QUERY SELECT ('')::text;
     RETURN QUERY
     SELECT format('  %-10s %s', x.what, x.said)
@@ -111,26 +121,17 @@ BEGIN
         RETURN;
     END IF;
 
-    -- The trivial answer is the more frequent one among the rows measured, as on the HTML page: no other fixed answer
-    -- is right more often there, so a model that does no better has learned nothing that shows.
-    v_always := CASE WHEN v_run.num_positive > v_run.num_negative THEN 'positive' ELSE 'negative' END;
     RETURN QUERY SELECT format(
         'Held out: %s rows, %s', ml_internal.count_text(v_run.num_samples),
         CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
     );
-    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
-    SELECT * INTO v_test
-    FROM public.ml_test_results t
-    WHERE t.model_id = v_model.id
-    ORDER BY t.created_at DESC, t.id DESC
-    LIMIT 1;
-    IF FOUND THEN
-        v_always := CASE WHEN v_test.num_positive > v_test.num_negative THEN 'positive' ELSE 'negative' END;
+    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
             'Latest test: %s rows, %s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end)
         );
-        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
     END IF;
 
     RETURN QUERY SELECT ('')::text;
@@ -167,6 +168,6 @@ AS $$
     SELECT ml.report(ml_internal.find_model(model_name));
 $$;
 
-COMMENT ON FUNCTION ml_internal.draw_scores(text, bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
 COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
 COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';

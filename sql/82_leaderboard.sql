@@ -2,19 +2,21 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- Three orders, because F1 at the threshold of 0.5 says little of a rare event: a model that ranks its rows well may
+-- have none there. A test on rows of the training period ranks nobody.
 CREATE OR REPLACE VIEW public.ml_leaderboard WITH (security_invoker = true) AS
 SELECT
-    rank() OVER (
-        PARTITION BY m.target_variable, m.target_operator, m.target_value, m.future_minutes
-        ORDER BY t.f1_score DESC NULLS LAST, t.accuracy DESC NULLS LAST, m.training_f1 DESC NULLS LAST
-    ) AS rank,
+    rank() OVER (of_target ORDER BY t.f1_score DESC NULLS LAST, t.accuracy DESC NULLS LAST, m.training_f1 DESC NULLS LAST) AS rank_by_f1,
+    rank() OVER (of_target ORDER BY t.roc_auc DESC NULLS LAST, r.roc_auc DESC NULLS LAST) AS rank_by_roc_auc,
+    rank() OVER (of_target ORDER BY t.average_precision DESC NULLS LAST, r.average_precision DESC NULLS LAST) AS rank_by_average_precision,
     m.id,
     m.name,
     m.model_type,
     ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
     m.training_accuracy,
     m.training_f1,
-    (SELECT r.roc_auc FROM public.ml_training_runs r WHERE r.model_id = m.id) AS training_roc_auc,
+    r.roc_auc AS training_roc_auc,
+    r.average_precision AS training_average_precision,
     t.test_start,
     t.test_end,
     t.num_samples AS test_samples,
@@ -23,16 +25,25 @@ SELECT
     t.precision_score AS test_precision,
     t.recall AS test_recall,
     t.roc_auc AS test_roc_auc,
-    t.overlap_note AS test_overlap,
+    t.average_precision AS test_average_precision,
+    CASE WHEN t.id IS NULL THEN (
+        SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+    ) END AS test_overlap,
     (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
     (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
     m.created_at
 FROM public.ml_models m
+LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
-    SELECT x.* FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+    SELECT x.*
+    FROM public.ml_test_results x
+    WHERE x.model_id = m.id AND NOT x.has_overlap
+    ORDER BY x.created_at DESC, x.id DESC
+    LIMIT 1
 ) t ON true
 WHERE m.status = 'READY' AND NOT m.is_deleted
-ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, rank, m.id;
+WINDOW of_target AS (PARTITION BY m.target_variable, m.target_operator, m.target_value, m.future_minutes)
+ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, rank_by_f1, m.id;
 
 CREATE OR REPLACE VIEW public.ml_model_features WITH (security_invoker = true) AS
 SELECT
@@ -65,8 +76,10 @@ LEFT JOIN LATERAL (
 ) g ON true
 ORDER BY m.id, is_given DESC, p.name;
 
-COMMENT ON VIEW public.ml_leaderboard IS 'READY models with their latest test, ranked among those with the same target: test F1, then accuracy.';
-COMMENT ON COLUMN public.ml_leaderboard.rank IS 'Rank by the latest test: F1, then accuracy; ties, and untested models, which come last, by training F1.';
+COMMENT ON VIEW public.ml_leaderboard IS 'READY models with their latest test outside their training period, ranked among those with the same target: by F1 (the order shown), ROC AUC and average precision.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_f1 IS 'Rank by the test: F1 at the threshold of 0.5, then accuracy; ties, and untested models, which come last, by training F1.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_roc_auc IS 'Rank by ROC AUC in the test; ties, and untested models, which come last, by that of the training.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_average_precision IS 'Rank by average precision in the test; ties, and untested models, which come last, by that of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.model_type IS 'Kind of model.';
@@ -74,7 +87,9 @@ COMMENT ON COLUMN public.ml_leaderboard.target IS 'What it predicts; ranks compa
 COMMENT ON COLUMN public.ml_leaderboard.training_accuracy IS 'Accuracy on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.training_f1 IS 'F1 on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.training_roc_auc IS 'ROC AUC on the held-out rows of the training.';
-COMMENT ON COLUMN public.ml_leaderboard.test_start IS 'First moment of its latest test.';
+COMMENT ON COLUMN public.ml_leaderboard.training_average_precision IS 'Average precision on the held-out rows of the training.';
+COMMENT ON COLUMN public.ml_leaderboard.test_average_precision IS 'Average precision in its latest test; the share of positive rows is chance.';
+COMMENT ON COLUMN public.ml_leaderboard.test_start IS 'First moment of its latest test outside its training period, as all test columns.';
 COMMENT ON COLUMN public.ml_leaderboard.test_end IS 'First moment after its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_samples IS 'Rows of its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_accuracy IS 'Accuracy in its latest test.';
@@ -82,7 +97,7 @@ COMMENT ON COLUMN public.ml_leaderboard.test_f1 IS 'F1 in its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_precision IS 'Precision in its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_recall IS 'Recall in its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc IS 'ROC AUC in its latest test.';
-COMMENT ON COLUMN public.ml_leaderboard.test_overlap IS 'How much of its latest test was also training period; if any, the metrics flatter.';
+COMMENT ON COLUMN public.ml_leaderboard.test_overlap IS 'For a model whose tests all lie in its training period: how much of the latest does. They rank nobody, for the model has seen these rows.';
 COMMENT ON COLUMN public.ml_leaderboard.tests IS 'Number of its tests.';
 COMMENT ON COLUMN public.ml_leaderboard.comparisons_won IS 'Number of comparisons that it won.';
 COMMENT ON COLUMN public.ml_leaderboard.created_at IS 'When its training was first claimed.';

@@ -1,4 +1,4 @@
--- What workers of version 3 call, until they are restarted; the next version leaves this file out.
+-- What workers of version 3 call, until they are restarted. Where no such version was ever installed, nothing of it stays.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -328,3 +328,20 @@ COMMENT ON ROUTINE ml.require_attempt IS 'Worker of version 3: see ml_internal.r
 COMMENT ON ROUTINE ml.lose_attempt IS 'Worker of version 3: see ml_internal.lose_attempt.';
 COMMENT ON ROUTINE ml.require_free_name IS 'Worker of version 3: see ml_internal.require_free_name.';
 COMMENT ON ROUTINE ml.require_ready_model IS 'Worker of version 3: see ml_internal.require_ready_model.';
+
+DO $$
+DECLARE
+    v_routine regprocedure;
+BEGIN
+    IF NOT EXISTS (SELECT FROM ml.schema_version v WHERE v.version <= 3) THEN
+        FOR v_routine IN
+            SELECT p.oid
+            FROM pg_proc p
+            WHERE p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
+                AND obj_description(p.oid, 'pg_proc') LIKE ANY ('{Worker of version 3:%,"Points of a curve as a worker of version 3%"}')
+        LOOP
+            EXECUTE format('DROP ROUTINE %s', v_routine);
+        END LOOP;
+    END IF;
+END
+$$;

@@ -1,7 +1,7 @@
--- All files have been applied: this database has version 4.
+-- All files have been applied: this database has version 5.
 
 SET search_path TO pg_catalog, pg_temp;
 
 INSERT INTO ml.schema_version (version)
-VALUES (4)
+VALUES (5)
 ON CONFLICT DO NOTHING;

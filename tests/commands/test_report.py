@@ -136,7 +136,7 @@ def test_honest_notes_say_what_the_numbers_do_not(
     (note,) = overlap.fetchall()
     assert f"{note['n']}: the metrics flatter." in words
     assert "Only 3 positive rows: each moves the share found among them by 0.33." in words
-    assert "No more accurate than always answering negative." in words
+    assert "in its test no better than always saying negative: accuracy 0.9750 against 0.9850" in words
     assert "With only 4 coins, the last part of the period was held out" in words
     assert "7 rows before the held-out time were left out" in words
     assert "The fit warned: did not converge" in words

@@ -130,7 +130,9 @@ def _call(connection: Connection, name: str, job_id: int, attempt: int, job_type
         query = "SELECT ml_internal.record_progress(%s, %s, 0.5, 'half', %s)"
         connection.execute(query, [*values, f"{lease} seconds"])
         return "renewed"
-    answer = connection.execute(f"SELECT ml.{MESSAGES[name]}(%s, %s, 'because') AS status", values).fetchall()
+    answer = connection.execute(
+        f"SELECT ml_internal.{MESSAGES[name]}(%s, %s, 'because') AS status", values
+    ).fetchall()
     return str(answer[0]["status"])
 
 

@@ -116,7 +116,6 @@ def test_a_worker_that_does_not_know_it_leaves_it_to_others(
 ) -> None:
     waiting = insert_job(client, **fields)
     assert take(worker, *JOB_TYPES) is None
-    assert worker.execute("SELECT * FROM ml.claim_job('old', '1 minute')").fetchone() is None
     behind = insert_job(client, **TRAIN)
     assert claim(worker)["id"] == behind
     assert take(worker, *JOB_TYPES) is None

@@ -103,6 +103,12 @@ CHECKS = [
     ("ml_training_runs_confusion_matrix_adds_up", "ml_training_runs", "num_samples = 0", "true"),
     ("ml_training_runs_roc_auc_between_0_and_1", "ml_training_runs", "roc_auc = 1.1", "true"),
     (
+        "ml_training_runs_average_precision_between_0_and_1",
+        "ml_training_runs",
+        "average_precision = 1.1",
+        "true",
+    ),
+    (
         "ml_training_runs_sha256_is_hexadecimal",
         "ml_training_runs",
         "artifact_sha256 = repeat('g', 64)",
@@ -113,6 +119,12 @@ CHECKS = [
     ("ml_test_results_counts_not_negative", "ml_test_results", "num_unlabelled = -1", "true"),
     ("ml_test_results_confusion_matrix_adds_up", "ml_test_results", "fn = fn + 1", "true"),
     ("ml_test_results_roc_auc_between_0_and_1", "ml_test_results", "roc_auc = -0.1", "true"),
+    (
+        "ml_test_results_average_precision_between_0_and_1",
+        "ml_test_results",
+        "average_precision = -0.1",
+        "true",
+    ),
     ("ml_test_results_overlap_has_note", "ml_test_results", "has_overlap = true", "true"),
     ("ml_test_results_overlap_has_note", "ml_test_results", "overlap_note = '15%'", "true"),
     ("ml_comparisons_two_models", "ml_comparisons", "model_b_id = model_a_id", "true"),

@@ -11,6 +11,8 @@ PAGE = """\
 Model {a}, first: READY
 made by hand,
 twice
+Held out: better than always saying negative: accuracy 0.9000 against 0.7500
+Test:     no better than always saying positive: accuracy 0.4000 against 1.0000
 \x20
   predicts   market_cap_close > 50000 after 10 min
   from       price_open, price_high, price_low, volume_sol
@@ -28,7 +30,7 @@ Held out: 200 rows, whole coins
   recall      0.8000           0.0000   is negative |        10 |       140 |
   ROC AUC     0.9000           0.5000               +-----------+-----------+
 \x20
-Latest test: 2,500 rows, 2024-02-20 12:30 to 2024-04-01
+Latest test: 2,500 rows, 2024-03-10 12:30 to 2024-04-01
                model  always positive               said positive   negative
   accuracy    0.4000           1.0000               +-----------+-----------+
   F1          0.5714           1.0000   is positive |     1,000 |     1,500 |
@@ -42,8 +44,9 @@ What it looks at: share of the permutation importance
   price_high      -
   price_low       -
 \x20
-Tests: 2
-  test {second}, 2024-02-20 12:30 to 2024-04-01: accuracy 0.4000, F1 0.5714, ROC AUC -; {overlap}
+Tests: 3
+  test {third}, 2024-02-20 12:30 to 2024-04-01: accuracy 0.9000, F1 0.8000, ROC AUC 0.9000; {overlap}
+  test {second}, 2024-03-10 12:30 to 2024-04-01: accuracy 0.4000, F1 0.5714, ROC AUC -
   test {first}, 2024-03-01 to 2024-04-01: accuracy 0.9000, F1 0.8000, ROC AUC 0.9000
 \x20
 Comparisons: 2
@@ -87,12 +90,13 @@ def test_the_page_of_a_model(client: Connection, worker: Connection, reader: Con
     results: tuple[tuple[dict[str, str], dict[str, Any]], ...] = (
         (TEST_PERIOD, {}),
         (
-            TEST_PERIOD | {"test_start": "2024-02-20 12:30"},
+            TEST_PERIOD | {"test_start": "2024-03-10 12:30"},
             {
                 **{"tp": 1000, "fn": 1500, "tn": 0, "fp": 0, "roc_auc": None},
                 **{"num_positive": 2500, "num_negative": 0},
             },
         ),
+        (TEST_PERIOD | {"test_start": "2024-02-20 12:30"}, {}),
     )
     for period, values in results:
         job_id = insert_job(client, job_type="TEST", test_model_id=a, **period)
@@ -103,10 +107,10 @@ def test_the_page_of_a_model(client: Connection, worker: Connection, reader: Con
         job_id = insert_job(client, job_type="COMPARE", **ids, **COMPARE_PERIOD)
         claim(worker)
         complete(worker, job_id, "COMPARE")
-    overlap = one(client, "SELECT overlap_note FROM ml_test_results WHERE id = %s", [tests[1]])[
+    overlap = one(client, "SELECT overlap_note FROM ml_test_results WHERE id = %s", [tests[2]])[
         "overlap_note"
     ]
-    page = PAGE.format(a=a, b=b, first=tests[0], second=tests[1], overlap=overlap)
+    page = PAGE.format(a=a, b=b, first=tests[0], second=tests[1], third=tests[2], overlap=overlap)
     assert report(reader, a) == [line.rstrip() for line in page.splitlines()]
     assert report(client, "first") == report(reader, a)
 

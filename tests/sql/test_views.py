@@ -21,12 +21,19 @@ def leaderboard(reader: Connection, target: int) -> list[dict[str, Any]]:
     return reader.execute(query, [target]).fetchall()
 
 
-def ranks(reader: Connection, target: int) -> dict[int, int]:
-    return {row["id"]: row["rank"] for row in leaderboard(reader, target)}
+def ranks(reader: Connection, target: int, metric: str = "f1") -> dict[int, int]:
+    return {row["id"]: row[f"rank_by_{metric}"] for row in leaderboard(reader, target)}
 
 
-def evaluate(client: Connection, worker: Connection, model_id: int, **values: Any) -> int:
-    job_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
+def evaluate(
+    client: Connection,
+    worker: Connection,
+    model_id: int,
+    test_start: str = TEST_PERIOD["test_start"],
+    **values: Any,
+) -> int:
+    period = TEST_PERIOD | {"test_start": test_start}
+    job_id = insert_job(client, job_type="TEST", test_model_id=model_id, **period)
     assert claim(worker)["id"] == job_id
     return complete(worker, job_id, "TEST", **values)
 
@@ -176,6 +183,43 @@ def test_the_same_f1_is_ranked_by_accuracy(
     assert ranks(reader, target) == {high: 1, low: 2}
 
 
+def test_a_model_without_a_positive_prediction_may_rank_its_rows_best(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    """A rare event: F1 at the threshold of 0.5 is 0, and yet no other tells the rows apart as well."""
+    target = next(_targets)
+    silent, loud, middle = (ready_model(client, worker, train_value=target) for _ in range(3))
+    evaluate(client, worker, silent, tp=0, fn=50, fp=0, tn=150, roc_auc="0.97", average_precision="0.6")
+    evaluate(client, worker, loud, roc_auc="0.80", average_precision="0.4")
+    evaluate(client, worker, middle, tp=30, fn=20, roc_auc="0.90", average_precision="0.7")
+    assert ranks(reader, target) == {loud: 1, middle: 2, silent: 3}
+    assert ranks(reader, target, "roc_auc") == {silent: 1, middle: 2, loud: 3}
+    assert ranks(reader, target, "average_precision") == {middle: 1, silent: 2, loud: 3}
+    shown = reader.execute(
+        f"SELECT id FROM ml_leaderboard WHERE target LIKE '% {target}'".encode()
+    ).fetchall()
+    assert [row["id"] for row in shown] == [loud, middle, silent]
+
+
+def test_a_test_on_its_own_training_period_ranks_no_model(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    target = next(_targets)
+    twins = [ready_model(client, worker, train_value=target) for _ in range(2)]
+    for twin in twins:
+        evaluate(client, worker, twin, tp=30, fn=20)
+    evaluate(client, worker, twins[0], test_start="2024-02-20")
+    rows = leaderboard(reader, target)
+    assert [(row["rank_by_f1"], str(row["test_f1"]), row["test_overlap"]) for row in rows] == [
+        (1, "0.6667", None)
+    ] * 2
+    only_seen = ready_model(client, worker, train_value=target)
+    evaluate(client, worker, only_seen, test_start="2024-02-20")
+    last = leaderboard(reader, target)[-1]
+    assert (last["id"], last["rank_by_f1"], last["test_f1"], last["tests"]) == (only_seen, 3, None, 1)
+    assert "is part of the training period" in last["test_overlap"]
+
+
 def test_equal_models_share_a_rank(client: Connection, worker: Connection, reader: Connection) -> None:
     target = next(_targets)
     models = [ready_model(client, worker, train_value=target) for _ in range(3)]
@@ -196,7 +240,7 @@ def test_ranks_compare_models_with_the_same_target_only(
         {"train_value": next(_targets)},
     ]
     models = [ready_model(client, worker, **({"train_value": target} | other)) for other in others]
-    query = "SELECT id, rank, target FROM ml_leaderboard WHERE id = ANY(%s) ORDER BY id"
+    query = "SELECT id, rank_by_f1 AS rank, target FROM ml_leaderboard WHERE id = ANY(%s) ORDER BY id"
     rows = reader.execute(query, [models]).fetchall()
     assert [row["rank"] for row in rows] == [1] * 5
     assert [row["target"] for row in rows] == [
@@ -215,7 +259,7 @@ def test_the_latest_test_counts(client: Connection, worker: Connection, reader: 
     evaluate(client, worker, second, tp=30, fn=20)
     evaluate(client, worker, first, tp=10, fn=40)
     rows = {row["id"]: row for row in leaderboard(reader, target)}
-    assert (rows[second]["rank"], rows[first]["rank"]) == (1, 2)
+    assert (rows[second]["rank_by_f1"], rows[first]["rank_by_f1"]) == (1, 2)
     assert (rows[first]["tests"], rows[second]["tests"]) == (2, 1)
     # 2 * 10 / (2 * 10 + 10 + 40)
     assert str(rows[first]["test_f1"]) == "0.2857"
@@ -226,7 +270,14 @@ def test_a_tested_model_stands_before_an_untested_one_even_with_an_undefined_f1(
 ) -> None:
     target = next(_targets)
     untested, tested = (ready_model(client, worker, train_value=target) for _ in range(2))
-    none_positive = {"tp": 0, "fn": 0, "fp": 0, "tn": 10, "num_positive": 0, "num_negative": 10}
+    none_positive: dict[str, Any] = {
+        "tp": 0,
+        "fn": 0,
+        "fp": 0,
+        "tn": 10,
+        "num_positive": 0,
+        "num_negative": 10,
+    }
     evaluate(client, worker, tested, **none_positive, roc_auc=None)
     assert ranks(reader, target) == {tested: 1, untested: 2}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance
-from sklearn.metrics import auc, roc_curve
+from sklearn.metrics import auc, average_precision_score, roc_curve
 from sklearn.pipeline import Pipeline
 
 IMPORTANCE_ROWS = 5_000
@@ -36,11 +36,14 @@ def measure(
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns."""
     found = importance(model, names, features, labels, random_state)
-    probabilities = predict(model, features)
+    probabilities, labels = _ranked(predict(model, features), labels)
+    num_positive = int(labels.sum())
+    has_both = 0 < num_positive < len(labels)
     return {
-        "num_positive": int(labels.sum()),
-        "num_negative": int(len(labels) - labels.sum()),
+        "num_positive": num_positive,
+        "num_negative": len(labels) - num_positive,
         **asdict(score(probabilities, labels)),
+        "average_precision": float(average_precision_score(labels, probabilities)) if has_both else None,
         "feature_importance_csv": to_csv(found),
         "ml_curve_points": curve(probabilities, labels),
     }
@@ -65,13 +68,21 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Scor
     )
 
 
-def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    """The number that ``roc_auc_score`` gives, in a third of its time.
+def _ranked(
+    probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """The rows by falling probability: numpy sorts in a third of the time where ties may come in any order.
 
-    Numpy sorts much faster where ties may come in any order; scikit-learn then finds the rows sorted.
+    Scikit-learn then finds them sorted.
     """
     order = np.argsort(probabilities)[::-1]
-    false_positives, true_positives, _ = roc_curve(labels[order], probabilities[order])
+    return probabilities[order], labels[order]
+
+
+def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
+    """The number that ``roc_auc_score`` gives."""
+    probabilities, labels = _ranked(probabilities, labels)
+    false_positives, true_positives, _ = roc_curve(labels, probabilities)
     return float(auc(false_positives, true_positives))
 
 

@@ -92,6 +92,7 @@ def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str,
     environment.filters |= {"number": _number, "metric": _metric, "moment": _moment, "share": _share}
     return environment.get_template("report.html.j2").render(
         models=models,
+        verdicts=list(_verdicts(models, rows["measurements"])),
         sections=list(_sections(models, rows)),
         comparisons=rows["comparisons"],
         places={model["model_id"]: place for place, model in enumerate(models)},
@@ -116,6 +117,20 @@ def _in_order(model_ids: Sequence[int], found: Sequence[Row]) -> list[Row]:
         if model["status"] != "READY":
             raise ReportError(f"{said} is {model['status']}, not READY; job {model['job_id']} says why")
     return [by_id[model_id] for model_id in model_ids]
+
+
+def _verdicts(models: Sequence[Row], measurements: Sequence[Row]) -> Iterator[Row]:
+    """Whether each model beats a trivial answer: in its test, or if it has none on held-out rows."""
+    measured = {(row["model_id"], row["source"]): row for row in measurements}
+    for place, model in enumerate(models):
+        row = measured.get((model["model_id"], "test")) or measured.get((model["model_id"], "training"))
+        if row is not None:
+            yield {
+                "place": place,
+                "source": row["source"],
+                "said": row["verdict"],
+                "overlap_note": row["overlap_note"],
+            }
 
 
 def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Iterator[dict[str, Any]]:
@@ -199,9 +214,6 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
     if line["num_unlabelled"]:
         yield f"{line['num_unlabelled']:,} rows without a label were left out."
     yield from _few_rows(line)
-    baseline = line["baseline"]
-    if line["accuracy"] is not None and float(line["accuracy"]) <= round(baseline["accuracy"], 4):
-        yield f"No more accurate than always answering {baseline['answer']}."
     best = next(iter(of_source["sweep"][line["place"]]), None)
     if best is None:
         yield "No curve was recorded, so it is missing in the charts."
@@ -246,6 +258,7 @@ def _baseline(row: Row) -> dict[str, Any]:
             "precision": share if says_positive else None,
             "recall": found,
             "roc_auc": 0.5 if positive and row["num_negative"] else None,
+            "average_precision": share if positive and row["num_negative"] else None,
             "f1": None
             if share is None or found is None
             else 2 * share / (1 + share)

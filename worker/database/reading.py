@@ -177,16 +177,17 @@ _MODELS_OF_REPORT: LiteralString = """
     JOIN public.ml_models m ON m.id = d.model_id
     WHERE d.model_id = ANY (%s::bigint[])
 """
-# The training run and the latest test of each model, as the leaderboard chooses it.
+# The training run of each model, and its latest test, of those outside its training period if there are any.
 _MEASUREMENTS: LiteralString = """
     SELECT DISTINCT ON (s.model_id, s.source)
         s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, t.overlap_note,
-        coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled
+        coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled,
+        ml_internal.verdict(s.tp, s.tn, s.fp, s.fn) AS verdict
     FROM public.ml_measurements s
     LEFT JOIN public.ml_training_runs r ON s.source = 'training' AND r.id = s.source_id
     LEFT JOIN public.ml_test_results t ON s.source = 'test' AND t.id = s.source_id
     WHERE s.model_id = ANY (%s::bigint[])
-    ORDER BY s.model_id, s.source, s.created_at DESC, s.source_id DESC
+    ORDER BY s.model_id, s.source, t.has_overlap, s.created_at DESC, s.source_id DESC
 """
 _COMPARISONS: LiteralString = """
     SELECT c.* FROM public.ml_fact_comparisons c

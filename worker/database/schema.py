@@ -8,7 +8,7 @@ from psycopg import sql
 
 from worker.database.connection import Connection, UnsuitableDatabaseError, fetch_value
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
 
 
@@ -97,9 +97,3 @@ def ensure_database(connection: Connection, name: str) -> None:
     """Create the database if it is not there."""
     if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def recreate_database(connection: Connection, name: str) -> None:
-    """Drop the database if it is there and create it empty."""
-    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
