@@ -72,8 +72,6 @@ AS $$
     FULL JOIN ml_internal.param_items(p_own_csv) o ON o.name = d.name;
 $$;
 
--- Names that share at least two fifths of their letter pairs with the unknown one (Dice's coefficient),
--- the nearest first; all that are allowed where none is near.
 -- What lists have in common, where NULL stands for everything.
 CREATE OR REPLACE FUNCTION ml_internal.common_items(
     VARIADIC p_lists text []
@@ -99,9 +97,12 @@ AS $$
     ) END;
 $$;
 
+-- Names that share at least two fifths of their letter pairs with the unknown one (Dice's coefficient), the nearest
+-- first; where none is near, all that are allowed, or what is said instead.
 CREATE OR REPLACE FUNCTION ml_internal.suggest_names(
     p_unknown text,
-    p_allowed text []
+    p_allowed text [],
+    p_otherwise text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -128,6 +129,7 @@ AS $$
     )
     SELECT coalesce(
         (SELECT 'Did you mean ' || string_agg(near.name, ', ' ORDER BY near.score DESC, near.place) || '?' FROM near),
+        p_otherwise,
         'Allowed: ' || array_to_string(p_allowed, ', ') || '.'
     );
 $$;
@@ -162,6 +164,6 @@ COMMENT ON FUNCTION ml_internal.list_items(text) IS 'Items of a list "a,b,c" as 
 COMMENT ON FUNCTION ml_internal.param_items(text) IS 'Items of a list "key=value;key=value" as rows, trimmed, with their place from 1; name is NULL where there is no "=".';
 COMMENT ON FUNCTION ml_internal.merge_params(text, text) IS 'Hyperparameters that a fit uses: the defaults with the job''s own on top.';
 COMMENT ON FUNCTION ml_internal.common_items(text []) IS 'Items that all of these lists have; a list that is NULL has everything. NULL: all are NULL, empty: none.';
-COMMENT ON FUNCTION ml_internal.suggest_names(text, text []) IS 'Text of a HINT for an unknown name: the nearest allowed names, or all of them.';
+COMMENT ON FUNCTION ml_internal.suggest_names(text, text [], text) IS 'Text of a HINT for an unknown name: the nearest allowed names; if none is near, what is said otherwise, or all of them.';
 COMMENT ON FUNCTION ml_internal.count_text(bigint, bigint) IS 'A count as people read it, with its share.';
 COMMENT ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) IS 'A period as people read it: days alone where it begins and ends at midnight.';

@@ -145,7 +145,13 @@ BEGIN
     IF v_id IS NULL THEN
         RAISE EXCEPTION 'no model is named %', coalesce(quote_literal(left(p_name, 255)), 'NULL')
             USING ERRCODE = 'no_data_found', TABLE = 'ml_models',
-            HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+            HINT = ml_internal.suggest_names(p_name, ARRAY(
+                SELECT m.name::text
+                FROM public.ml_models m
+                WHERE m.status = 'READY' AND NOT m.is_deleted
+                ORDER BY m.id DESC
+                LIMIT 1000
+            ), 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.');
     END IF;
     RETURN v_id;
 END

@@ -1,4 +1,4 @@
--- Signs of life: a worker that goes on looking at the queue says so, and until when it may be taken for alive.
+-- Heartbeats: a worker that goes on polling the queue says so, and until when it counts as alive.
 -- Leases do not depend on them; they are for people and health checks (view ml_workers).
 
 SET search_path TO pg_catalog, pg_temp;
@@ -46,12 +46,28 @@ AS $$
     RETURNING alive_until;
 $$;
 
-COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval) IS 'Worker: it has looked at the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
-COMMENT ON TABLE public.ml_worker_signs IS 'Signs of life of the workers, append-only; ml_workers shows the latest.';
-COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the sign.';
-COMMENT ON COLUMN public.ml_worker_signs.worker_id IS 'Worker that gave it: host, process and a random part.';
-COMMENT ON COLUMN public.ml_worker_signs.concurrency IS 'Jobs that it does at a time.';
-COMMENT ON COLUMN public.ml_worker_signs.started_at IS 'When it gave its first sign.';
-COMMENT ON COLUMN public.ml_worker_signs.alive_until IS 'When it must be taken for dead without another sign.';
-COMMENT ON COLUMN public.ml_worker_signs.created_at IS 'When it was given.';
+-- For those who wait.
+CREATE OR REPLACE FUNCTION ml_internal.has_worker()
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM public.ml_worker_signs s
+        -- Not clock_timestamp(): it would keep the index from being used.
+        WHERE s.alive_until > statement_timestamp()
+            AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
+    );
+$$;
+
+COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
+COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval) IS 'Worker: it has polled the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
+COMMENT ON TABLE public.ml_worker_signs IS 'Heartbeats of the workers, append-only; ml_workers shows the latest.';
+COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the heartbeat.';
+COMMENT ON COLUMN public.ml_worker_signs.worker_id IS 'Worker that sent it: host, process and a random part.';
+COMMENT ON COLUMN public.ml_worker_signs.concurrency IS 'Jobs that it runs at the same time.';
+COMMENT ON COLUMN public.ml_worker_signs.started_at IS 'When it sent its first heartbeat.';
+COMMENT ON COLUMN public.ml_worker_signs.alive_until IS 'When it counts as dead without another heartbeat.';
+COMMENT ON COLUMN public.ml_worker_signs.created_at IS 'When it was sent.';
 COMMENT ON COLUMN public.ml_worker_signs.created_by IS 'Login of the worker.';

@@ -14,7 +14,7 @@ SELECT
     CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
     j.progress,
     rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
-    j.progress_msg,
+    CASE WHEN j.status = 'PENDING' AND NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run' ELSE j.progress_msg END AS progress_msg,
     j.attempt,
     j.worker_id,
     j.created_at
@@ -56,7 +56,7 @@ COMMENT ON COLUMN public.ml_queue.waiting IS 'Time from the INSERT to the start 
 COMMENT ON COLUMN public.ml_queue.running IS 'Time since its latest attempt started.';
 COMMENT ON COLUMN public.ml_queue.progress IS '0.00 to 1.00.';
 COMMENT ON COLUMN public.ml_queue.bar IS 'The progress as a bar of 20 characters.';
-COMMENT ON COLUMN public.ml_queue.progress_msg IS 'What is being done.';
+COMMENT ON COLUMN public.ml_queue.progress_msg IS 'What is being done, or why the job waits.';
 COMMENT ON COLUMN public.ml_queue.attempt IS 'Number of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.worker_id IS 'Worker of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
@@ -64,10 +64,10 @@ COMMENT ON VIEW public.ml_workers IS 'Workers that are alive, and what they do.'
 COMMENT ON COLUMN public.ml_workers.worker_id IS 'Worker: host, process and a random part.';
 COMMENT ON COLUMN public.ml_workers.host IS 'Host that it runs on.';
 COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY, as far as you may see its jobs.';
-COMMENT ON COLUMN public.ml_workers.concurrency IS 'Jobs that it does at a time.';
-COMMENT ON COLUMN public.ml_workers.running IS 'Jobs that it does now.';
+COMMENT ON COLUMN public.ml_workers.concurrency IS 'Jobs that it runs at the same time.';
+COMMENT ON COLUMN public.ml_workers.running IS 'Jobs that it runs now.';
 COMMENT ON COLUMN public.ml_workers.job_ids IS 'Numbers of these jobs: 12,13.';
-COMMENT ON COLUMN public.ml_workers.started_at IS 'When it gave its first sign of life.';
-COMMENT ON COLUMN public.ml_workers.last_sign_at IS 'When it gave its last: it had just looked at the queue.';
+COMMENT ON COLUMN public.ml_workers.started_at IS 'When it sent its first heartbeat.';
+COMMENT ON COLUMN public.ml_workers.last_sign_at IS 'When it sent its last: it had just polled the queue.';
 COMMENT ON COLUMN public.ml_workers.alive_until IS 'When it counts as dead without another.';
 COMMENT ON COLUMN public.ml_workers.login IS 'Login that it works as.';

@@ -195,6 +195,7 @@ MEASURED: dict[str, Any] = {
     "fp": 10,
     "fn": 10,
     "roc_auc": "0.9",
+    "average_precision": "0.7000",
     "data_fingerprint": "b" * 64,
     "seconds_loading": "0.1",
 }

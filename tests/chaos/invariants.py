@@ -84,7 +84,7 @@ OTHERS = {
         WHERE CASE status
             WHEN 'FAILED' THEN error_msg NOT LIKE format('Lost %1$s of %1$s attempts; %%', max_attempts)
                 AND (coalesce(train_start, test_start, compare_start) < '2030-01-01'
-                    OR error_msg NOT LIKE '%has no rows in this period%')
+                    OR error_msg NOT LIKE '%has no rows from%')
             WHEN 'COMPLETED' THEN coalesce(train_start, test_start, compare_start) >= '2030-01-01'
         END""",
 }

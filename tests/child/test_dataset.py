@@ -204,7 +204,7 @@ def test_integer_columns_can_be_features_and_targets(empty: Callable[..., Connec
 
 
 def test_no_rows_is_an_error_with_the_count(empty: Callable[..., Connection]) -> None:
-    with pytest.raises(JobError, match="0 rows"):
+    with pytest.raises(JobError, match="no rows"):
         load(empty(), predicting("price_close", ">", "0"))
 
 

@@ -24,6 +24,7 @@ from tests.sql.helpers import (
     COMPARE_PERIOD,
     RESULTS,
     TEST_PERIOD,
+    VERDICT,
     call,
     complete,
     count,
@@ -225,12 +226,12 @@ def test_wait_tells_what_changes_and_ends_with_the_job(
         complete(worker, job_id, "TRAIN")
     job = job_row(client, job_id)
     assert told == [
-        f"job {job_id} PENDING: no worker is running",
+        f"job {job_id} PENDING: no worker is running; start one: ml-worker run",
         f"job {job_id} PENDING",
         f"job {job_id} RUNNING, 0 %: Starting",
         f"job {job_id} RUNNING, 42 %: Training: 42/100 trees",
-        f"job {job_id} COMPLETED: model {job['result_model_id']}, {job['train_model_name']}, "
-        "has accuracy 0.9000 and F1 0.8000 on held-out rows",
+        f"job {job_id} COMPLETED: model {job['result_model_id']}, {job['train_model_name']}: "
+        f"{VERDICT} on held-out rows",
     ]
 
 
@@ -268,9 +269,7 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
     test = running_job(client, worker, "TEST")
     result = complete(worker, test, "TEST")
     model = job_row(client, test)["test_model_id"]
-    assert (
-        outcome(db, test) == f"COMPLETED: test {result} of model {model} gave accuracy 0.9000 and F1 0.8000"
-    )
+    assert outcome(db, test) == f"COMPLETED: test {result} of model {model}: {VERDICT}"
     compare = running_job(client, worker, "COMPARE")
     complete(worker, compare, "COMPARE")
     a, b = (job_row(client, compare)[f"compare_model_{side}_id"] for side in "ab")
@@ -289,18 +288,56 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
 
 
 def test_a_wait_that_takes_too_long_is_an_error_and_leaves_the_job(
-    client: Connection, reader: Connection
+    client: Connection, worker: Connection, reader: Connection
 ) -> None:
     job_id = insert_job(client, **TRAIN)
+    call(worker, "record_sign", "h:1:a", 1, "0")
+    with refused("ML004", f"job {job_id} PENDING: no worker is running; start one: ml-worker run"):
+        reader.execute("CALL ml.wait(job_id => %s, timeout => '120 ms')", [job_id])
+    call(worker, "record_sign", "h:1:a", 1, "1 hour")
     with refused("ML004", f"job {job_id} PENDING", f"CALL ml.wait({job_id}, '1 hour')"):
         reader.execute("CALL ml.wait(job_id => %s, timeout => '120 ms')", [job_id])
     assert job_row(client, job_id)["status"] == "PENDING"
 
 
+@pytest.mark.parametrize(
+    "timeout", ["0.2", "'200 ms'", "interval '200 ms'", "0.2::numeric", "0::bigint", "0"]
+)
+def test_a_timeout_is_an_interval_a_text_or_a_number_of_seconds(
+    client: Connection, reader: Connection, timeout: str
+) -> None:
+    job_id = insert_job(client, **TRAIN)
+    for what in (f"{job_id}", f"{job_id}::bigint", f"ARRAY[{job_id}]"):
+        if "ARRAY" in what and timeout[0] not in "'i":
+            continue
+        with refused("ML004", f"job {job_id} PENDING"):
+            reader.execute(f"CALL ml.wait({what}, {timeout})".encode())
+
+
+def test_many_jobs_are_waited_for_and_so_are_all_of_mine(
+    db: Database, client: Connection, worker: Connection, reader: Connection
+) -> None:
+    call(worker, "record_sign", "h:1:a", 1, "1 hour")
+    told: list[str] = []
+    client.add_notice_handler(lambda said: told.append(said.message_primary or ""))
+    jobs = [insert_job(client, **TRAIN) for _ in range(3)]
+    for job_id in jobs[:2]:
+        client.execute("CALL ml.cancel_job(%s)", [job_id])
+    client.execute("CALL ml.wait(%s)", [jobs[:2]])
+    assert told == [f"job {job_id} CANCELLED" for job_id in jobs[:2]]
+    with refused("ML004", f"job {jobs[2]} PENDING"):
+        client.execute("CALL ml.wait(%s, '50 ms')", [jobs])
+    told.clear()
+    reader.execute("CALL ml.wait()")  # it has none
+    client.execute("CALL ml.cancel_job(%s)", [jobs[2]])
+    client.execute("CALL ml.wait()")
+    assert told == []  # they have all ended
+
+
 @pytest.mark.parametrize("job_id", [4711, None])
 def test_a_job_that_is_not_there_is_not_waited_for(reader: Connection, job_id: int | None) -> None:
     with refused("P0002", "does not exist", "lists the jobs"):
-        reader.execute("CALL ml.wait(%s)", [job_id])
+        reader.execute("CALL ml.wait(%s::bigint)", [job_id])
 
 
 def test_a_wait_without_a_limit_waits_until_the_end(

@@ -172,7 +172,7 @@ OURS = [
     ),
     train(
         "train_model_name is blank",
-        "Give the model a name, or leave the field out: the default is the model type and the job's id.",
+        "Give the model a name, or leave the field out: the default is the model type and the job's number.",
         train_model_name=" ",
     ),
     train(
@@ -182,10 +182,10 @@ OURS = [
     ),
     train('the model name "waiting" is taken by job 9', FREE_NAME, "23505", train_model_name="waiting"),
     train(
-        'the model name "logistic_regression_1" is taken by model 1',
+        'the model name "logistic_regression_job_1" is taken by model 1',
         FREE_NAME,
         "23505",
-        train_model_name="logistic_regression_1",
+        train_model_name="logistic_regression_job_1",
     ),
     # Its features, phases and hyperparameters.
     train(
@@ -369,8 +369,8 @@ OURS = [
     Refusal(
         "CALL ml.wait(9, '0')",
         "ML004",
-        "job 9 PENDING: no worker is running (waited for 00:00:00)",
-        "The job goes on. Wait again: CALL ml.wait(9, '1 hour'); or end it: CALL ml.cancel_job(9);",
+        "job 9 PENDING: no worker is running; start one: ml-worker run (waited for 00:00:00)",
+        "Wait again: CALL ml.wait(9, '1 hour'); or end the job: CALL ml.cancel_job(9);",
     ),
     Refusal(
         "BEGIN; CALL ml.wait(9)",

@@ -327,7 +327,13 @@ REJECTED = [
     params("semicolon_at_the_end", FOREST, "n_estimators=100;", "which is not key=value", KEY_VALUE),
     params("semicolon_alone", FOREST, ";", "which is not key=value", KEY_VALUE),
     params("json", FOREST, '{"n_estimators": 100}', "'{\"n_estimators\": 100}'", KEY_VALUE),
-    params("comma", FOREST, "n_estimators=100,max_depth=5", "'100,max_depth=5'", TREES),
+    params(
+        "comma",
+        FOREST,
+        "n_estimators=100,max_depth=5",
+        "'100,max_depth=5'",
+        "by semicolons: n_estimators=100;max_depth=5.",
+    ),
     params("colon", FOREST, "n_estimators:100", "'n_estimators:100'", KEY_VALUE),
     # A hyperparameter that this model type does not have, or has twice.
     params(
@@ -676,7 +682,7 @@ def test_a_job_has_the_defaults(client: Connection) -> None:
         "progress": Decimal(0),
         "attempt": 0,
         "max_attempts": 3,
-        "train_model_name": f"logistic_regression_{job['id']}",
+        "train_model_name": f"logistic_regression_job_{job['id']}",
         "train_test_size": Decimal("0.20"),
         "train_random_state": 42,
         "train_future_minutes": None,

@@ -14,6 +14,7 @@ from tests.sql.helpers import (
     COMPARE_PERIOD,
     STATES,
     TEST_PERIOD,
+    VERDICT,
     call,
     complete,
     events,
@@ -322,9 +323,9 @@ def _set_field(connection: Connection, job_id: int, field: str, value: Any) -> N
         (
             "TRAIN",
             "result_model_id",
-            "model {0}, logistic_regression_{1}, has accuracy 0.9000 and F1 0.8000 on held-out rows",
+            f"model {{0}}, logistic_regression_job_{{1}}: {VERDICT} on held-out rows",
         ),
-        ("TEST", "result_test_id", "test {0} of model {2} gave accuracy 0.9000 and F1 0.8000"),
+        ("TEST", "result_test_id", f"test {{0}} of model {{2}}: {VERDICT}"),
         ("COMPARE", "result_comparison_id", "model {3} wins; F1 of model {3} is 0.8000, of model {4} 0.6667"),
     ],
 )

@@ -25,6 +25,10 @@ _FEWEST_ROWS = 1 << 12  # that room is made for
 _PART_ROWS = 1 << 16  # what is made of so many rows at a time takes little room
 
 
+class NoRowsError(JobError):
+    """The period has no rows of these phases."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Labelled rows, ordered by coin and time.
@@ -81,7 +85,8 @@ def decode(
         expected_rows: about how many will, to make room for them at once.
 
     Raises:
-        JobError: there is no row, no label, a feature without any value, or one that is infinite.
+        NoRowsError: there is no row.
+        JobError: there is no label, a feature without any value, or one that is infinite.
     """
     received = _receive(blocks, len(features), report, expected_rows)
     num_rows = int(np.count_nonzero(value.is_chosen(received.says.view())))
@@ -302,7 +307,7 @@ def _order_ties(received: _Received, rows: NDArray[Any]) -> NDArray[np.int64]:
 
 def _require_rows(num_rows: int, num_labelled: int) -> None:
     if num_rows == 0:
-        raise JobError("coin_metrics has no rows in this period and these phases (0 rows)")
+        raise NoRowsError("coin_metrics has no rows in this period and these phases")
     if num_labelled == 0:
         raise JobError(
             f"none of the {num_rows} rows in this period has a label: the target is NULL, or with a horizon "

@@ -12,7 +12,8 @@ from worker.child import dataset, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
 from worker.database.connection import Connection
-from worker.database.dataset import estimate_rows, stream_dataset
+from worker.database.dataset import estimate_rows, no_rows_text, stream_dataset
+from worker.errors import JobError
 
 Report = Callable[[float, str], None]
 Result = dict[str, Any]
@@ -94,6 +95,9 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
 
     task.report(0, f"Loading: about {expected} rows")
     blocks = stream_dataset(task.connection, of[0].label, features, assignment.period, assignment.phases)
-    rows = dataset.decode(blocks, features, of[0].label, loaded, expected)
+    try:
+        rows = dataset.decode(blocks, features, of[0].label, loaded, expected)
+    except dataset.NoRowsError:
+        raise JobError(no_rows_text(task.connection, assignment.period, assignment.phases)) from None
     task.connection.close()
     return rows

@@ -42,6 +42,15 @@ def estimate_rows(connection: Connection, period: Period, phases: Sequence[int] 
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
+def no_rows_text(connection: Connection, period: Period, phases: Sequence[int] | None) -> str:
+    """That the period has no rows of these phases, and when there are some."""
+    query: LiteralString = """
+        SELECT ml_internal.no_rows_text(%s, %s, %s, r.first_at, r.last_at) FROM ml_internal.metrics_range() r
+    """
+    csv = None if phases is None else ",".join(map(str, phases))
+    return str(fetch_value(connection, query, [period.start, period.end, csv]))
+
+
 def stream_dataset(
     connection: Connection,
     label: Label,
