@@ -1,0 +1,48 @@
+-- SELECT * FROM ml.help(); lists what a client calls, each as it can be pasted: with a model, a job and a period that are
+-- there, as far as there are any.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE OR REPLACE FUNCTION ml.help()
+RETURNS TABLE (
+    you_want_to text,
+    you_type text
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_range record := ml_internal.metrics_range();
+    v_start date := coalesce(v_range.first_at, '2024-01-01');
+    v_end date := coalesce(v_range.last_at, '2024-04-01') + interval '1 day';
+    v_middle date := v_start + (v_end - v_start) * 2 / 3;
+    v_job bigint := coalesce((SELECT max(j.id) FROM public.ml_jobs j), 1);
+    v_open bigint := coalesce((SELECT max(j.id) FROM public.ml_jobs j WHERE j.completed_at IS NULL), v_job);
+    v_models text [] := ARRAY(
+        SELECT m.name FROM public.ml_models m WHERE m.status = 'READY' AND NOT m.is_deleted ORDER BY m.id DESC LIMIT 2
+    ) || '{my_model,my_other_model}'::text [];
+    v_train text := format('''xgboost'', ''price_close'', ''>'', 0.00005, ''price_open,volume_sol'', %L, %L, 10', v_start, v_middle);
+BEGIN
+    RETURN QUERY
+    VALUES
+        ('see what a training would find', format('SELECT * FROM ml.preview(%s);', v_train)),
+        ('train a model; returns the job''s number', format('SELECT ml.train(%s);', v_train)),
+        ('test a model on a later period', format('SELECT ml.test(%L, %L, %L);', v_models[1], v_middle, v_end)),
+        ('compare two models on the same rows', format('SELECT ml.compare(%L, %L, %L, %L);', v_models[1], v_models[2], v_middle, v_end)),
+        ('wait for a job, or for all of yours', format('CALL ml.wait(%s);  CALL ml.wait();', v_job)),
+        ('watch the queue', 'SELECT id, status, bar, progress_msg FROM ml_queue;'),
+        ('cancel a job', format('CALL ml.cancel_job(%s);', v_open)),
+        ('rank the models', 'SELECT rank_by_f1, name, test_f1, test_roc_auc FROM ml_leaderboard;'),
+        ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
+        ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
+        ('find columns to learn from', 'TABLE ml_metric_columns;'),
+        ('find hyperparameters', 'SELECT name, default_value FROM ref_model_params WHERE model_type = ''xgboost'';'),
+        ('see which workers are alive', 'SELECT worker_id, state, job_ids FROM ml_workers;'),
+        ('hear of jobs without polling', 'LISTEN ml_job_status;'),
+        ('as the owner, remove what is old', 'CALL ml.prune(''90 days'');'),
+        ('as the owner, keep teams apart', 'CALL ml.separate_teams(true);  CALL ml.separate_teams(false);');
+END
+$$;
+
+COMMENT ON FUNCTION ml.help() IS 'What a client calls, each as it can be pasted.';

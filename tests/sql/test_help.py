@@ -1,0 +1,43 @@
+"""SELECT * FROM ml.help(): everything that it says can be pasted."""
+
+from tests.conftest import TRAIN, Connection, insert_job, ready_model
+
+
+def examples(connection: Connection) -> list[str]:
+    return [row["you_type"] for row in connection.execute("SELECT * FROM ml.help()")]
+
+
+def test_every_example_works_as_pasted(
+    owner: Connection, client: Connection, worker: Connection, reader: Connection
+) -> None:
+    for name in ("first", "second"):
+        ready_model(client, worker, train_model_name=name, train_end="2024-02-01")
+    insert_job(client, **TRAIN)
+    told = examples(reader)
+    assert "'second'" in " ".join(told)
+    for example in told:
+        for statement in filter(None, map(str.strip, example.split(";"))):
+            if statement.startswith("CALL ml.wait"):
+                continue  # nobody works here; test_by_hand.py waits
+            user = owner if statement.startswith(("CALL ml.prune", "CALL ml.separate")) else client
+            user.execute(statement.encode())
+
+
+def test_it_names_every_routine_that_a_client_calls(reader: Connection) -> None:
+    told = " ".join(examples(reader))
+    routines = reader.execute("SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'ml'::regnamespace")
+    missing = {row["proname"] for row in routines if f"ml.{row['proname']}(" not in told}
+    assert missing == {"help"}
+
+
+def test_an_empty_database_is_helped_as_well(
+    owner: Connection, client: Connection, reader: Connection
+) -> None:
+    owner.execute("DELETE FROM coin_metrics")
+    client.execute("UPDATE ml_models SET is_deleted = true")
+    assert "SELECT ml.test('my_model', '2024-03-02', '2024-04-02');" in examples(reader)
+
+
+def test_what_clients_call_fits_on_a_screen(reader: Connection) -> None:
+    routines = reader.execute("SELECT FROM pg_proc WHERE pronamespace = 'ml'::regnamespace").fetchall()
+    assert len(routines) <= 20
