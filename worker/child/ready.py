@@ -1,0 +1,8 @@
+"""Importing this is what the fork server does once, so that no child need: all that a job imports.
+
+No thread may run afterwards, since none would be there in the child.
+"""
+
+from worker.child.attempt import thread_pools
+
+thread_pools()
