@@ -1,4 +1,7 @@
-"""The README's reference, from the comments in the catalog: ``python -m tests.readme`` writes it anew."""
+"""What documents say of the program, taken from it: ``python -m tests.readme`` writes it anew.
+
+That is the reference in ``sql/README.md``, from the comments in the catalog, and the texts of ``--help``.
+"""
 
 import re
 import shutil
@@ -7,13 +10,17 @@ import tempfile
 from pathlib import Path
 
 import psycopg
+from click.testing import CliRunner
 from psycopg.rows import dict_row
 
 from tests.conftest import Connection
+from worker.commands.cli import main as ml_worker
 from worker.commands.install import install
 from worker.embedded import Server
 
 README = Path(__file__).parents[1] / "README.md"
+REFERENCE = Path(__file__).parents[1] / "sql" / "README.md"
+HELP = Path(__file__).parent / "commands" / "help.txt"  # what --help says, at 80 columns
 BEGIN, END = "<!-- reference: make reference -->\n", "<!-- end of the reference -->\n"
 RELATIONS = """
     SELECT c.relname AS name, c.relkind = 'v' AS is_view, obj_description(c.oid, 'pg_class') AS comment
@@ -74,25 +81,44 @@ def reference(connection: Connection) -> str:
     return "\n".join([*lines, ""])
 
 
+def help_texts() -> str:
+    """What ``--help`` says of the program and of each command, at 80 columns."""
+    runner = CliRunner()
+    own = [
+        name
+        for name, command in ml_worker.commands.items()
+        if command.context_settings.get("help_option_names") != []
+    ]
+    calls = [[], *([name] for name in sorted(own))]
+    texts = [
+        runner.invoke(ml_worker, [*call, "--help"], prog_name="ml-worker", terminal_width=80).output
+        for call in calls
+    ]
+    return "\n".join(
+        f"$ ml-worker {' '.join([*call, '--help'])}\n{text}" for call, text in zip(calls, texts, strict=True)
+    )
+
+
 def parts(text: str) -> tuple[str, str, str]:
-    """A README: what stands before the reference, the reference, and what stands after."""
+    """A document: what stands before the reference, the reference, and what stands after."""
     before, _, rest = text.partition(BEGIN)
     found, _, after = rest.partition(END)
     return before + BEGIN, found, END + after
 
 
 def main() -> None:
+    HELP.write_text(help_texts(), encoding="utf-8")
     home = Path(tempfile.mkdtemp(prefix="ml-reference-"))
     server = Server(home, settings=("fsync = off",))
     try:
         server.start(install)
         with psycopg.connect(server.url(), row_factory=dict_row) as connection:
-            before, _, after = parts(README.read_text(encoding="utf-8"))
-            README.write_text(f"{before}{reference(connection)}{after}", encoding="utf-8")
+            before, _, after = parts(REFERENCE.read_text(encoding="utf-8"))
+            REFERENCE.write_text(f"{before}{reference(connection)}{after}", encoding="utf-8")
     finally:
         server.stop()
         shutil.rmtree(home)
-    sys.stdout.write(f"{README} is up to date\n")
+    sys.stdout.write(f"{REFERENCE} and {HELP} are up to date\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Where things are: taken from the environment, with defaults that need none."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import platformdirs
@@ -24,3 +26,13 @@ def model_dir() -> Path:
 def database_url() -> str | None:
     """``DATABASE_URL``; None means the embedded server."""
     return os.environ.get("DATABASE_URL") or None
+
+
+def program_name() -> str:
+    """How this program was called."""
+    program = Path(sys.argv[0]).absolute()
+    if program.name == "__main__.py":
+        return "python -m worker"
+    if program.is_relative_to(Path.cwd()):
+        return str(program.relative_to(Path.cwd()))
+    return program.name if shutil.which(program.name) else str(program)

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
-from tests.conftest import Database, Worker, until
+from tests.conftest import Database, Worker, one, until
+from tests.readme import HELP, help_texts
 from worker.commands import sample
 from worker.database.schema import SCHEMA_VERSION, installed_version
 from worker.embedded import Server
-
-COMMANDS = ("demo", "health", "install", "load", "psql", "report", "run", "stop", "top", "verify")
 
 
 def ml_worker(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,13 +40,8 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_help_names_every_command_and_variable() -> None:
-    said = ml_worker("--help").stdout
-    for word in (*COMMANDS, "DATABASE_URL", "ML_HOME", "ML_MODEL_DIR"):
-        assert word in said
-    for command in COMMANDS:
-        if command != "psql":  # its --help is psql's own
-            assert ml_worker(command, "--help").returncode == 0
+def test_every_help_is_as_it_was_read_last() -> None:
+    assert help_texts() == HELP.read_text(encoding="utf-8"), "look at it, then run: make reference"
 
 
 def test_without_database_url_a_command_makes_a_server_and_says_how_to_connect(home: Path) -> None:
@@ -79,9 +72,22 @@ def test_psql_shows_an_error_as_message_and_hint_alone(db: Database) -> None:
     ]
 
 
-def test_psql_of_the_package_serves_where_the_machine_has_none(db: Database) -> None:
-    result = ml_worker("psql", "--version", DATABASE_URL=db.login("anna"), PATH="/nowhere")
-    assert "psql (PostgreSQL) 18" in result.stdout
+@pytest.mark.parametrize("program", ["psql", "pg_dump", "pg_restore"])
+def test_the_programs_of_the_package_serve_where_the_machine_has_none(db: Database, program: str) -> None:
+    result = ml_worker(program, "--version", DATABASE_URL=db.login("anna"), PATH="/nowhere")
+    assert f"{program} (PostgreSQL) 18" in result.stdout
+
+
+def test_the_embedded_server_is_reached_by_the_programs_that_came_with_it(home: Path, tmp_path: Path) -> None:
+    for program in ("psql", "pg_dump"):
+        machines = tmp_path / program
+        machines.write_text("#!/bin/sh\necho of another version\n")
+        machines.chmod(0o755)
+    place = {"ML_HOME": str(home), "DATABASE_URL": "", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert "PostgreSQL) 18" in ml_worker("psql", "--version", **place).stdout
+    assert "PostgreSQL) 18" in ml_worker("pg_dump", "--version", **place).stdout
+    assert ml_worker("pg_dump", "--schema-only", "--file", str(tmp_path / "dump"), **place).returncode == 0
+    assert "ml_jobs" in (tmp_path / "dump").read_text(encoding="utf-8")
 
 
 def test_an_unreachable_server_is_one_clear_message() -> None:
@@ -148,7 +154,7 @@ def test_health_without_a_server_is_one_clear_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--target", "a > 1"], "go with --metrics"),
+        (["--target", "a > 1"], "need --features, --train, --test"),
         (["--metrics", __file__], "--target, --features, --train, --test"),
         (["--metrics", __file__, "--target", "a is 1"], "is not like 'volatility_pct > 0.5'"),
         (["--metrics", __file__, "--train", "2021"], "is not like 2021-05-06..2021-05-11"),
@@ -160,18 +166,42 @@ def test_demo_says_what_its_options_lack(args: list[str], said: str) -> None:
     assert said in result.stderr
 
 
-def test_the_demo_takes_a_file_and_a_horizon_and_runs_again(server: str, tmp_path: Path) -> None:
+def test_the_demo_takes_a_file_and_a_horizon_and_drops_nothing_when_it_runs_again(
+    make_database: Callable[[], Database], tmp_path: Path
+) -> None:
     """On the sample data and the embedded server it runs in test_readme.py."""
     file = tmp_path / "metrics.csv"
     file.write_bytes(b"".join(sample.to_csv(sample.make_metrics(40))))
     options = ["--target", "volatility_pct>60", "--features", "volatility_pct,num_buys", "--horizon", "5"]
     periods = ["--train", "2024-01-01..2024-03-01", "--test", "2024-03-01..2024-04-01"]
-    place = {"DATABASE_URL": server, "ML_MODEL_DIR": str(tmp_path), "COLUMNS": "120"}
-    for _ in range(2):
-        result = ml_worker("demo", "--metrics", str(file), *options, *periods, **place)
-        assert result.returncode == 0, result.stdout + result.stderr
-        for words in ("coin_metrics has 10400 rows", "random_forest_1", "neural_network_5", "winner"):
-            assert words in result.stdout
-    with psycopg.connect(make_conninfo(server, dbname="ml_demo")) as connection:
-        found = connection.execute("SELECT status, count(*) FROM ml_jobs GROUP BY status").fetchall()
-    assert found == [("COMPLETED", 11)]
+    db = make_database()
+    place = {"DATABASE_URL": db.url, "ML_MODEL_DIR": str(tmp_path / "models"), "COLUMNS": "120"}
+    with db.connect("owner") as owner:
+        owner.execute("TRUNCATE coin_metrics")
+        owner.execute("INSERT INTO coin_metrics (mint, timestamp) VALUES ('OF_THE_USER', '2020-01-01')")
+        mixed = ml_worker("demo", **place)
+        assert mixed.returncode == 1
+        assert "has rows of yours, with which sample rows would mix" in mixed.stderr
+
+        first = ml_worker("demo", "--metrics", str(file), *options, *periods, **place)
+        assert first.returncode == 0, first.stdout + first.stderr
+        for words in (
+            "Loaded 10,400 rows",
+            "random_forest_",
+            "neural_network_",
+            "winner",
+            "python -m worker run",
+        ):
+            assert words in first.stdout
+        again = ml_worker("demo", "--metrics", str(file), *options, *periods, **place)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "10,400 rows between 2024-01-01 and 2024-04-01, which are used" in again.stdout
+        assert f"{file} was not loaded" in words_of(again.stdout)
+        found = owner.execute("SELECT status, count(*) FROM ml_jobs GROUP BY status").fetchall()
+        assert found == [{"status": "COMPLETED", "count": 22}]
+        rows = one(owner, "SELECT count(*) FROM coin_metrics")
+    assert rows == {"count": 10_401}
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())

@@ -74,7 +74,7 @@ def test_one_frame_shows_workers_and_jobs_to_whoever_may_read(
     assert said.returncode == 0, said.stderr
     head, counts, *parts = said.stdout.splitlines()
     assert head.startswith("ml-worker top ")
-    assert counts.startswith("1 running of 3 places   1 waiting, the oldest for ")
+    assert counts.startswith("1 running of 3 slots   1 waiting, the oldest for ")
     lines = {line.split()[0]: line for line in parts}
     assert "40%" in lines[str(jobs["RUNNING"])]
     assert "Training: 40/100 trees" in lines[str(jobs["RUNNING"])]

@@ -19,7 +19,7 @@ from tests.conftest import KINDS, TRAIN, Connection, Database, insert_job, one
 from tests.servers import IMAGE_15
 from tests.sql.test_install import catalog, without_owner_of_public
 from tests.sql.test_upgrades import VERSION_1, call, claim, complete, running, without_versions
-from worker.commands import psql
+from worker.commands import programs
 from worker.commands.install import install, sql_files
 
 _numbers = itertools.count(1)
@@ -122,10 +122,10 @@ def test_psql_that_is_killed_in_the_middle_of_any_file_can_be_run_again(
         text = file.read_text(encoding="utf-8")
         half = tmp_path / file.name
         half.write_text(text[: text.index("\n", len(text) // 2)], encoding="utf-8")
-        command, environment = psql.command(["-X", "-q", "-f", str(half)], db.login("owner"))
+        command, environment = programs.command("psql", ["-X", "-q", "-f", str(half)], db.login("owner"))
         subprocess.run(command, env=environment, check=True, capture_output=True)
         arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
-        command, environment = psql.command(arguments, db.login("owner"))
+        command, environment = programs.command("psql", arguments, db.login("owner"))
         subprocess.run(command, env=environment, check=True, capture_output=True)
     assert what_is_in(db) == fresh
 

@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
 from tests.sql.helpers import CURVE, TEST_PERIOD, call, complete, refused, running_job
-from worker.commands.psql import run_psql
+from worker.commands.programs import run_psql
 
 TOP = Path(__file__).parents[2]
 FOLDER = TOP / "sql" / "grafana"

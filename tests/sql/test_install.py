@@ -12,7 +12,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, insert_job, one, ready_model
 from tests.sql.helpers import TEST_PERIOD, complete, count, refused, running_job
-from worker.commands import psql
+from worker.commands import programs
 from worker.commands.install import install, sql_files
 from worker.database.schema import SCHEMA_VERSION
 
@@ -102,7 +102,7 @@ def run_files(db: Database, *options: str) -> None:
     """Apply the files of sql/ as a DBA does, one psql each."""
     for file in sql_files():
         arguments = ["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", *options, "-f", str(file)]
-        command, environment = psql.command(arguments, db.login("owner"))
+        command, environment = programs.command("psql", arguments, db.login("owner"))
         subprocess.run(command, env=environment, check=True, capture_output=True)
 
 

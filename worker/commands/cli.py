@@ -15,12 +15,12 @@ import psycopg
 
 from worker import settings
 from worker.commands.install import install as install_schema
-from worker.commands.psql import command as psql_command
+from worker.commands.programs import command as program_command
 from worker.database.connection import UnsuitableDatabaseError, connect, name_and_host
 from worker.database.deadlines import deadline
 from worker.database.reading import living_workers
 from worker.database.schema import SCHEMA_VERSION
-from worker.embedded import DATABASE, Server, ServerError
+from worker.embedded import Server, ServerError
 from worker.errors import DemoError, LoadError
 
 
@@ -34,17 +34,17 @@ def _server_url() -> str:
     return server.url()
 
 
-def _connect_hint(dbname: str = DATABASE) -> None:
-    """Say how any SQL client comes in."""
+def _connect_hint() -> None:
+    """Say how any SQL client connects."""
     if settings.database_url() is None:
         server = Server(settings.home())
-        url = server.tcp_url(dbname)
+        url = server.tcp_url()
         if not sys.stderr.isatty():  # it may be a log, and a log holds no secrets
             url = (
                 f"{url.replace(f':{server.password}@', '@')}, with the password in {server.home / 'password'}"
             )
         click.echo(f"Connect with any SQL client: {url}", err=True)
-        click.echo("The server stays up until: ml-worker stop", err=True)
+        click.echo(f"The server stays up until: {settings.program_name()} stop", err=True)
 
 
 def _where(url: str) -> str:
@@ -75,27 +75,31 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ml-worker")
 def main() -> None:
-    r"""Machine learning driven from SQL: insert a row into ml_jobs to train, test and compare classifiers.
+    """Machine learning driven from SQL.
+
+    Insert a row into ml_jobs to train, test and compare classifiers.
 
     \b
-    ml-worker demo                     see it all at work on sample data
-    ml-worker load coin_metrics.csv    load your own data
-    ml-worker run                      start a worker
-    ml-worker psql                     INSERT INTO ml_jobs …
-    ml-worker top                      watch the queue, live
-    ml-worker report 1 2               a page with the curves of models 1 and 2
+    ml-worker demo                   see it all at work on sample data
+    ml-worker load coin_metrics.csv  load your own data
+    ml-worker run                    start a worker
+    ml-worker psql                   INSERT INTO ml_jobs …
+    ml-worker top                    watch the queue, live
+    ml-worker report 1 2             a page with the curves of models 1 and 2
 
     \b
     Environment:
-      DATABASE_URL   PostgreSQL server and database, e.g. postgresql://user:password@host/dbname;
-                     without it an embedded server is started on demand
-      ML_HOME        folder of the embedded server (default: a per-user data folder)
-      ML_MODEL_DIR   folder of the model files (default: models in ML_HOME);
-                     workers that share a database share this folder
-    """
+      DATABASE_URL  PostgreSQL server and database, such as
+                    postgresql://user:password@host/dbname; without it
+                    an embedded server is started on demand
+      ML_HOME       folder of the embedded server
+                    (default: a per-user data folder)
+      ML_MODEL_DIR  folder of the model files (default: models in
+                    ML_HOME); workers that share a database share it
+    """  # noqa: D301  # click reads the backspace
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
 
@@ -114,24 +118,28 @@ def install() -> None:
 
 @main.command()
 @click.option(
-    "--concurrency", default=1, show_default=True, type=click.IntRange(1, 64), help="Jobs at a time."
+    "--concurrency",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Jobs to run at the same time.",
 )
 @click.option(
-    "--drain", is_flag=True, help="On SIGTERM finish running jobs; otherwise they go back to the queue."
+    "--drain", is_flag=True, help="On SIGTERM, finish running jobs instead of returning them to the queue."
 )
 @click.option(
     "--lease",
     default=30.0,
     show_default=True,
     type=click.FloatRange(1, 3600),
-    help="Seconds without a sign of life after which other workers take a job over.",
+    help="Seconds without a heartbeat after which another worker takes over a job.",
 )
 @click.option(
     "--poll",
     default=5.0,
     show_default=True,
     type=click.FloatRange(0.1, 3600),
-    help="Seconds between looks without a notice.",
+    help="Seconds between polls of the queue, in case a notification is lost.",
 )
 @click.option(
     "--model-dir",
@@ -143,15 +151,16 @@ def install() -> None:
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
-    help="Serve metrics for Prometheus on this port, under /metrics; 0: any free one, which the log names.",
+    help="Serve Prometheus metrics on this port; 0 picks a free one and logs it.",
 )
 @_explained
 def run(
     *, concurrency: int, drain: bool, lease: float, poll: float, model_dir: Path, metrics_port: int | None
 ) -> None:
-    """Take jobs from the queue and do them.
+    """Run jobs from the queue.
 
-    Ends on SIGTERM or Ctrl-C: running jobs go back to the queue, or are finished first with --drain.
+    Stop it with SIGTERM or Ctrl-C: running jobs go back to the queue, or finish
+    first with --drain.
     """
     from worker.service.supervisor import Options, Supervisor  # noqa: PLC0415  # commands import what they need
 
@@ -176,9 +185,10 @@ def run(
 )
 @_explained
 def report(model_ids: tuple[int, ...], file: Path | None) -> None:
-    """Write one HTML page on some models: curves, confusion matrices, importances, comparisons.
+    """Write an HTML report on one or more models.
 
-    The page needs no network and no other file. The name of the file is printed.
+    It shows curves, confusion matrices, importances and comparisons, and needs no
+    network and no other file. The name of the file is printed.
     """
     from worker.commands.report import ReportError, render  # noqa: PLC0415
 
@@ -193,12 +203,12 @@ def report(model_ids: tuple[int, ...], file: Path | None) -> None:
 
 
 @main.command()
-@click.option("--once", is_flag=True, help="Print one frame and end.")
+@click.option("--once", is_flag=True, help="Print one frame and exit.")
 @_explained
 def top(once: bool) -> None:
-    """Watch the queue, the workers and the running jobs, live.
+    """Watch the queue, the workers and the running jobs.
 
-    Ends with q or Ctrl-C.
+    Live until q or Ctrl-C.
     """
     from worker.commands import top as view  # noqa: PLC0415
 
@@ -208,15 +218,16 @@ def top(once: bool) -> None:
     elif sys.stdin.isatty() and sys.stdout.isatty():
         view.watch(url)
     else:
-        raise click.UsageError("this is no terminal; --once prints one frame")
+        raise click.UsageError("this is not a terminal; --once prints one frame")
 
 
 @main.command()
 @_explained
 def health() -> None:
-    """Tell whether a worker on this host looks at the queue.
+    """Check that a worker on this host is alive.
 
-    Exit code 0 if one does, 1 if none does or the database cannot be reached: a health check for containers.
+    A health check for containers: exit code 0 if one is, 1 if none is or the
+    database cannot be reached.
     """
     host = socket.gethostname()
     server = Server(settings.home())
@@ -228,9 +239,9 @@ def health() -> None:
         workers = living_workers(connection, host)
     if not workers:
         raise click.ClickException(
-            f"no worker on {host} looks at the queue; the view ml_workers lists those that do"
+            f"no worker on {host} is alive; start one: ml-worker run. The view ml_workers lists all that are."
         )
-    click.echo("\n".join(f"{worker_id} looks at the queue" for worker_id in workers))
+    click.echo("\n".join(f"{worker_id} is alive" for worker_id in workers))
 
 
 @main.command()
@@ -239,7 +250,7 @@ def health() -> None:
 def load(file: Path) -> None:
     """Load a CSV or CSV.gz file into coin_metrics.
 
-    FILE has a header line with names of columns. All of it is loaded, or nothing.
+    FILE has a header line with column names. All of it is loaded, or nothing.
     """
     from worker.commands.load import load as load_file  # noqa: PLC0415
 
@@ -279,49 +290,57 @@ class _Period(click.ParamType[Any]):
 
 @main.command()
 @click.option(
-    "--metrics", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CSV or CSV.gz to run on."
+    "--metrics",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV or CSV.gz to load first.",
 )
-@click.option("--target", type=_Target(), help="What to predict, e.g. 'volatility_pct > 0.5'.")
+@click.option("--target", type=_Target(), help="What to predict, such as 'volatility_pct > 0.5'.")
 @click.option("--features", help="Columns to learn from, separated by commas.")
 @click.option("--horizon", type=click.IntRange(1), help="Minutes to look ahead.")
-@click.option("--train", type=_Period(), help="Training period, e.g. 2021-05-06..2021-05-11.")
+@click.option("--train", type=_Period(), help="Training period, such as 2021-05-06..2021-05-11.")
 @click.option("--test", type=_Period(), help="Test period.")
 @_explained
 def demo(metrics: Path | None, **given: Any) -> None:
     """Train, test and compare models on sample data, or on yours.
 
-    Trains a model of each type, tests all, and compares the best two. Works in a database of its own,
-    ml_demo, which is made anew each time.
+    Trains a model of each type, tests them all and compares the best two. Rows are
+    loaded only if the periods have none yet, and nothing is ever removed.
     """
     from worker.commands import demo as show  # noqa: PLC0415
 
     missing = [f"--{name}" for name in ("target", "features", "train", "test") if given[name] is None]
-    if metrics is None:
-        if any(value is not None for value in given.values()):
-            raise click.UsageError("--target, --features, --horizon, --train and --test go with --metrics")
+    if metrics is None and not any(value is not None for value in given.values()):
         task = show.Task()
     elif missing:
-        raise click.UsageError(f"--metrics needs {', '.join(missing)} as well")
+        raise click.UsageError(f"your own data need {', '.join(missing)} as well")
     else:
         task = show.Task(metrics=metrics, phases=None, **given)
-    show.run(_server_url(), task, settings.model_dir() / show.DATABASE)
-    _connect_hint(show.DATABASE)
+    show.run(_server_url(), task, settings.model_dir())
+    _connect_hint()
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("args", nargs=-1, type=click.UNPROCESSED)
-@_explained
-def psql(args: tuple[str, ...]) -> None:
-    """Open psql on the database.
+def _add_program(program: str, help_text: str) -> None:
+    """Add a command that becomes a program of PostgreSQL."""
 
-    What follows goes to psql, e.g. -c 'SELECT * FROM ml_queue'.
-    """
-    words, environment = psql_command(args, _server_url())
-    os.execvpe(words[0], words, environment)  # noqa: S606  # psql takes over the terminal
+    @main.command(
+        name=program,
+        help=help_text,
+        context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    )
+    @click.argument("args", nargs=-1, type=click.UNPROCESSED)
+    @_explained
+    def become(args: tuple[str, ...]) -> None:
+        words, environment = program_command(program, args, _server_url())
+        os.execvpe(words[0], words, environment)  # noqa: S606  # it takes over the terminal
+
+
+_add_program("psql", "Open psql on the database.")
+_add_program("pg_dump", "Back up the database by pg_dump.")
+_add_program("pg_restore", "Restore a backup by pg_restore.")
 
 
 @main.command()
-@click.option("--remove", is_flag=True, help="Remove the files that no model owns.")
+@click.option("--remove", is_flag=True, help="Remove files that belong to no model.")
 @click.option(
     "--model-dir",
     default=settings.model_dir,
@@ -331,11 +350,12 @@ def psql(args: tuple[str, ...]) -> None:
 )
 @_explained
 def verify(remove: bool, model_dir: Path) -> None:
-    """Check the model files: none missing, none altered, none left over.
+    """Check the model files.
 
-    Lists the models whose file is missing or altered, and the files in the folder that belong to no model:
-    of attempts that failed, and of models that ml.prune removed. If several databases share the folder, the
-    models of the others are among those: remove nothing then.
+    Lists the models whose file is missing or altered, and the files in the folder
+    that belong to no model: those of failed attempts and of models that ml.prune
+    removed. If several databases share the folder, files of the others' models are
+    among them: remove nothing then.
 
     Exit code 0 if all is well, 1 otherwise.
     """

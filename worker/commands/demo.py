@@ -1,7 +1,6 @@
 """The demo: trains, tests and compares models by nothing but rows inserted into ``ml_jobs``."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from psycopg.conninfo import make_conninfo
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -20,21 +18,22 @@ from rich.text import Text
 
 from worker.commands.install import install
 from worker.commands.load import load
-from worker.commands.psql import run_psql
+from worker.commands.programs import run_psql
 from worker.database.connection import Connection, connect
 from worker.database.jobs import (
     EXAMPLES,
     copy_metrics,
+    count_metrics,
     fetch_best_model_ids,
     fetch_jobs,
     fetch_model_ids,
+    has_metrics,
     insert_job,
     insert_job_text,
 )
-from worker.database.schema import recreate_database
 from worker.errors import DemoError
+from worker.settings import program_name
 
-DATABASE = "ml_demo"
 MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network")
 
 
@@ -51,51 +50,56 @@ class Task:
     test: tuple[str, str] = ("2024-03-01", "2024-04-01")
 
 
-def run(server_url: str, task: Task, model_dir: Path) -> None:
-    """Make the database ``ml_demo`` anew, fill it, and show five models being trained, tested and compared.
+def run(url: str, task: Task, model_dir: Path) -> None:
+    """Show five models being trained, tested and compared on the rows of the task's periods.
 
     Raises:
-        DemoError: a job did not complete.
+        DemoError: a job did not complete, or sample rows would mix with the user's.
         LoadError: the file of ``task.metrics`` is bad.
-        psycopg.Error: the server refuses, for example to make a database.
+        psycopg.Error: the server refuses.
     """
     console = Console()
-    with connect(server_url) as connection:
-        recreate_database(connection, DATABASE)
-    url = make_conninfo(server_url, dbname=DATABASE)
-    shutil.rmtree(model_dir, ignore_errors=True)
-    console.print(f"Installing the schema in the database {DATABASE}")
     install(url)
     _fill(url, task, console)
     with connect(url, role="ml_client") as client, _Worker(url, model_dir) as worker:
         _play(client, task, worker, console)
     _report(url, console)
+    program = program_name()
     console.print(
-        f"To look further: [bold]{_program()} psql -d {DATABASE}[/bold]",
-        "and there, for example: SELECT * FROM ml_leaderboard;",
+        "All of it is yours now. Go on in two terminals:\n",
+        f"  [bold]{program} run[/bold]    a worker, which runs the jobs",
+        f"  [bold]{program} psql[/bold]   SQL, and there: SELECT * FROM ml.help();",  # noqa: S608  # shown, not run
         sep="\n",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
-def _program() -> str:
-    """How this program was called."""
-    program = Path(sys.argv[0]).absolute()
-    if program.is_relative_to(Path.cwd()):
-        return str(program.relative_to(Path.cwd()))
-    return program.name if shutil.which(program.name) else str(program)
-
-
 def _fill(url: str, task: Task, console: Console) -> None:
-    if task.metrics is None:
-        from worker.commands import sample  # noqa: PLC0415  # pandas is slow to import, and needed here alone
+    """Load the rows, unless the periods have some already: then those are used."""
+    span = (task.train[0], task.test[1])
+    with connect(url) as connection:
+        if rows := count_metrics(connection, *span):
+            unused = "" if task.metrics is None else f" {task.metrics} was not loaded."
+            console.print(
+                f"coin_metrics has {rows:,} rows between {span[0]} and {span[1]}, which are used.{unused}\n"
+            )
+            return
+        if task.metrics is None:
+            if has_metrics(connection):
+                raise DemoError(
+                    f"coin_metrics of the database {connection.info.dbname} has rows of yours, with which "
+                    "sample rows would mix. Run the demo on them: ml-worker demo --target … --features … "
+                    "--train … --test …; or on the sample elsewhere: ML_HOME=demo ml-worker demo"
+                )
+            from worker.commands import sample  # noqa: PLC0415  # pandas is slow to import, and needed here alone
 
-        console.print(f"Making sample data: {sample.COINS} coins from seed {sample.SEED}")
-        metrics = sample.make_metrics()
-        with connect(url) as connection:
+            console.print(f"Making sample data: {sample.COINS} coins from seed {sample.SEED}")
+            metrics = sample.make_metrics()
             rows = copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
-    else:
-        rows = load(url, task.metrics)
-    console.print(f"coin_metrics has {rows} rows\n")
+        else:
+            rows = load(url, task.metrics)
+    console.print(f"Loaded {rows:,} rows into coin_metrics\n")
 
 
 def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -> None:
@@ -119,16 +123,17 @@ def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -
     jobs = [train | {"train_model_type": model_type} for model_type in MODEL_TYPES]
     ids = _insert(client, jobs, console)
     _watch(client, ids, worker, console)
+    models = fetch_model_ids(client, ids)
 
     console.rule("Test each on a period that none has seen")
     test: dict[str, Any] = {"job_type": "TEST", "status": "PENDING"}
     period = {"test_start": task.test[0], "test_end": task.test[1]}
-    tests = [test | period | {"test_model_id": model_id} for model_id in fetch_model_ids(client)]
+    tests = [test | period | {"test_model_id": model_id} for model_id in models]
     ids = _insert(client, tests, console)
     _watch(client, ids, worker, console)
 
     console.rule("Compare the best two on the same rows")
-    best, second = fetch_best_model_ids(client, 2)
+    best, second = fetch_best_model_ids(client, models, 2)
     compare = {
         "job_type": "COMPARE",
         "status": "PENDING",
@@ -193,7 +198,7 @@ def _draw(jobs: Sequence[dict[str, Any]]) -> Table:
 
 
 class _Worker:
-    """A worker of its own process, as an operator would start it; its log goes beside the models."""
+    """A worker of its own process, as an operator would start it; its log goes above the models."""
 
     def __init__(self, url: str, model_dir: Path) -> None:
         self.url = url
@@ -205,10 +210,10 @@ class _Worker:
             raise DemoError(f"the worker ended; its log is {self.log.name}")
 
     def __enter__(self) -> "_Worker":
-        self.model_dir.mkdir(parents=True)
-        self.log = (self.model_dir / "worker.log").open("w")
+        self.model_dir.mkdir(parents=True, exist_ok=True)
+        self.log = (self.model_dir.parent / "demo.log").open("w")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "worker", "run", "--model-dir", str(self.model_dir)],
+            [sys.executable, "-m", "worker", "run", "--concurrency", "2", "--model-dir", str(self.model_dir)],
             env=os.environ | {"DATABASE_URL": self.url},
             stdout=self.log,
             stderr=self.log,

@@ -6,23 +6,27 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from worker.database.connection import Connection
+from worker.database.connection import Connection, fetch_value
 
 # Queries on results, as a user would type them.
 EXAMPLES = (
-    """SELECT rank, id, name, test_samples AS samples, test_accuracy AS accuracy,
-       test_precision AS precision, test_recall AS recall, test_f1 AS f1, test_roc_auc AS roc_auc
-FROM ml_leaderboard;""",
-    """SELECT m.name, t.tp, t.fp, t.fn, t.tn, t.has_overlap, t.feature_importance_csv
+    """SELECT rank_by_f1, name, test_f1 AS f1, test_roc_auc AS roc_auc,
+       test_average_precision AS avg_precision
+FROM ml_leaderboard
+LIMIT 10;""",
+    """SELECT m.name, t.tp, t.fp, t.fn, t.tn,
+       split_part(t.feature_importance_csv, ';', 1) AS most_important
 FROM ml_test_results t
 JOIN ml_models m ON m.id = t.model_id
-ORDER BY t.id;""",
-    """SELECT c.num_samples, a.name AS a, c.a_f1, c.a_accuracy, b.name AS b, c.b_f1, c.b_accuracy,
-       w.name AS winner
+ORDER BY t.id DESC
+LIMIT 5;""",
+    """SELECT a.name AS a, c.a_f1, b.name AS b, c.b_f1, w.name AS winner
 FROM ml_comparisons c
 JOIN ml_models a ON a.id = c.model_a_id
 JOIN ml_models b ON b.id = c.model_b_id
-LEFT JOIN ml_models w ON w.id = c.winner_id;""",
+LEFT JOIN ml_models w ON w.id = c.winner_id
+ORDER BY c.id DESC
+LIMIT 1;""",
 )
 
 
@@ -69,15 +73,27 @@ def fetch_jobs(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any
         ).fetchall()
 
 
-def fetch_model_ids(connection: Connection) -> list[int]:
-    """Ids of all models."""
-    return [model_id for (model_id,) in connection.execute("SELECT id FROM ml_models ORDER BY id")]
+def fetch_model_ids(connection: Connection, job_ids: Sequence[int]) -> list[int]:
+    """Ids of the models that these jobs have made."""
+    query = "SELECT result_model_id FROM ml_jobs WHERE id = ANY (%s) ORDER BY id"
+    return [model_id for (model_id,) in connection.execute(query, [list(job_ids)])]
 
 
-def fetch_best_model_ids(connection: Connection, number: int) -> list[int]:
-    """Ids of the models that lead."""
-    rows = connection.execute("SELECT id FROM ml_leaderboard ORDER BY rank, id LIMIT %s", [number])
-    return [model_id for (model_id,) in rows]
+def fetch_best_model_ids(connection: Connection, among: Sequence[int], number: int) -> list[int]:
+    """Ids of the models that lead among these."""
+    query = "SELECT id FROM ml_leaderboard WHERE id = ANY (%s) ORDER BY rank_by_f1, id LIMIT %s"
+    return [model_id for (model_id,) in connection.execute(query, [list(among), number])]
+
+
+def has_metrics(connection: Connection) -> bool:
+    """Whether ``coin_metrics`` has any row."""
+    return bool(fetch_value(connection, "SELECT EXISTS (SELECT FROM public.coin_metrics)"))
+
+
+def count_metrics(connection: Connection, start: str, end: str) -> int:
+    """Rows of ``coin_metrics`` in a period, the end not included."""
+    query = """SELECT count(*) FROM public.coin_metrics WHERE "timestamp" >= %s AND "timestamp" < %s"""
+    return int(fetch_value(connection, query, [start, end]))
 
 
 def copy_metrics(connection: Connection, columns: Sequence[str], blocks: Iterable[bytes]) -> int:

@@ -11,11 +11,11 @@ It is not part of the test suite, for Superset is large. It needs a Python envir
 Something to show:
 
     ml-worker demo
-    ml-worker psql -d ml_demo -c "CREATE ROLE rita LOGIN PASSWORD '…' IN ROLE ml_reader"
+    ml-worker psql -c "CREATE ROLE rita LOGIN PASSWORD '…' IN ROLE ml_reader"
 
 and then, with the port that the demo has printed:
 
-    superset-venv/bin/python tests/clients/superset/run.py postgresql://rita:…@127.0.0.1:54329/ml_demo FOLDER
+    superset-venv/bin/python tests/clients/superset/run.py postgresql://rita:…@127.0.0.1:54329/ml FOLDER
 
 The folder gets the screenshots, and Superset's own database and log. By hand the same is: Settings, Database
 connections, + Database, PostgreSQL; Datasets, + Dataset, schema public; Charts, + Chart.
