@@ -1,4 +1,8 @@
-"""The README: every command that it shows is run, in its order; its reference and names are right."""
+"""The documents: every command that they show is run, in the order of the page, as a newcomer would.
+
+All go to one database in one fresh home: first those of the README, then those of the documents that it
+leads to. The reference and the names of tests are right.
+"""
 
 import os
 import re
@@ -11,21 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from tests.conftest import Database
-from tests.readme import README, parts, reference
+from tests.readme import README, REFERENCE, parts, reference
 from worker.commands import sample
 from worker.embedded import Server, bundled
 
 ROOT = README.parent
-TEXT = README.read_text(encoding="utf-8")
+DOCUMENTS = [README, *(ROOT / name / "README.md" for name in ("sql", "worker", "tests"))]
+TEXTS = {file: file.read_text(encoding="utf-8") for file in DOCUMENTS}
 BIN = Path(sys.executable).parent
 # Shown, but not run here: the tests themselves, and what takes minutes to build; the tools read them.
 DRY = {
     "make test": "make --dry-run test",
+    "make lint": "make --dry-run lint",
     "docker compose": "docker-compose --file docker-compose.yml config",
 }
 
@@ -38,16 +45,25 @@ class Block(NamedTuple):
     output: str
 
 
-def blocks() -> list[Block]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", TEXT, flags=re.MULTILINE | re.DOTALL)
+def blocks(text: str) -> list[Block]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```\n(?:```\n(.*?)^```\n)?", text, flags=re.MULTILINE | re.DOTALL)
     return [Block(*match) for match in found if match[0]]
+
+
+def own_metrics() -> bytes:
+    """A user's file: other coins than the sample's, a year earlier."""
+    metrics = sample.make_metrics(40, seed=1)
+    metrics["mint"] = metrics["mint"].str.replace("SAMPLE", "OWN")
+    times = pd.to_datetime(metrics["timestamp"], format="ISO8601") - pd.Timedelta(days=365)
+    metrics["timestamp"] = times.dt.strftime("%Y-%m-%d %H:%M:%S.%f+00")
+    return b"".join(sample.to_csv(metrics))
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder with a file of metrics, and an environment with a home of its own."""
     folder = Path(tempfile.mkdtemp(prefix="ml-tests-"))
-    (folder / "coin_metrics.csv").write_bytes(b"".join(sample.to_csv(sample.make_metrics(15))))
+    (folder / "coin_metrics.csv").write_bytes(own_metrics())
     path = f"{BIN}:{bundled()}:{os.environ['PATH']}"
     environment = os.environ | {"ML_HOME": str(folder / "home"), "PATH": path, "COLUMNS": "120"}
     environment.pop("DATABASE_URL", None)
@@ -86,52 +102,45 @@ def assert_shown(block: Block, said: str) -> None:
         assert shown[0] in lines, said
 
 
-def test_every_command_of_the_readme_runs(place: tuple[Path, dict[str, str]]) -> None:
+def commands(block: Block) -> Iterator[str]:
+    """The commands of a block of a console, without their comments and what they print."""
+    for line in re.sub(r"\\\n\s*", "", block.code).splitlines():
+        if line.startswith("$ "):
+            yield re.sub(r"\s+# .*", "", line.removeprefix("$ ")).strip()
+
+
+def test_every_command_of_the_documents_runs(place: tuple[Path, dict[str, str]]) -> None:
     folder, environment = place
     running: list[subprocess.Popen[bytes]] = []
-
-    def start(command: str) -> None:
-        arguments = ["bash", "-c", f"exec {command.replace('.venv/bin/', '')}"]
-        running.append(subprocess.Popen(arguments, cwd=folder, env=environment, stderr=subprocess.DEVNULL))
-
     try:
-        for block in blocks():
-            if block.language == "console":
-                for line in re.sub(r"\\\n\s*", "", block.code).splitlines():
-                    command = re.sub(r"\s+# .*", "", line.removeprefix("$ ")).strip()
-                    if not line.startswith("$ "):
-                        continue
-                    dry = next((other for shown, other in DRY.items() if command.startswith(shown)), None)
-                    if dry is not None:
-                        program = dry.split()[0]
-                        if shutil.which(program):
-                            checked = subprocess.run(dry.split(), cwd=ROOT, capture_output=True, check=False)
-                            assert checked.returncode == 0, checked.stderr
-                    elif re.search(r"ml-worker run\b", command):
-                        start(command)
-                    elif command.startswith("export "):
-                        name, _, value = command.removeprefix("export ").partition("=")
-                        environment[name] = subprocess.run(
-                            ["bash", "-c", f"echo -n {value}"],
-                            check=True,
-                            env=environment,
-                            capture_output=True,
-                            text=True,
-                        ).stdout
-                    else:
-                        result = run(command, place)
-                        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-            elif block.language == "sql":
-                if "DATABASE_URL" not in environment:
-                    environment["DATABASE_URL"] = Server(folder / "home").tcp_url("ml_demo")
-                    start("ml-worker run")
-                arguments = ["ml-worker", "psql", "-X", "-v", "ON_ERROR_STOP=1"]
+        for block in (block for text in TEXTS.values() for block in blocks(text)):
+            if block.language == "sql":
                 psql = subprocess.run(
-                    arguments, env=environment, input=block.code, capture_output=True, text=True, check=False
+                    ["ml-worker", "psql", "-X", "-v", "ON_ERROR_STOP=1"],
+                    env=environment,
+                    input=block.code,
+                    capture_output=True,
+                    text=True,
+                    check=False,
                 )
                 said = psql.stdout + psql.stderr
                 assert psql.returncode == (3 if "ERROR" in block.output else 0), f"{block.code}\n{said}"
                 assert_shown(block, said)
+                continue
+            for command in commands(block) if block.language == "console" else ():
+                dry = next((other for shown, other in DRY.items() if command.startswith(shown)), None)
+                if dry is not None:
+                    if shutil.which(dry.split()[0]):
+                        checked = subprocess.run(dry.split(), cwd=ROOT, capture_output=True, check=False)
+                        assert checked.returncode == 0, checked.stderr
+                elif re.search(r"ml-worker run\b", command):
+                    arguments = ["bash", "-c", f"exec {command.replace('.venv/bin/', '')}"]
+                    running.append(
+                        subprocess.Popen(arguments, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+                    )
+                else:
+                    result = run(command, place)
+                    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
     finally:
         for process in running:
             if process.poll() is None:
@@ -139,18 +148,20 @@ def test_every_command_of_the_readme_runs(place: tuple[Path, dict[str, str]]) ->
             process.wait(60)
 
 
-def test_every_block_of_the_readme_is_of_a_kind_that_is_run() -> None:
-    assert {block.language for block in blocks()} <= {"console", "sql"}
-    assert len([block for block in blocks() if block.language == "sql"]) > 5
+def test_the_page_sells_on_one_page_and_shows_no_other_kind_of_block() -> None:
+    assert len(TEXTS[README].splitlines()) <= 190
+    for text in TEXTS.values():
+        assert {block.language for block in blocks(text)} <= {"console", "sql"}
+    assert len([block for block in blocks(TEXTS[README]) if block.language == "sql"]) > 5
 
 
 def test_the_reference_is_that_of_the_catalog(db: Database) -> None:
     with psycopg.connect(db.url, row_factory=dict_row) as connection:
-        assert parts(TEXT)[1] == reference(connection), "run: make reference"
+        assert parts(REFERENCE.read_text(encoding="utf-8"))[1] == reference(connection), "run: make reference"
 
 
 def test_each_guarantee_names_a_test_that_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", TEXT))
+    named = set(re.findall(r"`(test_\w+)`", TEXTS[ROOT / "tests" / "README.md"]))
     defined = {
         name
         for file in ROOT.glob("tests/**/test_*.py")
@@ -160,9 +171,7 @@ def test_each_guarantee_names_a_test_that_exists() -> None:
     assert len(named) > 20
 
 
-def test_the_contents_lead_to_every_section() -> None:
-    sections = re.findall(r"^## (.+)$", TEXT, flags=re.MULTILINE)
-    contents = TEXT[TEXT.index("**Contents**") : TEXT.index("## The workflow")]
-    links = re.findall(r"\]\(#([\w-]+)\)", contents)
-    anchors = [re.sub(r"[^\w -]", "", section.lower()).replace(" ", "-") for section in sections]
-    assert links == anchors[1:]
+def test_every_link_leads_to_a_file() -> None:
+    for file, text in TEXTS.items():
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (file.parent / target).is_file(), f"{file}: {target}"
