@@ -1,4 +1,4 @@
--- The source data: one row a coin and moment, and the phases of a coin's life.
+-- The source data: one row per coin and moment, and the phases of a coin's life.
 -- Both belong to the user's own collectors: created only where missing, never altered.
 
 SET search_path TO pg_catalog, pg_temp;
@@ -62,7 +62,7 @@ BEGIN
             CONSTRAINT coin_metrics_pkey PRIMARY KEY (mint, "timestamp")
         );
         CREATE INDEX coin_metrics_timestamp ON public.coin_metrics ("timestamp");
-        COMMENT ON TABLE public.coin_metrics IS 'Time series of the coins: one row a coin and moment. NULL means unknown, not zero.';
+        COMMENT ON TABLE public.coin_metrics IS 'Time series of the coins: one row per coin and moment. NULL means unknown, not zero.';
         COMMENT ON COLUMN public.coin_metrics.mint IS 'The coin.';
         COMMENT ON COLUMN public.coin_metrics."timestamp" IS 'When the interval of this row ends.';
         COMMENT ON COLUMN public.coin_metrics.phase_id_at_time IS 'Phase of the coin at that time, see ref_coin_phases.';

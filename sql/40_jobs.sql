@@ -220,5 +220,5 @@ COMMENT ON COLUMN public.ml_jobs.error_msg IS 'Why the job FAILED.';
 COMMENT ON COLUMN public.ml_jobs.worker_id IS 'Worker of the latest attempt: host, process and a random part.';
 COMMENT ON COLUMN public.ml_jobs.attempt IS 'Number of the latest attempt; rises with every claim.';
 COMMENT ON COLUMN public.ml_jobs.max_attempts IS 'Attempts that may be lost to crashes before the job FAILS; default 3.';
-COMMENT ON COLUMN public.ml_jobs.lease_until IS 'While RUNNING: when other workers may take the job over unless its worker gives a sign of life.';
+COMMENT ON COLUMN public.ml_jobs.lease_until IS 'While RUNNING: when other workers may take the job over unless its worker sends a heartbeat.';
 COMMENT ON COLUMN public.ml_jobs.created_by IS 'Role that inserted the job; its members see it while teams are separated (ml.separate_teams).';

@@ -1,4 +1,4 @@
--- The life of a job as facts: every claim, sign of life and end of an attempt.
+-- The life of a job as facts: every claim, heartbeat and end of an attempt.
 -- An event is checked against the job before it is stored and projected onto the job after.
 
 SET search_path TO pg_catalog, pg_temp;

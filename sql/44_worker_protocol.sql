@@ -363,7 +363,7 @@ BEGIN
     LOOP
         BEGIN
             CALL ml_internal.lose_attempt(
-                v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
+                v_job.id, v_job.attempt, format('worker %s sent no heartbeat until %s', v_job.worker_id, v_job.lease_until)
             );
             v_expired := v_expired + 1;
         EXCEPTION
@@ -377,7 +377,7 @@ $$;
 
 COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text []) IS 'Worker: takes the next PENDING job of these kinds (priority, then age) and returns its row; none: no row.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
-COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: sign of life; moves the progress bar, renews the lease and returns its end.';
+COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) IS 'Worker: result of a job of any kind; completes the job and returns the id of the result.';
 COMMENT ON FUNCTION ml_internal.record_failure(bigint, integer, text) IS 'Worker: the job cannot succeed; ends it as FAILED with this error_msg.';
 COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';

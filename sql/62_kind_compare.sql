@@ -289,7 +289,7 @@ COMMENT ON FUNCTION ml_internal.require_comparable_models() IS 'Trigger: two mod
 COMMENT ON FUNCTION ml_internal.page_of_comparisons(bigint) IS 'Part of ml.report: the comparisons of a model.';
 COMMENT ON FUNCTION ml_internal.fill_comparison() IS 'Trigger: models and period; the winner is the model with the higher F1, then accuracy, at the stored precision.';
 COMMENT ON FUNCTION ml_internal.show_comparison() IS 'Trigger: a COMPLETED COMPARE job names its result and says who won.';
-COMMENT ON TABLE public.ml_comparisons IS 'Two models scored on the very same rows, append-only: one row a COMPARE job.';
+COMMENT ON TABLE public.ml_comparisons IS 'Two models scored on the very same rows, append-only: one row per COMPARE job.';
 COMMENT ON COLUMN public.ml_comparisons.id IS 'Number of the comparison.';
 COMMENT ON COLUMN public.ml_comparisons.created_at IS 'When it was recorded.';
 COMMENT ON COLUMN public.ml_comparisons.model_a_id IS 'First model.';

@@ -1,9 +1,9 @@
--- Statistics for DBAs. Series a day cover the last 30 days (UTC, today included) and read them by an index on the
+-- Statistics for DBAs. Daily series cover the last 30 days (UTC, today included) and read them by an index on the
 -- time: they stay fast however many jobs there are. Who wants more asks the facts (84_dimensions.sql).
 
 SET search_path TO pg_catalog, pg_temp;
 
--- What is included lets the series a day read these alone, without the table.
+-- What is included lets the daily series read these alone, without the table.
 CREATE INDEX IF NOT EXISTS ml_jobs_ended
 ON public.ml_jobs (completed_at) INCLUDE (job_type, status, created_at, started_at, attempt, worker_id)
 WHERE completed_at IS NOT NULL;
@@ -208,7 +208,7 @@ COMMENT ON VIEW public.ml_last_days IS 'The last 30 days, UTC, today included.';
 COMMENT ON COLUMN public.ml_last_days.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_last_days.day_start IS 'First moment of the day.';
 COMMENT ON COLUMN public.ml_last_days.day_end IS 'First moment after it.';
-COMMENT ON VIEW public.ml_daily_jobs IS 'Jobs a day and job type, of the last 30 days: what came, and what became of those that ended.';
+COMMENT ON VIEW public.ml_daily_jobs IS 'Jobs per day and job type, of the last 30 days: what came, and what became of those that ended.';
 COMMENT ON COLUMN public.ml_daily_jobs.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_daily_jobs.job_type IS 'Kind of job, see ml.job_kinds.';
 COMMENT ON COLUMN public.ml_daily_jobs.submitted IS 'Jobs inserted that day.';
@@ -216,7 +216,7 @@ COMMENT ON COLUMN public.ml_daily_jobs.completed IS 'Jobs that were COMPLETED th
 COMMENT ON COLUMN public.ml_daily_jobs.failed IS 'Jobs that FAILED that day.';
 COMMENT ON COLUMN public.ml_daily_jobs.cancelled IS 'Jobs that were CANCELLED that day.';
 COMMENT ON COLUMN public.ml_daily_jobs.retried IS 'Jobs that ended that day and had needed more than one attempt.';
-COMMENT ON VIEW public.ml_daily_durations IS 'Throughput, waiting and running times a day and job type, of the last 30 days; in seconds, of the jobs COMPLETED that day.';
+COMMENT ON VIEW public.ml_daily_durations IS 'Throughput, waiting and running times per day and job type, of the last 30 days; in seconds, of the jobs COMPLETED that day.';
 COMMENT ON COLUMN public.ml_daily_durations.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_daily_durations.job_type IS 'Kind of job, see ml.job_kinds.';
 COMMENT ON COLUMN public.ml_daily_durations.completed IS 'Jobs COMPLETED that day.';
@@ -226,7 +226,7 @@ COMMENT ON COLUMN public.ml_daily_durations.waiting_p99 IS '99th percentile of t
 COMMENT ON COLUMN public.ml_daily_durations.running_p50 IS 'Median of the seconds that the last attempt took; NULL where no job was COMPLETED.';
 COMMENT ON COLUMN public.ml_daily_durations.running_p90 IS '90th percentile of the seconds that the last attempt took; NULL where no job was COMPLETED.';
 COMMENT ON COLUMN public.ml_daily_durations.running_p99 IS '99th percentile of the seconds that the last attempt took; NULL where no job was COMPLETED.';
-COMMENT ON VIEW public.ml_daily_losses IS 'Attempts that did not end their job, a day and job type, of the last 30 days; a day without any has no row.';
+COMMENT ON VIEW public.ml_daily_losses IS 'Attempts that did not end their job, per day and job type, of the last 30 days; a day without any has no row.';
 COMMENT ON COLUMN public.ml_daily_losses.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_daily_losses.job_type IS 'Kind of job, see ml.job_kinds.';
 COMMENT ON COLUMN public.ml_daily_losses.expired IS 'Attempts lost: the worker or the process that did the job died.';
@@ -240,14 +240,14 @@ COMMENT ON COLUMN public.ml_failures.first_at IS 'When the first of them FAILED.
 COMMENT ON COLUMN public.ml_failures.last_at IS 'When the latest FAILED.';
 COMMENT ON COLUMN public.ml_failures.example_job_id IS 'Number of the latest of them.';
 COMMENT ON COLUMN public.ml_failures.example IS 'Its error_msg.';
-COMMENT ON VIEW public.ml_artifact_sizes IS 'Model files a model type: how many, how large.';
+COMMENT ON VIEW public.ml_artifact_sizes IS 'Model files per model type: how many, how large.';
 COMMENT ON COLUMN public.ml_artifact_sizes.model_type IS 'Kind of model, see ref_model_types.';
 COMMENT ON COLUMN public.ml_artifact_sizes.artifacts IS 'Files written by training runs.';
 COMMENT ON COLUMN public.ml_artifact_sizes.of_deleted_models IS 'Those among them whose model is deleted.';
 COMMENT ON COLUMN public.ml_artifact_sizes.total_bytes IS 'Their sizes together.';
 COMMENT ON COLUMN public.ml_artifact_sizes.mean_bytes IS 'Their mean size.';
 COMMENT ON COLUMN public.ml_artifact_sizes.largest_bytes IS 'Size of the largest.';
-COMMENT ON VIEW public.ml_daily_quality IS 'Test results a day and model type, of the last 30 days; a day without any has no row.';
+COMMENT ON VIEW public.ml_daily_quality IS 'Test results per day and model type, of the last 30 days; a day without any has no row.';
 COMMENT ON COLUMN public.ml_daily_quality.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_daily_quality.model_type IS 'Kind of model, see ref_model_types.';
 COMMENT ON COLUMN public.ml_daily_quality.tests IS 'Tests recorded that day.';
@@ -255,7 +255,7 @@ COMMENT ON COLUMN public.ml_daily_quality.best_f1 IS 'Highest F1.';
 COMMENT ON COLUMN public.ml_daily_quality.median_f1 IS 'Median F1 (the lower of two).';
 COMMENT ON COLUMN public.ml_daily_quality.best_roc_auc IS 'Highest ROC AUC.';
 COMMENT ON COLUMN public.ml_daily_quality.median_roc_auc IS 'Median ROC AUC (the lower of two).';
-COMMENT ON VIEW public.ml_worker_days IS 'How busy each worker was a day, of the last 30 days.';
+COMMENT ON VIEW public.ml_worker_days IS 'How busy each worker was per day, of the last 30 days.';
 COMMENT ON COLUMN public.ml_worker_days.day IS 'Day, UTC.';
 COMMENT ON COLUMN public.ml_worker_days.worker_id IS 'Worker: host, process and a random part.';
 COMMENT ON COLUMN public.ml_worker_days.host IS 'Host that it ran on.';

@@ -1,4 +1,4 @@
--- Dimensions and facts for BI tools: one row a thing, keys that stay, and no text lists. The facts of a kind of job stand
+-- Dimensions and facts for BI tools: one row per thing, keys that stay, and no text lists. The facts of a kind of job stand
 -- in its own file.
 
 SET search_path TO pg_catalog, pg_temp;

@@ -1,5 +1,5 @@
 -- Retention: CALL ml.prune('90 days') removes what is older, in small transactions of its own and without waiting
--- for anyone: progress and signs of life, and jobs that have ended with their facts. What a living model rests on
+-- for anyone: progress and heartbeats, and jobs that have ended with their facts. What an existing model depends on
 -- stays: its training, tests and comparisons. A model is gone once it FAILED, or was deleted as long ago.
 
 SET search_path TO pg_catalog, pg_temp;
@@ -148,6 +148,6 @@ END
 $$;
 
 COMMENT ON FUNCTION ml_internal.prune_events(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of PROGRESS events after an id; returns the last id looked at, NULL at the end.';
-COMMENT ON FUNCTION ml_internal.prune_signs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of signs of life after an id; returns the last id looked at, NULL at the end.';
+COMMENT ON FUNCTION ml_internal.prune_signs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of heartbeats after an id; returns the last id looked at, NULL at the end.';
 COMMENT ON FUNCTION ml_internal.prune_jobs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of jobs below an id, with their facts; returns the last id looked at, NULL at the end.';
-COMMENT ON PROCEDURE ml.prune(interval) IS 'Owner: removes progress, signs of life and ended jobs older than this, but nothing that a living model rests on. Not inside a transaction.';
+COMMENT ON PROCEDURE ml.prune(interval) IS 'Owner: removes progress, heartbeats and ended jobs older than this, but nothing that an existing model depends on. Not inside a transaction.';

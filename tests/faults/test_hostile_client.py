@@ -413,7 +413,7 @@ def test_a_name_that_is_about_to_be_taken_holds_up_no_other_job(db: Database, cl
     with ExitStack() as stack:
         other = stack.enter_context(db.connect("anna"))
         stack.enter_context(other.transaction(force_rollback=True))
-        name = f"logistic_regression_{before + 1}"  # the default name of the next job
+        name = f"logistic_regression_job_{before + 1}"  # the default name of the next job
         other.execute("UPDATE ml_models SET name = %s WHERE id = %s", [name, model_id])
         held = insert_job(client, **TRAIN, priority=1)
         assert job_row(client, held)["train_model_name"] == name

@@ -349,7 +349,7 @@ def test_the_training_makes_a_model_and_completes_the_job(client: Connection, wo
     assert job["completed_at"] >= job["started_at"]
     model = one(client, "SELECT * FROM ml_models WHERE id = %s", [job["result_model_id"]])
     expected = {
-        "name": f"random_forest_{job_id}",
+        "name": f"random_forest_job_{job_id}",
         "model_type": "random_forest",
         "status": "READY",
         "is_deleted": False,

@@ -474,7 +474,7 @@ def test_a_lost_lease_is_expired_and_the_job_waits_again(client: Connection, wor
     assert call(worker, "expire_leases") == 1
     job = job_row(client, lost)
     assert (job["status"], job["lease_until"], job["progress"]) == ("PENDING", None, 0)
-    assert "worker dead gave no sign of life" in job["progress_msg"]
+    assert "worker dead sent no heartbeat" in job["progress_msg"]
     assert job_row(client, healthy)["status"] == "RUNNING"
     assert call(worker, "expire_leases") == 0
     assert events(client, lost) == [(1, "CLAIMED"), (1, "EXPIRED")]
@@ -533,7 +533,7 @@ def test_a_job_whose_leases_end_fails_after_its_attempts(client: Connection, wor
         claim(worker, lease="0 seconds")
         assert call(worker, "expire_leases") == 1
         assert job_row(client, job_id)["status"] == status
-    assert "gave no sign of life" in job_row(client, job_id)["error_msg"]
+    assert "sent no heartbeat" in job_row(client, job_id)["error_msg"]
 
 
 def test_a_release_does_not_count_as_lost(client: Connection, worker: Connection) -> None:

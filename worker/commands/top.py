@@ -182,13 +182,13 @@ def _head(overview: Overview, name: str, trouble: str | None) -> RenderableType:
         default=None,
     )
     waiting = _count(overview, "PENDING")
-    places = sum(worker["concurrency"] for worker in workers)
+    slots = sum(worker["concurrency"] for worker in workers)
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append("ml-worker top ", "bold").append(f"{_plain(name)}  {time.strftime('%H:%M:%S')}\n", "dim")
     if trouble:
         return head.append(_plain(trouble), "bold red")
     head.append(f"{_count(overview, 'RUNNING'):,} running", "yellow").append(
-        f" of {places} {'place' if places == 1 else 'places'}   "
+        f" of {slots} {'slot' if slots == 1 else 'slots'}   "
     )
     head.append(f"{waiting:,} waiting", "cyan")
     if oldest is not None:

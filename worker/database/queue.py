@@ -90,7 +90,7 @@ def release_job(connection: Connection, job: Job, message: str) -> str:
 
 
 def record_sign(connection: Connection, worker_id: str, concurrency: int, alive_for: timedelta) -> None:
-    """Tell that this worker looks at the queue, and will again within this time."""
+    """Send a heartbeat: this worker polls the queue, and will again within this time."""
     connection.execute("SELECT ml_internal.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
 
 

@@ -130,7 +130,7 @@ class Metrics:
             self._leases_lost.inc()
 
     def leases_expired(self, number: int) -> None:
-        """So many jobs were taken away from workers that gave no sign of life."""
+        """So many jobs were taken away from workers that sent no heartbeat."""
         self._leases_expired.inc(number)
 
     def set_queue(self, counts: Iterable[Mapping[str, Any]]) -> None:

@@ -51,7 +51,7 @@ PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
 COUNT_SHARE = 0.01  # of the time, at most, goes into them, however long the queue
-SIGN_SECONDS = 10.0  # at most between signs of life, each of which counts for three times as long
+SIGN_SECONDS = 10.0  # at most between heartbeats, each of which counts for three times as long
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ class Supervisor:
             self._count_at = ended + max(COUNT_SECONDS, (ended - began) / COUNT_SHARE)
 
     def _claim(self, connection: Connection) -> None:
-        # A job whose outcome cannot be recorded, because a client has locked it, takes no place.
+        # A job whose outcome cannot be recorded, because a client has locked it, takes no slot.
         while not self.stopping and self.children.warm and len(self._working()) < self.options.concurrency:
             renewed = time.monotonic()
             try:
@@ -258,7 +258,7 @@ class Supervisor:
             self.metrics.claimed(job)
 
     def _deliver(self, connection: Connection, running: Running) -> None:
-        """Tell the database what is new of a job: its outcome, or its progress and a sign of life."""
+        """Tell the database what is new of a job: its outcome, or its progress and a heartbeat."""
         job, outcome = running.job, running.outcome
         if time.monotonic() < running.not_before:
             return
@@ -336,7 +336,7 @@ class Supervisor:
     # ── Children ────────────────────────────────────────────────────────────────────────────────────
 
     def _warm_up(self) -> None:
-        """Keep a child ready for every free place."""
+        """Keep a child ready for every free slot."""
         if not self.stopping:
             self.children.warm_up(self.options.concurrency - len(self._working()))
 
