@@ -449,7 +449,8 @@ def test_five_thousand_jobs_hold_up_no_urgent_one_and_are_cancelled_by_one_state
     client.execute(query)
     urgent = wait_for(client, insert_job(client, **TRAIN, priority=1))
     assert urgent["status"] == "COMPLETED"
-    waiting = "FROM ml_jobs WHERE priority = 10 AND status IN ('PENDING', 'RUNNING')"
-    assert one(client, f"SELECT count(*) AS n {waiting}")["n"] > 4900
-    client.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id IN (SELECT id " + waiting + ")")
-    assert one(client, f"SELECT count(*) AS n {waiting}")["n"] == 0
+    waiting = "priority = 10 AND status IN ('PENDING', 'RUNNING')"
+    count_waiting = f"SELECT count(*) AS n FROM ml_jobs WHERE {waiting}"
+    assert one(client, count_waiting)["n"] > 4900
+    client.execute(f"UPDATE ml_jobs SET status = 'CANCELLED' WHERE {waiting}".encode())
+    assert one(client, count_waiting)["n"] == 0

@@ -193,7 +193,7 @@ class Machine(RuleBasedStateMachine):
         assert outcome == expected
         if outcome == "accepted":
             if job_type == "TRAIN" and name is None:
-                job.name = f"{TRAIN['train_model_type']}_{job.id}"
+                job.name = f"{TRAIN['train_model_type']}_job_{job.id}"
             self.service.jobs[job.id] = job
 
     @rule(who=st.integers(0, 1), pick=PICKS, by_update=st.booleans())

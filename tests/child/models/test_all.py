@@ -79,8 +79,8 @@ def test_every_hyperparameter_is_accepted_by_its_estimator_at_its_bounds(
         model_type, name = row["model_type"], row["name"]
         for value in bounds(row):
             params = defaults(reference, model_type) | {name: (row["kind"], value)}
-            if name != "n_estimators" and "n_estimators" in params:
-                params["n_estimators"] = ("integer", "3")
+            for rounds in {"n_estimators", "max_iter"} & params.keys() - {name}:
+                params[rounds] = ("integer", "3")
             try:
                 model = fitted(model_type, params, data)
             except JobError as error:
@@ -192,6 +192,8 @@ def test_predictions_are_the_same_at_each_call_and_for_any_number_of_threads(
 ) -> None:
     data = rows(2000)
     params = defaults(reference, model_type)
+    if "max_iter" in params:
+        params["max_iter"] = ("integer", "20")
     chances = [
         fitted(model_type, params, data, threads=threads).predict_proba(data[0]) for threads in (1, 2, 2, 4)
     ]

@@ -37,6 +37,7 @@ PLAIN = TRAIN.format(5, 50000, "'2024-01-01'", "'2024-03-01'", "NULL") + ";"
 HEARD = re.compile(
     r'^Asynchronous notification "ml_job_status" with payload "(.*)" received from server process .*\n', re.M
 )
+NO_WORKER = re.compile(r"^NOTICE:  no worker is running.*\nHINT: .*\n", re.M)
 
 
 class Psql:
@@ -56,7 +57,7 @@ class Psql:
             lines.append(line)
         shown = "".join(lines)
         self.notes.heard += HEARD.findall(shown)
-        return HEARD.sub("", shown).strip()
+        return NO_WORKER.sub("", HEARD.sub("", shown)).strip()
 
     def submit(self, text: str = PLAIN) -> int:
         return int(self.type(text))
