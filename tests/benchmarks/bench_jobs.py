@@ -50,12 +50,14 @@ TRAIN = {
 
 
 @contextmanager
-def worker(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(url: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker that listens and has a child ready."""
     environment = os.environ | {"DATABASE_URL": url, "ML_MODEL_DIR": str(folder)}
     log = folder / "worker.log"
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", "worker", "run"], env=environment, stderr=file)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker", "run", *options], env=environment, stderr=file
+        )
     try:
         while b"listening" not in log.read_bytes():
             if process.poll() is not None:

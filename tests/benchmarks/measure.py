@@ -17,7 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 REPEATS = 5
-_PACKAGES = ("numpy", "pandas", "scikit-learn", "xgboost", "psycopg", "pgqueuer", "procrastinate")
+_PACKAGES = (
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "xgboost",
+    "xgboost-cpu",
+    "psycopg",
+    "pgqueuer",
+    "procrastinate",
+)
 
 Measure = Callable[[], float]
 
