@@ -66,11 +66,13 @@ BEGIN
         RAISE NOTICE 'no worker is running, so the job waits' USING HINT = 'Start one: ml-worker run';
     END IF;
     SELECT r.* INTO v_range FROM ml_internal.metrics_range() r;
-    -- Each period once, as the jobs of a sweep mostly have the same.
+    -- Each period once, as the jobs of a sweep mostly have the same. OFFSET 0: each job is found by its number, however
+    -- few jobs the planner knows of.
     FOR v_job IN
-        SELECT min(j.id) AS id, j.period_start, j.period_end
-        FROM ml.jobs j
-        WHERE v_range.is_indexed AND j.id IN (SELECT n.id FROM new_jobs n)
+        SELECT min(n.id) AS id, j.period_start, j.period_end
+        FROM new_jobs n
+        CROSS JOIN LATERAL (SELECT x.period_start, x.period_end FROM ml.jobs x WHERE x.id = n.id OFFSET 0) j
+        WHERE v_range.is_indexed
         GROUP BY j.period_start, j.period_end
         ORDER BY 1
         LIMIT 100

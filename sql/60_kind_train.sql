@@ -134,6 +134,7 @@ CREATE OR REPLACE PROCEDURE ml_internal.require_free_name(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- a plan made while the queue is empty would read it for each of thousands of jobs
 AS $$
 DECLARE
     v_owner text := coalesce(

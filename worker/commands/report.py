@@ -25,7 +25,7 @@ Row = dict[str, Any]
 _SOURCES = {
     "test": (
         "Latest test",
-        "Rows of a period that was given for testing. Of several tests of a model, the latest.",
+        "Rows of a test period; of several tests, the latest outside the training period.",
     ),
     "training": (
         "Held out in training",
