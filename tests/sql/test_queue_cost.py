@@ -142,3 +142,26 @@ def test_the_worker_s_count_of_the_queue_reads_no_job_that_has_ended(
 
     in_few, in_many = (rows_read(db, nothing, count) for db in (few, many_ended))
     assert 0 < in_many <= AT_MOST * in_few, (in_few, in_many)
+
+
+def test_a_job_of_many_reads_no_more_than_one_of_few_even_where_the_queue_was_empty(
+    make_database: Callable[[], Database],
+) -> None:
+    """After ANALYZE of an empty table the planner thinks that reading all of it costs nothing."""
+
+    def read_by_each(jobs: int) -> float:
+        db = make_database()
+        with psycopg.connect(db.url, autocommit=True) as admin:
+            admin.execute("VACUUM ANALYZE")
+        with db.connect("owner") as client, client.transaction():
+            before = one(client, ROWS_READ)["n"] or 0
+            client.execute(
+                """INSERT INTO ml_jobs (job_type, train_target_var, train_operator, train_value, train_start,
+                    train_end, train_features_csv, train_model_type)
+                SELECT 'TRAIN', 'volume_sol', '>', 5, '2024-01-01', '2024-03-01', 'price_open', 'xgboost'
+                FROM generate_series(1, %s)""",
+                [jobs],
+            )
+            return float(one(client, ROWS_READ)["n"] - before) / jobs
+
+    assert read_by_each(1000) <= AT_MOST * read_by_each(50)
