@@ -700,7 +700,7 @@ BEGIN
 END
 $$;
 
--- ── By hand ─────────────────────────────────────────────────────────────────────────────────────────
+-- ── Shorthand function ───────────────────────────────────────────────────────────────────────────────
 -- SELECT ml.train(…) with named arguments instead of an INSERT. It inserts as the caller, so that every check and right
 -- stays. Users type the names of the arguments, so they are those of the columns without train_, and not p_.
 

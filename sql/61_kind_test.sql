@@ -181,7 +181,7 @@ BEGIN
 END
 $$;
 
--- By hand, by the number of the model or by its name.
+-- Shorthand function, by the number of the model or by its name.
 CREATE OR REPLACE FUNCTION ml.test(
     model_id bigint,
     test_start timestamptz DEFAULT NULL,

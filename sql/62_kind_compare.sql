@@ -142,7 +142,7 @@ FOR EACH ROW
 WHEN (NEW.job_type = 'COMPARE')
 EXECUTE FUNCTION ml_internal.require_comparable_models();
 
--- Higher F1, then higher accuracy, both at the stored precision; otherwise nobody wins.
+-- Higher F1, then higher accuracy, both at the stored precision; a tie has no winner.
 -- An F1 that is undefined counts as none at all.
 CREATE OR REPLACE FUNCTION ml_internal.fill_comparison()
 RETURNS trigger
@@ -185,7 +185,7 @@ AS $$
 BEGIN
     SELECT c.id, format(
         '%s; F1 of model %s is %s, of model %s %s',
-        coalesce('model ' || c.winner_id || ' wins', 'nobody wins'),
+        coalesce('model ' || c.winner_id || ' wins', 'a tie, no winner'),
         c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
     )
     INTO NEW.result_comparison_id, NEW.progress_msg
@@ -240,7 +240,7 @@ BEGIN
 END
 $$;
 
--- By hand, by the numbers of the models or by their names.
+-- Shorthand function, by the numbers of the models or by their names.
 CREATE OR REPLACE FUNCTION ml.compare(
     model_a_id bigint,
     model_b_id bigint,

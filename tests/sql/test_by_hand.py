@@ -284,7 +284,7 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
     nothing = {f"{side}_{cell}": 0 for side in "ab" for cell in ("tp", "fp", "fn")}
     nothing |= {f"{side}_tn": 200 for side in "ab"}
     record(worker, draw, 1, **(RESULTS["COMPARE"] | nothing))
-    assert outcome(db, draw) == f"COMPLETED: nobody wins; F1 of model {a} is none, of model {b} none"
+    assert outcome(db, draw) == f"COMPLETED: a tie, no winner; F1 of model {a} is none, of model {b} none"
 
 
 def test_a_wait_that_takes_too_long_is_an_error_and_leaves_the_job(
