@@ -93,3 +93,28 @@ def test_where_there_is_no_fork_a_child_is_spawned(db: Database, client: Connect
     finally:
         worker.terminate()
         assert worker.wait(60) == 0
+
+
+UNHEARD = """
+import os, queue, socket, time
+from worker.child import process
+ours, theirs = socket.socketpair()
+child = os.fork()
+if not child:
+    os.setsid()
+    ours.close()
+    process._say(theirs, process.Progress(0.5, "Training"))
+    process._obey_supervisor(theirs, os.getppid(), queue.SimpleQueue())
+theirs.close()
+time.sleep(0.2)
+ours.close()  # without having read it
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_child_ends_whose_supervisor_has_not_heard_all_that_it_said() -> None:
+    """The kernel says so by another error than to one who was heard."""
+    ended = subprocess.run(
+        [sys.executable, "-c", UNHEARD], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert (int(ended.stdout), ended.stderr) == (signal.SIGKILL, "")

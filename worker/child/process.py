@@ -56,14 +56,15 @@ def _obey_supervisor(channel: socket.socket, supervisor: int, orders: queue.Simp
     The channel ends with the supervisor, unless another process has inherited the other end.
     """
     order = b""
-    while _is_there(supervisor):
-        if select.select([channel], [], [], WATCH_SECONDS)[0]:
-            data = channel.recv(1 << 16)
-            if not data:
-                _end_with_descendants()
-            order += data
-            if order.endswith(b"\n"):
-                orders.put(order)
+    with suppress(ConnectionError):  # it ended without having heard all that was said
+        while _is_there(supervisor):
+            if select.select([channel], [], [], WATCH_SECONDS)[0]:
+                data = channel.recv(1 << 16)
+                if not data:
+                    break
+                order += data
+                if order.endswith(b"\n"):
+                    orders.put(order)
     _end_with_descendants()
 
 

@@ -80,6 +80,8 @@ class Children:
     warm: list[Child] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         self._context = _context()
         self._not_before = 0.0  # monotonic time before which no child is started
         self._older: set[int] = set()  # process ids of children that are older than the connection
@@ -88,8 +90,6 @@ class Children:
         """Start children until so many wait. The first waits for the imports of the fork server."""
         if time.monotonic() < self._not_before:
             return
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
         while len(self.warm) < number:
             ours, theirs = socket.socketpair()
             child = Child(
@@ -143,7 +143,7 @@ class Children:
 
 def give(child: Child, order: Order) -> None:
     """Tell a child its job. If it has ended, that is read from its channel."""
-    with suppress(BrokenPipeError):
+    with suppress(ConnectionError):
         child.channel.sendall(to_line(order))
 
 
@@ -151,6 +151,7 @@ def kill(child: Child) -> int:
     """End a child and all its descendants: they share its process group. Returns the child's exit code."""
     if child.process.exitcode is None:
         child.process.kill()  # it may not have a process group yet
+    # Also where it has ended: its descendants may not have.
     with suppress(ProcessLookupError, PermissionError):  # macOS forbids it for a group of zombies
         os.killpg(child.pid, signal.SIGKILL)
     child.process.join()
