@@ -46,22 +46,6 @@ AS $$
     RETURNING alive_until;
 $$;
 
--- For those who wait.
-CREATE OR REPLACE FUNCTION ml_internal.has_worker()
-RETURNS boolean
-LANGUAGE sql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT EXISTS (
-        SELECT FROM public.ml_worker_signs s
-        -- Not clock_timestamp(): it would keep the index from being used.
-        WHERE s.alive_until > statement_timestamp()
-            AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
-    );
-$$;
-
-COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
 COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval) IS 'Worker: it has polled the queue and will again within this time; 0 when it stops. Returns until when it counts as alive.';
 COMMENT ON TABLE public.ml_worker_signs IS 'Heartbeats of the workers, append-only; ml_workers shows the latest.';
 COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the heartbeat.';

@@ -2,26 +2,6 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
-CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
-SELECT
-    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,
-    j.id,
-    j.job_type,
-    j.model,
-    j.status,
-    j.priority,
-    date_trunc('second', CASE WHEN j.status = 'RUNNING' THEN j.started_at ELSE now() END - j.created_at) AS waiting,
-    CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
-    j.progress,
-    rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
-    CASE WHEN j.status = 'PENDING' AND NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run' ELSE j.progress_msg END AS progress_msg,
-    j.attempt,
-    j.worker_id,
-    j.created_at
-FROM ml.jobs j
-WHERE j.status IN ('PENDING', 'RUNNING')
-ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
-
 CREATE OR REPLACE VIEW public.ml_workers WITH (security_invoker = true) AS
 SELECT
     s.worker_id,
@@ -45,6 +25,37 @@ WHERE s.alive_until > statement_timestamp()
     AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
 ORDER BY s.started_at, s.worker_id;
 
+-- For those who wait.
+CREATE OR REPLACE FUNCTION ml_internal.has_worker()
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM public.ml_workers);
+$$;
+
+CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
+SELECT
+    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,
+    j.id,
+    j.job_type,
+    j.model,
+    j.status,
+    j.priority,
+    date_trunc('second', CASE WHEN j.status = 'RUNNING' THEN j.started_at ELSE now() END - j.created_at) AS waiting,
+    CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
+    j.progress,
+    rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
+    CASE WHEN j.status = 'PENDING' AND NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run' ELSE j.progress_msg END AS progress_msg,
+    j.attempt,
+    j.worker_id,
+    j.created_at
+FROM ml.jobs j
+WHERE j.status IN ('PENDING', 'RUNNING')
+ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
+
+COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
 COMMENT ON VIEW public.ml_queue IS 'Jobs that wait or run, in the order in which they will be taken.';
 COMMENT ON COLUMN public.ml_queue.position IS 'Place among the waiting jobs, from 1; NULL: running.';
 COMMENT ON COLUMN public.ml_queue.id IS 'Number of the job.';

@@ -1,4 +1,5 @@
--- What workers of version 3 call, until they are restarted. Where no such version was ever installed, nothing of it stays.
+-- What workers of version 3 call, until they are restarted. Where no such version was ever installed, nothing of it
+-- stays; version 6 leaves this file out.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -313,7 +314,7 @@ GRANT EXECUTE ON FUNCTION
 TO ml_worker;
 
 COMMENT ON FUNCTION ml.claim_job(text, interval) IS 'Worker of version 3: takes the next PENDING job of the kinds that it knows.';
-COMMENT ON FUNCTION ml_internal.curve_of_version_3(bigint, bigint, double precision []) IS 'Points of a curve as a worker of version 3 gives them, as rows of ml_curve_points.';
+COMMENT ON FUNCTION ml_internal.curve_of_version_3(bigint, bigint, double precision []) IS 'Worker of version 3: points of a curve as it gives them, as rows of ml_curve_points.';
 COMMENT ON FUNCTION ml.record_training IS 'Worker of version 3: result of a TRAIN job, see ml_internal.record_result.';
 COMMENT ON FUNCTION ml.record_test IS 'Worker of version 3: result of a TEST job, see ml_internal.record_result.';
 COMMENT ON FUNCTION ml.record_comparison IS 'Worker of version 3: result of a COMPARE job, see ml_internal.record_result.';
@@ -338,7 +339,7 @@ BEGIN
             SELECT p.oid
             FROM pg_proc p
             WHERE p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
-                AND obj_description(p.oid, 'pg_proc') LIKE ANY ('{Worker of version 3:%,"Points of a curve as a worker of version 3%"}')
+                AND obj_description(p.oid, 'pg_proc') LIKE 'Worker of version 3:%'
         LOOP
             EXECUTE format('DROP ROUTINE %s', v_routine);
         END LOOP;
