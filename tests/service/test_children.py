@@ -78,6 +78,16 @@ def test_a_fork_server_that_is_killed_costs_no_job_and_is_started_again(
     assert fork_server(worker) != first
 
 
+def test_a_fork_server_that_is_killed_while_it_forks_costs_a_second(
+    db: Database, client: Connection, start_worker: StartWorker
+) -> None:
+    worker = start_worker(db)
+    os.kill(fork_server(worker), signal.SIGKILL)  # it imports, and the supervisor waits for the first child
+    job = wait_for(client, insert_job(client, **TRAIN))
+    assert job["status"] == "COMPLETED", job["error_msg"]
+    assert "no child could be started" in worker.log
+
+
 def test_where_there_is_no_fork_a_child_is_spawned(db: Database, client: Connection, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:

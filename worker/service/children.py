@@ -96,8 +96,15 @@ class Children:
                 self._context.Process(target=process.run, args=(theirs, os.getpid(), self.url), daemon=True),
                 ours,
             )
-            child.process.start()
-            theirs.close()
+            try:
+                child.process.start()
+            except (EOFError, OSError) as error:  # the fork server ended meanwhile; the next start makes another
+                ours.close()
+                log.error("worker=%s no child could be started: %r", self.worker_id, error)
+                self._not_before = time.monotonic() + RESTART_SECONDS
+                return
+            finally:
+                theirs.close()
             self.warm.append(child)
             self.selector.register(ours, selectors.EVENT_READ, self._reader(child))
 
