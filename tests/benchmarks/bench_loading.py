@@ -1,20 +1,22 @@
 """Reading features and labels, from the connection to what an estimator takes:
 ``python -m tests.benchmarks.bench_loading --rows 2000000``.
 
-Beside a script (``fetchall``, a DataFrame, ``pd.to_numeric``), beside what the server alone takes for the
-same SELECT (``EXPLAIN (ANALYZE, SERIALIZE BINARY)``, one process), with a horizon beside without, and the
-peak of a fresh process's memory beside the matrix that it ends with.
+Beside a naive script (``fetchall``, a DataFrame, ``pd.to_numeric``), beside the smartest ones, beside what
+the server alone takes to cast and send the same (``EXPLAIN (ANALYZE, SERIALIZE BINARY)``, one process), and
+the peak of a fresh process's memory beside the matrix that it ends with.
 """
 
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
-from tests.benchmarks import rows
+from tests.benchmarks import rivals, rows
 from tests.benchmarks.measure import Row, Table, alternate, parser
 from worker.child import dataset
 from worker.child.assignment import Period
@@ -22,6 +24,7 @@ from worker.child.labels.value import Label
 from worker.database.connection import connect
 from worker.database.dataset import estimate_rows, stream_dataset
 
+HORIZON = 5
 NAMES = tuple(rows.FEATURES.split(","))
 
 
@@ -29,15 +32,21 @@ def load(url: str, future_minutes: int | None) -> dataset.Dataset:
     """As a worker's child does."""
     period = Period(rows.START, rows.end(rows.ROWS_A_COIN))
     label = Label(rows.TARGET, ">", str(rows.THRESHOLD), future_minutes)
-    with connect(url) as connection:
-        expected = estimate_rows(connection, period, None)
-        blocks = stream_dataset(connection, label, NAMES, period, None)
-        return dataset.decode(blocks, NAMES, label, lambda _rows: None, expected)
+    with connect(url) as first, connect(url) as second:
+        expected = estimate_rows(first, period, None)
+        stream = stream_dataset([first, second], label, NAMES, period, None)
+        return dataset.decode(stream, NAMES, label, lambda _rows: None, expected_rows=expected, threads=2)
 
 
 def seconds(url: str, future_minutes: int | None) -> float:
     started = time.perf_counter()
     load(url, future_minutes)
+    return time.perf_counter() - started
+
+
+def seconds_of(load_as_rival: Callable[..., object], url: str, *horizon: int) -> float:
+    started = time.perf_counter()
+    load_as_rival(url, *horizon)
     return time.perf_counter() - started
 
 
@@ -90,18 +99,26 @@ def main() -> None:
         return
     with rows.database(args.rows) as url:
         table = Table("Loading", rows.about(url, args.rows))
-        ours, script, server, ahead = alternate(
+        ours, ahead, script, server, *others = alternate(
             [
                 lambda: seconds(url, None),
+                lambda: seconds(url, HORIZON),
                 lambda: seconds_of_script(url),
                 lambda: seconds_of_server(url),
-                lambda: seconds(url, 5),
+                *(partial(seconds_of, load, url) for load in rivals.WITHOUT_HORIZON.values()),
+                *(partial(seconds_of, load, url, HORIZON) for load in rivals.WITH_HORIZON.values()),
             ],
             args.repeats,
         )
+        names = [*rivals.WITHOUT_HORIZON, *rivals.WITH_HORIZON]
+        theirs = dict(zip(names, others, strict=True))
         table.add(Row("features and labels", ours, script, "script", "s", at_least=8))
         table.add(Row("features and labels", ours, server, "server alone, one process", "s", at_most=1.3))
-        table.add(Row("labels with a horizon", ahead, ours, "without", "s", at_most=2))
+        for name in rivals.WITHOUT_HORIZON:
+            table.add(Row("features and labels", ours, theirs[name], name, "s", at_most=0.9))
+        for name in rivals.WITH_HORIZON:
+            table.add(Row("with a horizon", ahead, theirs[name], name, "s", at_most=0.8))
+        table.add(Row("with a horizon", ahead, ours, "without", "s", at_most=2))
         peak, matrix = peak_of_memory(url)
         table.add(
             Row("peak of memory above the imports", peak, matrix, "the matrix, float32", "MB", at_most=1.6)

@@ -1,19 +1,26 @@
 """What a row's label is, and which rows arrive: against the same rules written in pandas."""
 
-from collections.abc import Callable, Iterator
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Composed
 
 from tests.conftest import SAMPLE_COINS, Database
 from worker.child import dataset
 from worker.child.assignment import Period
 from worker.child.labels.value import Label
 from worker.commands import sample
+from worker.database import copying
+from worker.database import dataset as database
 from worker.database.connection import Connection, connect
 from worker.database.dataset import estimate_rows, stream_dataset
 from worker.errors import JobError
@@ -34,8 +41,8 @@ def load(
     period: Period = ALL,
     phases: tuple[int, ...] | None = None,
 ) -> dataset.Dataset:
-    blocks = stream_dataset(connection, label, features, period, phases)
-    return dataset.decode(blocks, features, label, lambda _rows: None)
+    stream = stream_dataset([connection], label, features, period, phases)
+    return dataset.decode(stream, features, label, lambda _rows: None)
 
 
 @pytest.fixture(scope="module")
@@ -220,13 +227,29 @@ def test_a_feature_without_any_value_is_named(empty: Callable[..., Connection]) 
         load(connection, predicting("price_close", ">", "0"), ("volume_sol", "num_buys"))
 
 
-@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "1e39"])
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "1e39", "-1e400"])
 def test_a_feature_that_is_infinite_is_named(empty: Callable[..., Connection], value: str) -> None:
     connection = empty(
         ("A", 0, {"price_close": 1, "volume_sol": value}), ("A", 1, {"price_close": 1, "volume_sol": 1})
     )
     with pytest.raises(JobError, match=r"feature volume_sol is infinite .* in 1 of 2 rows"):
         load(connection, predicting("price_close", ">", "0"))
+
+
+def test_coins_are_ordered_by_their_whole_names_and_an_empty_one_comes_first(
+    empty: Callable[..., Connection],
+) -> None:
+    names = [
+        "coin_000000000000000000000000b",
+        "coin_000000000000000000000000a",
+        "",
+        "é",
+        "b" * 255,
+        "b" * 254,
+    ]
+    connection = empty(*[(name, 0, {"price_close": 1, "volume_sol": i}) for i, name in enumerate(names)])
+    found = load(connection, predicting("price_close", ">", "0")).features[:, 0]
+    assert [names[int(i)] for i in found] == sorted(names, key=str.encode)
 
 
 def test_the_same_data_gives_the_same_fingerprint_in_whichever_order_it_is_stored(
@@ -254,17 +277,67 @@ def psycopg_owner(connection: Connection) -> Connection:
     )
 
 
-@pytest.mark.parametrize("cut", [1, 7, 1000])
-def test_the_bytes_may_be_cut_anywhere(full: Connection, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+def test_batches_of_few_rows_give_the_same_as_the_whole(
+    full: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     label, features = predicting("market_cap_close", ">", "50000"), ("price_open", "volume_sol")
-    blocks = b"".join(stream_dataset(full, label, features, Period(START, END), (1,)))[: 10**6]
-    whole = dataset.decode([blocks], features, label, lambda _rows: None)
-    monkeypatch.setattr(dataset, "_BATCH_BYTES", 5000)
-    pieces = [b"", *(blocks[i : i + cut] for i in range(0, len(blocks), cut)), b""]
+    whole = load(full, label, features)
+    monkeypatch.setattr(copying, "_BATCH_BYTES", 1)
     told: list[int] = []
-    assert dataset.decode(pieces, features, label, told.append).fingerprint == whole.fingerprint
+    stream = stream_dataset([full], label, features, ALL, None)
+    assert dataset.decode(stream, features, label, told.append).fingerprint == whole.fingerprint
     assert told == sorted(told)
     assert told[-1] == len(whole)
+    assert len(told) > 1
+
+
+@pytest.mark.parametrize("horizon", [None, 5])
+def test_two_connections_read_a_half_each_and_as_of_one_moment(
+    db: Database, horizon: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label, features = predicting("volatility_pct", ">", "30", horizon), ("price_open", "volume_sol")
+    asked: list[str] = []
+
+    def read(copies: Sequence[tuple[Connection, Composed]]) -> Iterator[copying.Batch]:
+        asked.extend(query.as_string() for _, query in copies)
+        with db.connect("owner") as owner:  # both are to read what there was before
+            owner.execute("DELETE FROM coin_metrics WHERE mint = (SELECT min(mint) FROM coin_metrics)")
+        return copying.read(copies)
+
+    with connect(db.login("wanda"), role="ml_worker") as one, connect(db.login("wanda"), "ml_worker") as two:
+        expected = load(one, label, features, phases=(1, 2))
+        monkeypatch.setattr(database, "read", read)
+        stream = stream_dataset([one, two], label, features, ALL, (1, 2))
+        found = dataset.decode(stream, features, label, lambda _rows: None, threads=2)
+        assert found.fingerprint == expected.fingerprint
+        middle = datetime.fromisoformat(re.findall(r"'(2024[^']*)'", asked[0])[-1])
+        share = (found.times < (middle - datetime(2000, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)).mean()
+        assert 0.4 < share < 0.6
+        assert {one.info.transaction_status, two.info.transaction_status} == {TransactionStatus.IDLE}
+
+
+def num_rows(batch: copying.Batch) -> int:
+    return len(batch.starts)
+
+
+def test_an_error_in_the_middle_of_the_rows_is_raised_and_the_connection_stays_good(full: Connection) -> None:
+    query = SQL("COPY (SELECT 1 / (90000 - i) FROM generate_series(1, 100000) i) TO STDOUT (FORMAT binary)")
+    with pytest.raises(psycopg.errors.DivisionByZero, match="division by zero"):
+        sum(map(num_rows, copying.read([(full, Composed([query]))])))
+    assert full.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_server_that_is_gone_in_the_middle_of_the_rows_is_a_lost_connection(db: Database) -> None:
+    query = SQL(
+        "COPY (SELECT pg_sleep(i / 1000), i FROM generate_series(1, 100000) i) TO STDOUT (FORMAT binary)"
+    )
+    with connect(db.login("wanda"), role="ml_worker") as connection, db.connect("wanda") as other:
+        batches = copying.read([(connection, Composed([query]))])
+        threading.Timer(
+            0.5, lambda: other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+        ).start()
+        with pytest.raises(psycopg.OperationalError):
+            sum(map(num_rows, batches))
 
 
 def test_rows_of_one_moment_have_one_label_whatever_their_order(db: Database) -> None:

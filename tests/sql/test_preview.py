@@ -59,8 +59,8 @@ def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
         assignment = read(fetch_assignment(wanda, job.id))
         features = tuple(dict.fromkeys(f for model in assignment.models for f in model.features))
         label = assignment.models[0].label
-        blocks = stream_dataset(wanda, label, features, assignment.period, assignment.phases)
-        data = dataset.decode(blocks, features, label, lambda _rows: None)
+        stream = stream_dataset([wanda], label, features, assignment.period, assignment.phases)
+        data = dataset.decode(stream, features, label, lambda _rows: None)
         anna.execute("CALL ml.cancel_job(%s)", [job_id])
 
     def share(part: int, of: int) -> str:

@@ -80,7 +80,7 @@ def attempt(order: Order, url: str, ahead: Connection | None, report: Report) ->
         # One thread for the linear algebra of a neural network: more are slower, and sum in another order.
         with thread_pools().limit(limits={"openmp": threads, "blas": 1}):
             connection = _connected(url, ahead, order.has_changed)
-            return Completed(_work(order, connection, threads, report))
+            return Completed(_work(order, url, connection, threads, report))
     except JobError as error:
         return Failed(str(error))
     except Exception as error:
@@ -95,7 +95,7 @@ def attempt(order: Order, url: str, ahead: Connection | None, report: Report) ->
         return Failed(f"internal error, see the worker's log: {type(error).__name__}: {error}")
 
 
-def _work(order: Order, connection: Connection, threads: int, report: Report) -> Result:
+def _work(order: Order, url: str, connection: Connection, threads: int, report: Report) -> Result:
     started = time.monotonic()
     with connection:  # the kind closes it earlier, before it begins what may take hours
         kind = kinds.load(order.job.job_type)
@@ -108,6 +108,7 @@ def _work(order: Order, connection: Connection, threads: int, report: Report) ->
                 threads=threads,
                 report=report,
                 connection=connection,
+                connect=lambda: connect(url, role="ml_worker"),
                 started=started,
             )
         )

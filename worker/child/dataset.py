@@ -1,26 +1,28 @@
-"""The rows that a model is fitted or measured on, decoded from COPY's binary format.
+"""The rows that a model is fitted or measured on.
 
-The server sends them in any order, from several processes of its own. Here they are put in order, and labels
-are read ahead where there is a horizon. Next to nothing is held twice: beside the matrix of the features
+The server sends them in any order, by several connections. Here they are put in order, and labels are read
+ahead where there is a horizon. Next to nothing is held twice: beside the matrix of the features
 there is never more than one more of its columns.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.child.fields import Fields
 from worker.child.labels import value
-from worker.child.labels.value import Label
+from worker.child.labels.value import OTHER_PHASE, Label
+from worker.database.copying import Batch
+from worker.database.dataset import Stream
 from worker.errors import JobError
 
-_HEADER_BYTES = 19  # signature, flags and length of the extension
-_BATCH_BYTES = 1 << 22
 _FEWEST_ROWS = 1 << 12  # that room is made for
 _PART_ROWS = 1 << 16  # what is made of so many rows at a time takes little room
 
@@ -66,45 +68,55 @@ class Dataset:
 
 
 def decode(
-    blocks: Iterable[bytes | bytearray | memoryview],
+    stream: Stream,
     features: Sequence[str],
     label: Label,
     report: Callable[[int], None],
+    *,
     expected_rows: int = 0,
+    threads: int = 1,
 ) -> Dataset:
     """Decode what :func:`worker.database.dataset.stream_dataset` reads, and label the rows.
 
-    Coins are ordered by the first 16 bytes of their names, then by a hash; rows of one coin at one moment by
-    what they hold, a negative one first: the same data always gives the same rows.
+    Coins are ordered by their names, byte by byte; rows of one coin at one moment by what they hold, a
+    negative one first: the same data always gives the same rows.
 
     Args:
-        blocks: the bytes, cut anywhere.
+        stream: the rows.
         features: names of the features, in the order of their fields.
         label: what says which rows are positive.
         report: is told after each batch how many rows have arrived.
         expected_rows: about how many will, to make room for them at once.
+        threads: how many columns are put in order at once.
 
     Raises:
         NoRowsError: there is no row.
         JobError: there is no label, a feature without any value, or one that is infinite.
     """
-    received = _receive(blocks, len(features), report, expected_rows)
+    received = _receive(stream, report, expected_rows)
     num_rows = int(np.count_nonzero(value.is_chosen(received.says.view())))
     arranged = _arrange(received, label)
+    received.coins.release(arranged.order[:0])
     _require_rows(num_rows, len(arranged.order))
     place = arranged.order
     if num_rows < len(received.says.view()):
         place = received.places[place]
     received.says.release(place[:0])
     matrix = np.empty((len(features), len(place)), np.float32)
-    for number, (name, column) in enumerate(zip(features, received.columns, strict=True)):
-        column.release(place, into=matrix[number])
-        _require_values(matrix[number], name)
+    digest = hashlib.sha256(",".join(features).encode())
+
+    def put_in_order(number: int) -> NDArray[np.float32]:
+        column = received.columns[number].release(place, into=matrix[number])
+        _require_values(column, features[number])
+        return column
+
+    with ThreadPoolExecutor(threads) as pool:
+        for column in pool.map(put_in_order, range(len(features))):
+            digest.update(column.data)
     times = received.times.release(arranged.order)
     labels = arranged.labels
     coins = np.repeat(np.arange(len(arranged.sizes), dtype=np.int32), arranged.sizes)
-    digest = hashlib.sha256(",".join(features).encode())
-    for array in (matrix, labels, coins, times):
+    for array in (labels, coins, times):
         digest.update(array.data)
     return Dataset(
         names=tuple(features),
@@ -141,7 +153,7 @@ class _Growing:
         if into is None:
             into = np.empty(len(order), self._values.dtype)
         for part, rows in zip(_parts(into), _parts(order), strict=True):
-            part[:] = self._values[rows]
+            np.take(self._values, rows, out=part, mode="clip")  # all are there; "raise" would take a copy
         self._values, self._size = self._values[:0].copy(), 0
         return into
 
@@ -179,64 +191,38 @@ def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     return (array[start : start + _PART_ROWS] for start in range(0, len(array), _PART_ROWS))
 
 
-def _receive(
-    blocks: Iterable[bytes | bytearray | memoryview],
-    num_features: int,
-    report: Callable[[int], None],
-    expected_rows: int,
-) -> _Received:
-    row = np.dtype(
-        [
-            ("fields", ">i2"),
-            ("coin_bytes", ">i4"),
-            ("coin", ">i8"),
-            ("name_bytes", ">i4"),
-            ("name", "S16"),
-            ("time_bytes", ">i4"),
-            ("time", ">i8"),
-            ("says_bytes", ">i4"),
-            ("says", ">i2"),
-            ("features", [("bytes", ">i4"), ("value", ">f8")], (num_features,)),
-        ]
-    )
+def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) -> _Received:
     room = expected_rows * 9 // 8  # it is an estimate
     coins, times, says = (_Growing(dtype, room) for dtype in (np.int32, np.int64, np.int8))
-    columns = [_Growing(np.float32, room) for _ in range(num_features)]
-    number_of: dict[int, int] = {}  # of a coin, by its hash
-    names: list[bytes] = []
-    for rows in _batches(blocks, row):
-        hashes, firsts, places = np.unique(
-            rows["coin"].astype(np.int64), return_index=True, return_inverse=True
-        )
-        numbers = [number_of.setdefault(coin, len(number_of)) for coin in hashes.tolist()]
-        names.extend(rows["name"][firsts[np.array(numbers) >= len(names)]].tolist())
-        coins.extend(np.array(numbers, np.int32)[places])
-        times.extend(rows["time"])
-        says.extend(rows["says"])
-        is_chosen = value.is_chosen(rows["says"])
-        chosen = rows if is_chosen.all() else rows[is_chosen]
-        with np.errstate(over="ignore"):
-            for place, column in enumerate(columns):
-                column.extend(chosen["features"]["value"][:, place])
-        report(len(times.view()))
+    columns = [_Growing(np.float32, room) for _ in stream.types]
+    number_of: defaultdict[bytes, int] = defaultdict()  # of a coin, by its name
+    number_of.default_factory = number_of.__len__
+
+    def receive(batch: Batch) -> int:
+        fields = Fields(batch)
+        own_numbers, own_names = fields.text()
+        coins.extend(np.array([number_of[name] for name in own_names], np.int32)[own_numbers])
+        times.extend(fields.fixed("int8"))
+        own_says = fields.boolean()
+        chosen: Any = ...
+        if stream.has_other_phases:
+            chosen = fields.boolean() == 1
+            own_says = np.where(chosen, own_says, own_says - np.int8(OTHER_PHASE))
+        says.extend(own_says)
+        for type_name, column in zip(stream.types, columns, strict=True):
+            column.extend(fields.number(type_name)[chosen])
+        return len(times.view())
+
+    for num_rows in map(receive, stream.batches):
+        report(num_rows)
 
     # The order in which the coins were met is chance.
-    ranks = np.empty(len(names), np.int32)
-    ranks[np.lexsort((np.array(list(number_of), np.int64), np.array(names, "S16")))] = np.arange(len(names))
+    ranks = np.empty(len(number_of), np.int32)
+    for rank, (_, number) in enumerate(sorted(number_of.items())):
+        ranks[number] = rank
     for part in _parts(coins.view()):
         part[:] = ranks[part]
     return _Received(coins, times, says, columns)
-
-
-def _batches(blocks: Iterable[bytes | bytearray | memoryview], row: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Whole rows, some megabytes of them at a time."""
-    pending, skip = bytearray(), _HEADER_BYTES
-    for block in chain(filter(len, blocks), [b""]):  # nothing more: what is pending is the last batch
-        pending += block
-        if len(pending) >= _BATCH_BYTES or not block:
-            whole = max(0, len(pending) - skip) // row.itemsize
-            yield np.frombuffer(pending, row, whole, min(skip, len(pending)))
-            pending, skip = pending[skip + whole * row.itemsize :], 0
 
 
 def _row_number(rows: int) -> type[np.signedinteger[Any]]:
@@ -246,27 +232,43 @@ def _row_number(rows: int) -> type[np.signedinteger[Any]]:
 
 def _arrange(received: _Received, label: Label) -> _Arranged:
     """Order the rows by coin and time, read each one's label, and drop those that have none."""
-    times, says = received.times.view(), received.says.view()
-    order, bounds = _group(received.coins.view())
-    received.coins.release(order[:0])
+    coins, times, says = (each.view() for each in (received.coins, received.times, received.says))
+    order, bounds = _group(coins)
     labels = np.empty(len(order), np.uint8)
-    sizes = np.empty(len(bounds) - 1, np.int64)
+    sizes = np.zeros(len(bounds) - 1, np.int64)
+    # A coin's times, moved behind those of the coin before: then all are in one order.
+    first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
+    span = last - first + label.reach + 1
     kept = 0
-    for coin, (start, end) in enumerate(pairwise(bounds.tolist())):
-        rows = order[start:end]
-        own_times = times[rows]
-        by_time = np.argsort(own_times, kind="stable")
-        own_times = own_times[by_time]
-        if (own_times[1:] == own_times[:-1]).any():
-            by_time = _order_ties(received, rows)
-        rows = rows[by_time]
-        own_labels = value.read(own_times, says[rows], label)
+    for start, end in _whole_coins(bounds, (2**63 - 1) // span):
+        rows = order[bounds[start] : bounds[end]]
+        own_coins = np.repeat(np.arange(end - start), np.diff(bounds[start : end + 1]))
+        moments = times[rows] - first + own_coins * span
+        steps = np.diff(moments)
+        if (steps <= 0).any():
+            by_time = np.argsort(moments, kind="stable")
+            moments = moments[by_time]
+            if (moments[1:] == moments[:-1]).any():
+                by_time = _order_ties(received, rows)
+            rows = rows[by_time]
+        own_labels = value.read(moments, says[rows], label)
         is_labelled = own_labels >= 0
-        sizes[coin] = size = int(np.count_nonzero(is_labelled))
+        size = int(np.count_nonzero(is_labelled))
+        sizes[start:end] = np.bincount(own_coins[is_labelled], minlength=end - start)
         order[kept : kept + size] = rows[is_labelled]
         labels[kept : kept + size] = own_labels[is_labelled]
         kept += size
     return _Arranged(order[:kept], labels[:kept], sizes)
+
+
+def _whole_coins(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """The coins in runs that have about ``_PART_ROWS`` rows, and are at most so many."""
+    start, num_coins = 0, len(bounds) - 1
+    while start < num_coins:
+        end = int(np.searchsorted(bounds, bounds[start] + _PART_ROWS, side="right")) - 1
+        end = max(start + 1, min(end, start + most, num_coins))
+        yield start, end
+        start = end
 
 
 def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -282,8 +284,9 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
     ends = bounds[:-1].copy()
     order = np.empty(len(numbers), _row_number(len(numbers)))
     start = 0
+    narrow = np.uint16 if num_coins <= 2**16 else np.int32  # is sorted by counting
     for part in _parts(numbers):
-        by_coin = np.argsort(part, kind="stable")
+        by_coin = np.argsort(part.astype(narrow), kind="stable")
         coins = part[by_coin]
         firsts = np.flatnonzero(np.diff(coins, prepend=-1))
         sizes = np.diff(firsts, append=len(part))
@@ -295,14 +298,15 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
 
 
 def _order_ties(received: _Received, rows: NDArray[Any]) -> NDArray[np.int64]:
-    """Order of a coin's rows by time, then by what they hold: without a key there may be several at once."""
+    """Order of rows by coin and time, then by what they hold: without a key there may be several at once."""
     says = received.says.view()[rows]
     is_chosen = value.is_chosen(says)
     place = np.maximum(received.places[rows], 0)
     values = [np.where(is_chosen, column.view()[place], np.nan) for column in received.columns]
     said = value.said(says)
     said[said < 0] = 2
-    return np.lexsort((*reversed(values), is_chosen, said, received.times.view()[rows]))
+    times, coins = received.times.view()[rows], received.coins.view()[rows]
+    return np.lexsort((*reversed(values), is_chosen, said, times, coins))
 
 
 def _require_rows(num_rows: int, num_labelled: int) -> None:

@@ -2,22 +2,25 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sklearn.pipeline import Pipeline
 
 from worker.child import dataset, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
-from worker.database.connection import Connection
+from worker.database.connection import Connection, UnsuitableDatabaseError
 from worker.database.dataset import estimate_rows, no_rows_text, stream_dataset
 from worker.errors import JobError
 
 Report = Callable[[float, str], None]
 Result = dict[str, Any]
 
+_WORTH_TWO = 200_000  # rows from which on a second connection pays
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -33,6 +36,7 @@ class Task:
         threads: how many may compute.
         report: is told of progress, as a share and in words.
         connection: only reads; :func:`load_rows` closes it, for what follows may take hours.
+        connect: opens another.
         started: monotonic time at which the attempt began.
     """
 
@@ -43,6 +47,7 @@ class Task:
     threads: int
     report: Report
     connection: Connection
+    connect: Callable[[], Connection]
     started: float
 
     @property
@@ -94,10 +99,18 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
         task.report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
 
     task.report(0, f"Loading: about {expected} rows")
-    blocks = stream_dataset(task.connection, of[0].label, features, assignment.period, assignment.phases)
-    try:
-        rows = dataset.decode(blocks, features, of[0].label, loaded, expected)
-    except dataset.NoRowsError:
-        raise JobError(no_rows_text(task.connection, assignment.period, assignment.phases)) from None
+    with ExitStack() as stack:
+        connections = [task.connection]
+        if expected >= _WORTH_TWO and task.threads > 1:
+            # Where there is no other to be had, one does as well, only slower.
+            with suppress(psycopg.Error, UnsuitableDatabaseError):
+                connections.append(stack.enter_context(task.connect()))
+        stream = stream_dataset(connections, of[0].label, features, assignment.period, assignment.phases)
+        try:
+            rows = dataset.decode(
+                stream, features, of[0].label, loaded, expected_rows=expected, threads=task.threads
+            )
+        except dataset.NoRowsError:
+            raise JobError(no_rows_text(task.connection, assignment.period, assignment.phases)) from None
     task.connection.close()
     return rows

@@ -17,6 +17,10 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
+# Nobody else's operators and functions, even where everybody may create some in public; and no query of a
+# worker is worth compiling.
+_FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp; SET jit TO off"
+
 
 class UnsuitableDatabaseError(Exception):
     """The database cannot be worked with; the message says why and what to do."""
@@ -43,12 +47,12 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
     if role is not None:
         try:
             with deadline(connection, timeout):
-                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-                if role == "ml_worker":
-                    # Nobody else's operators and functions, even where everybody may create some in public.
-                    connection.execute("SET search_path TO pg_catalog, pg_temp")
-                # Columns without a time zone are read as UTC, wherever the worker runs.
-                connection.execute("SET TimeZone TO 'UTC'")
+                connection.execute(
+                    # Columns without a time zone are read as UTC, wherever the worker runs.
+                    sql.SQL("SET ROLE {}; SET TimeZone TO 'UTC'; {}").format(
+                        sql.Identifier(role), sql.SQL(_FOR_WORKER if role == "ml_worker" else "")
+                    )
+                )
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
             connection.close()
             raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error

@@ -1,15 +1,22 @@
 """What a child reads: its assignment, and the rows."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, LiteralString
 
 from psycopg import sql
 
 from worker.child.assignment import Period
-from worker.child.labels.value import OTHER_PHASE, Label
+from worker.child.fields import DECODED
+from worker.child.labels.value import Label
 from worker.database.connection import Connection, fetch_value
+from worker.database.copying import Batch, read
+
+_HALVINGS = 8  # of a period, to find where half of its rows lie
 
 
 def rehearse(connection: Connection) -> None:
@@ -51,71 +58,126 @@ def no_rows_text(connection: Connection, period: Period, phases: Sequence[int] |
     return str(fetch_value(connection, query, [period.start, period.end, csv]))
 
 
+@dataclass(frozen=True)
+class Stream:
+    """Rows of a period, in any order.
+
+    Each row has its coin (text), its time (timestamptz, sent as an int8), what its target says (boolean), and
+    the features. What the target says and the features may be NULL.
+
+    With a horizon a label may be read from a row of whichever phase. Then rows of other phases come, too, but
+    without their features.
+
+    Attributes:
+        types: types of the features.
+        has_other_phases: in front of the features each row has whether it is of the chosen phases (boolean).
+        batches: the rows.
+    """
+
+    types: tuple[str, ...]
+    has_other_phases: bool
+    batches: Iterator[Batch]
+
+
 def stream_dataset(
-    connection: Connection,
+    connections: Sequence[Connection],
     label: Label,
     features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
-) -> Iterator[bytes | bytearray | memoryview]:
-    """Read the rows of a period in COPY's binary format, in any order.
+) -> Stream:
+    """Read the rows of a period, a part of it by each connection, all as of one moment.
 
-    Each row has a hash of its coin (int8) and the first 16 bytes of its name (bytea), its time (timestamptz),
-    what its target says (int2: 1, 0, or -1 for NULL), and the features (float8, NaN for NULL). No field is
-    ever NULL or of another length, so that all rows have one length.
-
-    With a horizon a label may be read from a row of whichever phase. Rows of other phases come, too, then,
-    but without their features, and what they say is less by ``OTHER_PHASE``.
-
-    To sort, to number the coins and to look ahead is left to :func:`worker.child.dataset.decode`: the server
-    would take longer for it than for all the rest.
+    To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
+    :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
     """
+    sent_as_it_is = _types(connections[0], features)
+    types = dict(zip(features, sent_as_it_is, strict=True))
+    has_other_phases = label.future_minutes is not None and phases is not None
+    parts = _split(connections[0], period, phases, len(connections))
+    copies = [
+        (connection, _query(label, types, part, phases))
+        for connection, part in zip(connections, parts, strict=True)
+    ]
+    return Stream(
+        types=tuple(name or "float8" for name in sent_as_it_is),
+        has_other_phases=has_other_phases,
+        batches=_read_at_one_moment(copies),
+    )
+
+
+def _read_at_one_moment(copies: Sequence[tuple[Connection, sql.Composed]]) -> Iterator[Batch]:
+    (first, _), *others = copies
+    with ExitStack() as stack:
+        if others:
+            stack.enter_context(first.transaction())
+            first.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            snapshot = sql.Literal(fetch_value(first, "SELECT pg_export_snapshot()"))
+            for connection, _ in others:
+                stack.enter_context(connection.transaction())
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        yield from read(copies)
+
+
+def _split(connection: Connection, period: Period, phases: Sequence[int] | None, number: int) -> list[Period]:
+    """A period in so many parts of about as many rows each, as far as the planner can tell."""
+    expected = estimate_rows(connection, period, phases) if number > 1 else 0
+    ends = [period.start]
+    for part in range(1, number):
+        low, high = ends[-1], period.end
+        for _ in range(_HALVINGS):
+            middle = low + (high - low) / 2
+            if estimate_rows(connection, Period(period.start, middle), phases) < expected * part / number:
+                low = middle
+            else:
+                high = middle
+        ends.append(high)
+    return [Period(*part) for part in pairwise([*ends, period.end])]
+
+
+def _types(connection: Connection, features: Sequence[str]) -> list[str | None]:
+    """The features' types, None for one that is not known here, which the server has to cast."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, features))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("SELECT {} FROM public.coin_metrics LIMIT 0").format(columns))
+        found = [connection.adapters.types.get(column.type_code) for column in cursor.description or []]
+    return [info.name if info and info.name in DECODED else None for info in found]
+
+
+def _query(
+    label: Label, features: dict[str, str | None], period: Period, phases: Sequence[int] | None
+) -> sql.Composed:
     is_chosen = _is_of(phases)
     chosen_only = label.future_minutes is None or phases is None
 
-    def value_of(feature: str) -> sql.Composed:
-        value = sql.SQL("coalesce(m.{}::float8, 'NaN')").format(sql.Identifier(feature))
-        return (
-            value if chosen_only else sql.SQL("CASE WHEN {} THEN {} ELSE 'NaN' END").format(is_chosen, value)
-        )
+    def value_of(feature: str, type_name: str | None) -> sql.Composed:
+        value = sql.SQL("m.{}" if type_name else "m.{}::float8").format(sql.Identifier(feature))
+        return value if chosen_only else sql.SQL("CASE WHEN {} THEN {} END").format(is_chosen, value)
 
-    query = sql.SQL(
+    fields = [
+        sql.SQL("coalesce(m.mint::text, '')"),
+        sql.SQL('m."timestamp"::timestamptz'),
+        sql.SQL("ml_internal.is_positive({}, nullif(m.{}::numeric, 'NaN'), {})").format(
+            label.operator, sql.Identifier(label.target), Decimal(label.value)
+        ),
+        *([] if chosen_only else [is_chosen]),
+        *(value_of(*feature) for feature in features.items()),
+    ]
+    return sql.SQL(
         """
         COPY (
-            SELECT
-                coalesce(hashtextextended(m.mint::text COLLATE "C", 0), 0),
-                substring(coalesce(convert_to(m.mint::text, 'UTF8'), '') || {padding} FROM 1 FOR 16),
-                m."timestamp"::timestamptz,
-                (CASE ml_internal.is_positive({operator}, nullif(m.{target}::numeric, 'NaN'), {value})
-                    WHEN true THEN 1
-                    WHEN false THEN 0
-                    ELSE -1
-                END - {less})::int2,
-                {features}
+            SELECT {fields}
             FROM public.coin_metrics m
             WHERE m."timestamp" >= {start} AND m."timestamp" < {end} AND {where}
         ) TO STDOUT (FORMAT binary)
         """
     ).format(
-        padding=bytes(16),
-        target=sql.Identifier(label.target),
-        operator=label.operator,
-        value=Decimal(label.value),
-        less=sql.Literal(0)
-        if chosen_only
-        else sql.SQL("CASE WHEN {} THEN 0 ELSE {} END").format(is_chosen, OTHER_PHASE),
-        features=sql.SQL(", ").join(map(value_of, features)),
+        fields=sql.SQL(", ").join(fields),
         start=period.start,
         end=period.end,
         where=is_chosen if chosen_only else sql.SQL("true"),
     )
-    with connection.transaction():
-        # Most of the time goes into turning numeric into float8, which parallel workers share. The planner
-        # thinks that handing the rows over would cost more than that; and nothing here is worth compiling.
-        connection.execute("SET LOCAL parallel_tuple_cost TO 0")
-        connection.execute("SET LOCAL jit TO off")
-        with connection.cursor() as cursor, cursor.copy(query) as copy:
-            yield from copy
 
 
 def _is_of(phases: Sequence[int] | None) -> sql.Composable:

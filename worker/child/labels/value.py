@@ -48,7 +48,14 @@ def said(says: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def read(times: NDArray[np.int64], says: NDArray[np.int8], label: Label) -> NDArray[np.int8]:
-    """Labels of one coin's rows, which are in the order of their times: 1, 0, or -1 where there is none."""
+    """Labels of rows: 1, 0, or -1 where there is none.
+
+    Args:
+        times: microseconds, ascending; one coin's are behind those of the coin before, farther than
+            ``label.reach``.
+        says: what the rows' targets say.
+        label: the label.
+    """
     if label.future_minutes is None:
         return says
     ahead = _look_ahead(times, says, label.future_minutes * _MINUTE)
