@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -33,7 +34,9 @@ def test_the_confusion_matrix_and_roc_auc_are_those_of_scikit_learn(
     assert [[found.tn, found.fp], [found.fn, found.tp]] == confusion_matrix(
         labels, model.predict(features)
     ).tolist()
-    assert found.roc_auc == roc_auc_score(labels, model.predict_proba(features)[:, 1])
+    assert found.roc_auc == pytest.approx(
+        roc_auc_score(labels, model.predict_proba(features)[:, 1]), rel=1e-14
+    )
 
 
 def brute(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Any]:
@@ -125,6 +128,19 @@ def test_importance_sums_to_one_and_finds_what_matters(
     assert found == importance(model, ["a", "b", "c"], *data, 42)
 
 
+def test_importance_is_that_of_scikit_learn_but_for_chance(
+    model: Pipeline, data: tuple[np.ndarray, np.ndarray]
+) -> None:
+    features, labels = data[0][:IMPORTANCE_ROWS], data[1][:IMPORTANCE_ROWS]
+    falls = permutation_importance(model, features, labels, scoring="roc_auc", n_repeats=30, random_state=1)
+    shares = falls.importances_mean.clip(0) / falls.importances_mean.clip(0).sum()
+    before = features.copy()
+    found = importance(model, ["a", "b", "c"], features, labels, 42)
+    assert found is not None
+    assert [found["a"], found["b"], found["c"]] == pytest.approx(shares, abs=0.01)
+    assert np.array_equal(features, before)
+
+
 def test_importance_is_none_where_no_feature_has_any(data: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = data
     blind = Pipeline([("model", LogisticRegression())]).fit(features, labels)
@@ -140,16 +156,14 @@ def test_importance_looks_at_a_bounded_number_of_rows_of_both_classes(
     labels[:positives] = 1
     seen: list[np.ndarray] = []
 
-    class Falls:
-        importances_mean = np.ones(3)
-
-    def spy(_model: object, _features: np.ndarray, rows: np.ndarray, **_: object) -> Falls:
+    def spy(_probabilities: np.ndarray, rows: np.ndarray) -> float:
         seen.append(rows)
-        return Falls()
+        return 0.5
 
-    monkeypatch.setattr("worker.child.measuring.permutation_importance", spy)
+    monkeypatch.setattr("worker.child.measuring._roc_auc", spy)
     importance(model, ["a", "b", "c"], data[0], labels, 42)
-    (rows,) = seen
+    rows = seen[0]
+    assert all(other is rows for other in seen)
     assert len(rows) == IMPORTANCE_ROWS
     assert 0 < rows.sum() < len(rows)
     assert rows.sum() >= min(positives, IMPORTANCE_ROWS // 2)

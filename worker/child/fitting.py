@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from worker.child.models import ModelType
 from worker.child.models._shared import Features, Labels, Params, Report
@@ -63,8 +65,9 @@ def fit(
 def _prepare(steps: Sequence[tuple[str, Any]], features: Features) -> Features:
     """The features as the steps before the model change them; each step is fitted in place."""
     for _, step in steps:
-        # Of a row of medians the imputer finds the same medians, in a thirteenth of the time.
-        step.fit(_medians(features) if isinstance(step, SimpleImputer) else features)
+        # Of few rows with the same medians, or means and deviations, they find the same in far less time.
+        few = {SimpleImputer: _medians, StandardScaler: _deviations}.get(type(step))
+        step.fit(few(features) if few else features)
         features = step.transform(features)
     return features
 
@@ -77,3 +80,12 @@ def _medians(features: Features) -> Features:
         if len(values):
             medians[0, number] = np.median(values)
     return medians
+
+
+def _deviations(features: Features) -> NDArray[np.float64]:
+    """Two rows: each column's mean, less and plus its standard deviation. There is no missing value."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    deviation = np.array(
+        [np.std(column, dtype=np.float64) if np.ptp(column) > 0 else 0.0 for column in features.T]
+    )
+    return np.stack([mean - deviation, mean + deviation])

@@ -11,6 +11,7 @@ from worker.child.dataset import Dataset
 _MOST_DRAWS = 1000
 _FEWEST_DRAWS = 20
 _MOST_STEPS = 10_000_000  # draws by coins
+_NEAR_ENOUGH = 0.001  # shares of both classes together
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def _draw_coins(
 ) -> NDArray[np.bool_]:
     """Of many random draws, the one that comes nearest to holding out ``test_size`` of each class.
 
+    The first that is within a thousandth is near enough.
+
     One that leaves a class out of either part is taken only if there is no other.
     """
     rows = np.bincount(coin_of_row).astype(np.float64)
@@ -94,4 +97,6 @@ def _draw_coins(
             nearest = off[size - 1]
             best = np.zeros(num_coins, dtype=bool)
             best[order[:size]] = True
+        if nearest < _NEAR_ENOUGH:
+            break
     return best

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.inspection import permutation_importance
-from sklearn.metrics import auc, average_precision_score, roc_curve
+from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
 
 IMPORTANCE_ROWS = 5_000
@@ -80,10 +79,17 @@ def _ranked(
 
 
 def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    """The number that ``roc_auc_score`` gives."""
-    probabilities, labels = _ranked(probabilities, labels)
-    false_positives, true_positives, _ = roc_curve(labels, probabilities)
-    return float(auc(false_positives, true_positives))
+    """The number that ``roc_auc_score`` gives, without its checks, which take longer for few rows.
+
+    It is the share of pairs of a positive and a negative row in which the positive one is the more probable;
+    a tie is half of one.
+    """
+    order = np.argsort(probabilities)
+    ends = np.flatnonzero(np.diff(probabilities[order], append=np.inf))  # of the rows of one probability
+    positives = np.cumsum(labels[order], dtype=np.int64)[ends]
+    negatives = ends + 1 - positives
+    above = np.trapezoid(np.append(0, negatives), np.append(0, positives))
+    return float(above / (positives[-1] * negatives[-1]))
 
 
 def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[dict[str, float]]:
@@ -138,7 +144,8 @@ def importance(
     """Permutation importance: how much ROC AUC falls when a feature's values are shuffled.
 
     Measured on at most 5,000 rows, half of each class where there are enough, with 5 shuffles a feature;
-    falls below 0 count as 0, and the rest is normalised to sum to 1 at four decimals.
+    falls below 0 count as 0, and the rest is normalised to sum to 1 at four decimals. See Breiman, Random
+    Forests, Machine Learning 45 (2001).
 
     Returns:
         Importance by feature, the greatest first; None where it is undefined: one class only, or no
@@ -150,14 +157,16 @@ def importance(
         return None
     num_positive = min(len(positives), max(IMPORTANCE_ROWS // 2, IMPORTANCE_ROWS - len(negatives)))
     rows = np.concatenate([positives[:num_positive], negatives[: IMPORTANCE_ROWS - num_positive]])
-    falls = permutation_importance(
-        model,
-        features[rows],
-        labels[rows],
-        scoring=lambda fitted, shuffled, answers: _roc_auc(predict(fitted, shuffled), answers),
-        n_repeats=IMPORTANCE_REPEATS,
-        random_state=random_state,
-    ).importances_mean
+    sample, answers = features[rows], labels[rows]
+    whole = _roc_auc(predict(model, sample), answers)
+    # All shuffles of a feature are predicted at once: models take less time for many rows.
+    repeated = np.asfortranarray(np.tile(sample, (IMPORTANCE_REPEATS, 1)))
+    falls = np.empty(len(names))
+    for number, column in enumerate(sample.T):
+        repeated[:, number] = np.concatenate([rng.permutation(column) for _ in range(IMPORTANCE_REPEATS)])
+        of_shuffles = predict(model, repeated).reshape(IMPORTANCE_REPEATS, -1)
+        falls[number] = whole - np.mean([_roc_auc(shuffled, answers) for shuffled in of_shuffles])
+        repeated[:, number] = np.tile(column, IMPORTANCE_REPEATS)
     falls = np.clip(falls, 0, None)
     if falls.sum() == 0:
         return None

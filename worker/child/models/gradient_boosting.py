@@ -45,7 +45,7 @@ def fit(model: HistGradientBoostingClassifier, features: Features, labels: Label
         while not done.wait(_LOOK_SECONDS):
             try:
                 trees = model.n_iter_
-            except NotFittedError:
+            except (NotFittedError, AttributeError):  # it has not begun yet
                 continue
             report(trees / model.max_iter, f"Training: {trees}/{model.max_iter} trees")
 
