@@ -20,7 +20,7 @@ from worker.errors import JobError
 Report = Callable[[float, str], None]
 Result = dict[str, Any]
 
-_WORTH_TWO = 200_000  # rows from which on a second connection pays
+_WORTH_TWO = 500_000  # rows from which on a second connection pays
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
