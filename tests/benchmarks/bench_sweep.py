@@ -80,7 +80,7 @@ def as_script(url: str, number: int, folder: str) -> float:
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rows", type=int, default=5_000)
-    options.add_argument("--jobs", type=int, default=24)
+    options.add_argument("--jobs", type=int, default=96)
     args = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,5 +1,6 @@
 """What several types of model share."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+
+_TELL_SECONDS = 0.1
 
 Params = dict[str, Any]
 Report = Callable[[float, str], None]
@@ -31,16 +34,19 @@ NAMES_OF_IMPUTED_AND_SCALED = frozenset(
 
 
 class Trees(xgboost.callback.TrainingCallback):
-    """Reports each tree of xgboost."""
+    """Reports trees of xgboost, some times a second: to tell of each would take a small fit's own time."""
 
     def __init__(self, total: int, report: Report) -> None:
         super().__init__()
         self.total = total
         self.report = report
+        self._tell_at = 0.0  # monotonic time
 
     def after_iteration(self, _model: Any, epoch: int, _evals_log: Any) -> bool:
         """Called by xgboost; False lets it go on."""
-        self.report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
+        if time.monotonic() >= self._tell_at:
+            self.report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
+            self._tell_at = time.monotonic() + _TELL_SECONDS
         return False
 
 
