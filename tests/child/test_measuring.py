@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix, roc_auc_score
+from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 from sklearn.pipeline import Pipeline
 
 from worker.child.measuring import IMPORTANCE_ROWS, _round_to_one, curve, importance, predict, score, to_csv
@@ -36,6 +36,9 @@ def test_the_confusion_matrix_and_roc_auc_are_those_of_scikit_learn(
     ).tolist()
     assert found.roc_auc == pytest.approx(
         roc_auc_score(labels, model.predict_proba(features)[:, 1]), rel=1e-14
+    )
+    assert found.average_precision == pytest.approx(
+        average_precision_score(labels, model.predict_proba(features)[:, 1]), rel=1e-14
     )
 
 
@@ -156,11 +159,11 @@ def test_importance_looks_at_a_bounded_number_of_rows_of_both_classes(
     labels[:positives] = 1
     seen: list[np.ndarray] = []
 
-    def spy(_probabilities: np.ndarray, rows: np.ndarray) -> float:
+    def spy(_probabilities: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seen.append(rows)
-        return 0.5
+        return np.array([1]), np.array([1])
 
-    monkeypatch.setattr("worker.child.measuring._roc_auc", spy)
+    monkeypatch.setattr("worker.child.measuring._ranked", spy)
     importance(model, ["a", "b", "c"], data[0], labels, 42)
     rows = seen[0]
     assert all(other is rows for other in seen)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 from sklearn.pipeline import Pipeline
 
 IMPORTANCE_ROWS = 5_000
@@ -17,13 +16,14 @@ CURVE_OWN = 100  # thresholds more, where the probabilities are
 
 @dataclass(frozen=True)
 class Score:
-    """Confusion matrix at a probability of 0.5, and ROC AUC (None where there is only one class)."""
+    """Confusion matrix at a probability of 0.5, ROC AUC and average precision (None with one class only)."""
 
     tp: int
     tn: int
     fp: int
     fn: int
     roc_auc: float | None
+    average_precision: float | None
 
 
 def measure(
@@ -35,14 +35,12 @@ def measure(
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns."""
     found = importance(model, names, features, labels, random_state)
-    probabilities, labels = _ranked(predict(model, features), labels)
+    probabilities = predict(model, features)
     num_positive = int(labels.sum())
-    has_both = 0 < num_positive < len(labels)
     return {
         "num_positive": num_positive,
         "num_negative": len(labels) - num_positive,
         **asdict(score(probabilities, labels)),
-        "average_precision": float(average_precision_score(labels, probabilities)) if has_both else None,
         "feature_importance_csv": to_csv(found),
         "ml_curve_points": curve(probabilities, labels),
     }
@@ -58,38 +56,41 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Scor
     positive, predicted = labels == 1, probabilities > 0.5
     tp = int(np.count_nonzero(positive & predicted))
     fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
+    has_both, ranked = 0 < tp + fn < len(labels), _ranked(probabilities, labels)
     return Score(
         tp=tp,
         tn=len(labels) - tp - fp - fn,
         fp=fp,
         fn=fn,
-        roc_auc=_roc_auc(probabilities, labels) if 0 < tp + fn < len(labels) else None,
+        roc_auc=_roc_auc(*ranked) if has_both else None,
+        average_precision=_average_precision(*ranked) if has_both else None,
     )
 
 
 def _ranked(
     probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """The rows by falling probability: numpy sorts in a third of the time where ties may come in any order.
-
-    Scikit-learn then finds them sorted.
-    """
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many positive and negative rows are at least as probable, for each probability, falling."""
     order = np.argsort(probabilities)[::-1]
-    return probabilities[order], labels[order]
+    ends = np.flatnonzero(np.diff(probabilities[order], append=-np.inf))  # of the rows of one probability
+    positives = np.cumsum(labels[order], dtype=np.int64)[ends]
+    return positives, ends + 1 - positives
 
 
-def _roc_auc(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> float:
-    """The number that ``roc_auc_score`` gives, without its checks, which take longer for few rows.
+def _roc_auc(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
+    """Of ranked rows, the number that ``roc_auc_score`` gives.
 
     It is the share of pairs of a positive and a negative row in which the positive one is the more probable;
-    a tie is half of one.
+    a tie is half of one. Scikit-learn's checks would take longer than this.
     """
-    order = np.argsort(probabilities)
-    ends = np.flatnonzero(np.diff(probabilities[order], append=np.inf))  # of the rows of one probability
-    positives = np.cumsum(labels[order], dtype=np.int64)[ends]
-    negatives = ends + 1 - positives
-    above = np.trapezoid(np.append(0, negatives), np.append(0, positives))
-    return float(above / (positives[-1] * negatives[-1]))
+    area = np.trapezoid(np.append(0, positives), np.append(0, negatives))
+    return float(area / (positives[-1] * negatives[-1]))
+
+
+def _average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64]) -> float:
+    """Of ranked rows, the number that ``average_precision_score`` gives: the mean precision over recall."""
+    precision = positives / (positives + negatives)
+    return float(np.sum(np.diff(positives, prepend=0) * precision) / positives[-1])
 
 
 def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[dict[str, float]]:
@@ -158,14 +159,14 @@ def importance(
     num_positive = min(len(positives), max(IMPORTANCE_ROWS // 2, IMPORTANCE_ROWS - len(negatives)))
     rows = np.concatenate([positives[:num_positive], negatives[: IMPORTANCE_ROWS - num_positive]])
     sample, answers = features[rows], labels[rows]
-    whole = _roc_auc(predict(model, sample), answers)
+    whole = _roc_auc(*_ranked(predict(model, sample), answers))
     # All shuffles of a feature are predicted at once: models take less time for many rows.
-    repeated = np.asfortranarray(np.tile(sample, (IMPORTANCE_REPEATS, 1)))
+    repeated = np.tile(sample, (IMPORTANCE_REPEATS, 1))
     falls = np.empty(len(names))
     for number, column in enumerate(sample.T):
         repeated[:, number] = np.concatenate([rng.permutation(column) for _ in range(IMPORTANCE_REPEATS)])
         of_shuffles = predict(model, repeated).reshape(IMPORTANCE_REPEATS, -1)
-        falls[number] = whole - np.mean([_roc_auc(shuffled, answers) for shuffled in of_shuffles])
+        falls[number] = whole - np.mean([_roc_auc(*_ranked(shuffled, answers)) for shuffled in of_shuffles])
         repeated[:, number] = np.tile(column, IMPORTANCE_REPEATS)
     falls = np.clip(falls, 0, None)
     if falls.sum() == 0:

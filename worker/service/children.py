@@ -33,6 +33,8 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
     # No pool of threads is made at the import, which a fork would lose; jobs use one thread here anyway.
     "OPENBLAS_NUM_THREADS": "1",
+    # Nor a thread for the memory of pyarrow, which pandas imports where it is installed.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 

@@ -44,7 +44,7 @@ class Trees(xgboost.callback.TrainingCallback):
 
     def after_iteration(self, _model: Any, epoch: int, _evals_log: Any) -> bool:
         """Called by xgboost; False lets it go on."""
-        if time.monotonic() >= self._tell_at:
+        if time.monotonic() >= self._tell_at or epoch + 1 == self.total:
             self.report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
             self._tell_at = time.monotonic() + _TELL_SECONDS
         return False
