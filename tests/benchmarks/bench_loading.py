@@ -56,8 +56,9 @@ def seconds_of_script(url: str) -> float:
     return time.perf_counter() - started
 
 
-def seconds_of_server(url: str) -> float:
-    features = ", ".join(f"{name}::float8" for name in NAMES)
+def seconds_of_server(url: str, cast: str = "::float8") -> float:
+    """To send the features by one process, as a type or, with an empty cast, as they are stored."""
+    features = ", ".join(f"{name}{cast}" for name in NAMES)
     label = f"CASE WHEN {rows.TARGET} > {rows.THRESHOLD} THEN 1 ELSE 0 END::int2"
     query = f"SELECT mint, timestamp, {label}, {features} FROM coin_metrics"
     with psycopg.connect(url) as connection:

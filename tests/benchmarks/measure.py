@@ -52,8 +52,10 @@ class Row:
 
     @property
     def goal(self) -> str:
-        """The goal in words."""
-        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
+        """The goal in words; empty where there is none."""
+        if self.at_least is not None:
+            return f"≥ {self.at_least:g}"
+        return "" if self.at_most is None else f"≤ {self.at_most:g}"
 
     @property
     def is_met(self) -> bool:

@@ -21,6 +21,7 @@ Report = Callable[[float, str], None]
 Result = dict[str, Any]
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
+TELL_SECONDS = 0.1  # between two reports of progress
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -95,8 +96,14 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
     expected = max(1, estimate_rows(task.connection, assignment.period, assignment.phases))
     memory.require(needs, {model.model_type for model in of}, expected, len(features))
 
+    tell_at = time.monotonic() + TELL_SECONDS
+
     def loaded(rows: int) -> None:
-        task.report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
+        nonlocal tell_at
+        if time.monotonic() >= tell_at:
+            share = LOADED * min(1, rows / expected)
+            task.report(share, f"Loading: {rows} of about {max(rows, expected)} rows")
+            tell_at = time.monotonic() + TELL_SECONDS
 
     task.report(0, f"Loading: about {expected} rows")
     with ExitStack() as stack:
