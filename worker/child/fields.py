@@ -62,11 +62,11 @@ class Fields:
     def text(self) -> tuple[NDArray[np.intp], list[bytes]]:
         """Values of text without NULL: each row's as a number, and the texts that have these numbers."""
         sizes = self._look(np.dtype(">i4"))
-        num_words = -(-int(sizes.max(initial=1)) // 8)
+        longest = int(sizes.max(initial=1))
+        shortest = int(sizes.min(initial=longest))
+        num_words = -(-longest // 8)
         words = self._look(np.dtype([("size", ">i4"), ("value", "<u8", (num_words,))]))["value"]
-        for place in range(
-            int(sizes.min(initial=0)) // 8, num_words
-        ):  # behind a text, the next field follows
+        for place in range(shortest // 8, num_words):  # behind a text, the next field follows
             words[:, place] &= _FIRST_BYTES[np.clip(sizes - 8 * place, 0, 8)]
         hashes = sizes.astype(np.uint64)
         for word in words.T:
