@@ -34,6 +34,10 @@ setup-tests: .venv/ready-for-tests
 	$(PIP) --editable '.[dev]'
 	@touch $@
 
+.venv/ready-for-benchmarks: .venv/ready-for-tests
+	$(PIP) --editable '.[dev,bench]'
+	@touch $@
+
 demo: setup
 	@$(BIN)/ml-worker demo
 
@@ -48,7 +52,7 @@ lint: setup-tests
 	$(BIN)/pgspot $(RERUNNABLE) $(COMMITS) $(filter-out $(PARSED),$(wildcard sql/*.sql sql/upgrades/*.sql))
 	$(BIN)/pytest --quiet tests/test_comments.py
 
-bench: setup-tests
+bench: .venv/ready-for-benchmarks
 	$(BIN)/python -m tests.benchmarks --json bench.json
 
 reference: setup-tests
