@@ -88,7 +88,7 @@ def test_a_poison_job_fails_after_max_attempts_while_others_progress(
 ) -> None:
     db = make_database()
     with db.connect("anna") as client:
-        start_worker(db, "--lease", "600", saboteur=("hears:Training: 10/60 ", "always-kill-child"))
+        start_worker(db, "--lease", "600", saboteur=("hears:Training: 1/60 ", "always-kill-child"))
         poison, other = insert_job(client, **FOREST, max_attempts=3), insert_job(client, **TRAIN)
         assert wait_for(client, other)["status"] == "COMPLETED"
         job = wait_for(client, poison)
