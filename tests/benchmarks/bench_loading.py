@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -38,21 +39,9 @@ def load(url: str, future_minutes: int | None) -> dataset.Dataset:
         return dataset.decode(stream, NAMES, label, lambda _rows: None, expected_rows=expected, threads=2)
 
 
-def seconds(url: str, future_minutes: int | None) -> float:
+def seconds_of(load_rows: Callable[..., object], *args: Any) -> float:
     started = time.perf_counter()
-    load(url, future_minutes)
-    return time.perf_counter() - started
-
-
-def seconds_of(load_as_rival: Callable[..., object], url: str, *horizon: int) -> float:
-    started = time.perf_counter()
-    load_as_rival(url, *horizon)
-    return time.perf_counter() - started
-
-
-def seconds_of_script(url: str) -> float:
-    started = time.perf_counter()
-    rows.load_as_script(url, rows.end(rows.ROWS_A_COIN))
+    load_rows(*args)
     return time.perf_counter() - started
 
 
@@ -102,23 +91,23 @@ def main() -> None:
         table = Table("Loading", rows.about(url, args.rows))
         ours, ahead, script, server, *others = alternate(
             [
-                lambda: seconds(url, None),
-                lambda: seconds(url, HORIZON),
-                lambda: seconds_of_script(url),
-                lambda: seconds_of_server(url),
-                *(partial(seconds_of, load, url) for load in rivals.WITHOUT_HORIZON.values()),
-                *(partial(seconds_of, load, url, HORIZON) for load in rivals.WITH_HORIZON.values()),
+                partial(seconds_of, load, url, None),
+                partial(seconds_of, load, url, HORIZON),
+                partial(seconds_of, rows.load_as_script, url, rows.end(rows.ROWS_A_COIN)),
+                partial(seconds_of_server, url),
+                *(partial(seconds_of, theirs, url) for theirs in rivals.WITHOUT_HORIZON.values()),
+                *(partial(seconds_of, theirs, url, HORIZON) for theirs in rivals.WITH_HORIZON.values()),
             ],
             args.repeats,
         )
         names = [*rivals.WITHOUT_HORIZON, *rivals.WITH_HORIZON]
-        theirs = dict(zip(names, others, strict=True))
+        took = dict(zip(names, others, strict=True))
         table.add(Row("features and labels", ours, script, "script", "s", at_least=8))
         table.add(Row("features and labels", ours, server, "server alone, one process", "s", at_most=1.3))
         for name in rivals.WITHOUT_HORIZON:
-            table.add(Row("features and labels", ours, theirs[name], name, "s", at_most=0.9))
+            table.add(Row("features and labels", ours, took[name], name, "s", at_most=0.9))
         for name in rivals.WITH_HORIZON:
-            table.add(Row("with a horizon", ahead, theirs[name], name, "s", at_most=0.8))
+            table.add(Row("with a horizon", ahead, took[name], name, "s", at_most=0.8))
         table.add(Row("with a horizon", ahead, ours, "without", "s", at_most=2))
         peak, matrix = peak_of_memory(url)
         table.add(

@@ -12,7 +12,8 @@ import psycopg
 from threadpoolctl import ThreadpoolController
 
 from worker.child import assignment, kinds, models
-from worker.child.task import Report, Result, Task
+from worker.child.progress import Report
+from worker.child.task import Result, Task
 from worker.database.connection import Connection, UnsuitableDatabaseError, connect, ping
 from worker.database.dataset import fetch_assignment, rehearse
 from worker.database.deadlines import deadline

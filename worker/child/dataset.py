@@ -1,8 +1,8 @@
 """The rows that a model is fitted or measured on.
 
 The server sends them in any order, by several connections. Here they are put in order, and labels are read
-ahead where there is a horizon. Next to nothing is held twice: beside the matrix of the features
-there is never more than one more of its columns.
+ahead where there is a horizon. Next to nothing is held twice: beside the matrix of the features there is one
+more of its columns per thread.
 """
 
 import hashlib
@@ -244,8 +244,7 @@ def _arrange(received: _Received, label: Label) -> _Arranged:
         rows = order[bounds[start] : bounds[end]]
         own_coins = np.repeat(np.arange(end - start), np.diff(bounds[start : end + 1]))
         moments = times[rows] - first + own_coins * span
-        steps = np.diff(moments)
-        if (steps <= 0).any():
+        if (np.diff(moments) <= 0).any():
             by_time = np.argsort(moments, kind="stable")
             moments = moments[by_time]
             if (moments[1:] == moments[:-1]).any():

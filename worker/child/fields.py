@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from worker.database.copying import Batch
 
-_DIGITS = (
-    5  # of a numeric that are looked at first; what follows them changes a double by its last bit at most
-)
+# Digits of a numeric that are looked at first: what follows changes a double by its last bit at most.
+_DIGITS = 5
 _NUMERIC = np.dtype(
     [
         ("size", ">i4"),

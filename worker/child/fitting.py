@@ -15,7 +15,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from worker.child.models import ModelType
-from worker.child.models._shared import Features, Labels, Params, Report
+from worker.child.models._shared import Features, Labels, Params
+from worker.child.progress import Report
 from worker.errors import JobError
 
 

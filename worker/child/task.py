@@ -13,15 +13,14 @@ from sklearn.pipeline import Pipeline
 from worker.child import dataset, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
+from worker.child.progress import Report, seldom
 from worker.database.connection import Connection, UnsuitableDatabaseError
 from worker.database.dataset import estimate_rows, no_rows_text, stream_dataset
 from worker.errors import JobError
 
-Report = Callable[[float, str], None]
 Result = dict[str, Any]
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
-TELL_SECONDS = 0.1  # between two reports of progress
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -96,14 +95,10 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
     expected = max(1, estimate_rows(task.connection, assignment.period, assignment.phases))
     memory.require(needs, {model.model_type for model in of}, expected, len(features))
 
-    tell_at = time.monotonic() + TELL_SECONDS
+    report = seldom(task.report)
 
     def loaded(rows: int) -> None:
-        nonlocal tell_at
-        if time.monotonic() >= tell_at:
-            share = LOADED * min(1, rows / expected)
-            task.report(share, f"Loading: {rows} of about {max(rows, expected)} rows")
-            tell_at = time.monotonic() + TELL_SECONDS
+        report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
 
     task.report(0, f"Loading: about {expected} rows")
     with ExitStack() as stack:

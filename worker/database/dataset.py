@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -86,7 +85,7 @@ def stream_dataset(
     period: Period,
     phases: Sequence[int] | None,
 ) -> Stream:
-    """Read the rows of a period, a part of it by each connection, all as of one moment.
+    """Read the rows of a period by one connection, or a half by each of two, as of one moment.
 
     To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
     :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
@@ -94,9 +93,9 @@ def stream_dataset(
     sent_as_it_is = _types(connections[0], features)
     types = dict(zip(features, sent_as_it_is, strict=True))
     has_other_phases = label.future_minutes is not None and phases is not None
-    parts = _split(connections[0], period, phases, len(connections))
+    parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases)
     copies = [
-        (connection, _query(label, types, part, phases))
+        (connection, _query(label, types, part, phases, has_other_phases))
         for connection, part in zip(connections, parts, strict=True)
     ]
     return Stream(
@@ -120,20 +119,17 @@ def _read_at_one_moment(copies: Sequence[tuple[Connection, sql.Composed]]) -> It
         yield from read(copies)
 
 
-def _split(connection: Connection, period: Period, phases: Sequence[int] | None, number: int) -> list[Period]:
-    """A period in so many parts of about as many rows each, as far as the planner can tell."""
-    expected = estimate_rows(connection, period, phases) if number > 1 else 0
-    ends = [period.start]
-    for part in range(1, number):
-        low, high = ends[-1], period.end
-        for _ in range(_HALVINGS):
-            middle = low + (high - low) / 2
-            if estimate_rows(connection, Period(period.start, middle), phases) < expected * part / number:
-                low = middle
-            else:
-                high = middle
-        ends.append(high)
-    return [Period(*part) for part in pairwise([*ends, period.end])]
+def _halves(connection: Connection, period: Period, phases: Sequence[int] | None) -> list[Period]:
+    """A period in two parts of about as many rows each, as far as the planner can tell."""
+    half = estimate_rows(connection, period, phases) / 2
+    low, high = period.start, period.end
+    for _ in range(_HALVINGS):
+        middle = low + (high - low) / 2
+        if estimate_rows(connection, Period(period.start, middle), phases) < half:
+            low = middle
+        else:
+            high = middle
+    return [Period(period.start, high), Period(high, period.end)]
 
 
 def _types(connection: Connection, features: Sequence[str]) -> list[str | None]:
@@ -146,14 +142,17 @@ def _types(connection: Connection, features: Sequence[str]) -> list[str | None]:
 
 
 def _query(
-    label: Label, features: dict[str, str | None], period: Period, phases: Sequence[int] | None
+    label: Label,
+    features: dict[str, str | None],
+    period: Period,
+    phases: Sequence[int] | None,
+    has_other_phases: bool,
 ) -> sql.Composed:
     is_chosen = _is_of(phases)
-    chosen_only = label.future_minutes is None or phases is None
 
     def value_of(feature: str, type_name: str | None) -> sql.Composed:
         value = sql.SQL("m.{}" if type_name else "m.{}::float8").format(sql.Identifier(feature))
-        return value if chosen_only else sql.SQL("CASE WHEN {} THEN {} END").format(is_chosen, value)
+        return sql.SQL("CASE WHEN {} THEN {} END").format(is_chosen, value) if has_other_phases else value
 
     fields = [
         sql.SQL("coalesce(m.mint::text, '')"),
@@ -161,7 +160,7 @@ def _query(
         sql.SQL("ml_internal.is_positive({}, nullif(m.{}::numeric, 'NaN'), {})").format(
             label.operator, sql.Identifier(label.target), Decimal(label.value)
         ),
-        *([] if chosen_only else [is_chosen]),
+        *([is_chosen] if has_other_phases else []),
         *(value_of(*feature) for feature in features.items()),
     ]
     return sql.SQL(
@@ -176,7 +175,7 @@ def _query(
         fields=sql.SQL(", ").join(fields),
         start=period.start,
         end=period.end,
-        where=is_chosen if chosen_only else sql.SQL("true"),
+        where=sql.SQL("true") if has_other_phases else is_chosen,
     )
 
 

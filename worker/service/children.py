@@ -102,10 +102,8 @@ class Children:
             )
             try:
                 child.process.start()
-            except (
-                EOFError,
-                OSError,
-            ) as error:  # the fork server ended meanwhile; the next start makes another
+            except (EOFError, OSError) as error:
+                # The fork server ended meanwhile; the next start makes another.
                 ours.close()
                 log.error("worker=%s no child could be started: %r", self.worker_id, error)
                 self._not_before = time.monotonic() + RESTART_SECONDS

@@ -4,7 +4,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report
+from worker.child.models._shared import Features, Labels, Params
+from worker.child.progress import Report
 
 TO_TRAIN = (1000.0, 150.0)
 TO_PREDICT = (10.5, 90.0)

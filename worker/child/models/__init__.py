@@ -12,7 +12,8 @@ from worker.errors import JobError
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from worker.child.models._shared import Features, Labels, Params, Report
+    from worker.child.models._shared import Features, Labels, Params
+    from worker.child.progress import Report
 
 GROUP = "ml_worker.models"
 

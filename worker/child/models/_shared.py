@@ -1,7 +1,5 @@
 """What several types of model share."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +9,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-_TELL_SECONDS = 0.1
+from worker.child.progress import Report, seldom
 
 Params = dict[str, Any]
-Report = Callable[[float, str], None]
 Features = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
@@ -34,19 +31,18 @@ NAMES_OF_IMPUTED_AND_SCALED = frozenset(
 
 
 class Trees(xgboost.callback.TrainingCallback):
-    """Reports trees of xgboost, some times a second: to tell of each would take a small fit's own time."""
+    """Reports trees of xgboost: now and then, and the last."""
 
     def __init__(self, total: int, report: Report) -> None:
         super().__init__()
         self.total = total
         self.report = report
-        self._tell_at = 0.0  # monotonic time
+        self.report_seldom = seldom(report)
 
     def after_iteration(self, _model: Any, epoch: int, _evals_log: Any) -> bool:
         """Called by xgboost; False lets it go on."""
-        if time.monotonic() >= self._tell_at or epoch + 1 == self.total:
-            self.report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
-            self._tell_at = time.monotonic() + _TELL_SECONDS
+        report = self.report if epoch + 1 == self.total else self.report_seldom
+        report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
         return False
 
 

@@ -7,7 +7,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report
+from worker.child.models._shared import Features, Labels, Params
+from worker.child.progress import Report
 
 TO_TRAIN = (22.0, 70.0)
 TO_PREDICT = (11.5, 80.0)

@@ -4,7 +4,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report, imputed_and_scaled
+from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled
+from worker.child.progress import Report
 
 TO_TRAIN = (25.0, 60.0)
 TO_PREDICT = (9.5, 100.0)

@@ -8,7 +8,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report, imputed_and_scaled
+from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled
+from worker.child.progress import Report
 
 TO_TRAIN = (24.0, 60.0)
 TO_PREDICT = (9.5, 115.0)

@@ -13,7 +13,8 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report, Trees
+from worker.child.models._shared import Features, Labels, Params, Trees
+from worker.child.progress import Report
 
 TO_TRAIN = (16.0, 150.0)  # of scikit-learn's forest where it takes more
 TO_PREDICT = (10.5, 90.0)

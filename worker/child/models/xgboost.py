@@ -4,7 +4,8 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Report, Trees, use_threads
+from worker.child.models._shared import Features, Labels, Params, Trees, use_threads
+from worker.child.progress import Report
 
 __all__ = ["NAMES", "TO_PREDICT", "TO_TRAIN", "engine", "fit", "make", "use_threads"]
 
