@@ -17,10 +17,10 @@ DO $$
 DECLARE
     v_installed integer := (SELECT max(v.version) FROM ml.schema_version v);
 BEGIN
-    IF v_installed <> 5 THEN
-        RAISE EXCEPTION 'this database has schema version %, these files are version 5', v_installed
+    IF v_installed <> 6 THEN
+        RAISE EXCEPTION 'this database has schema version %, these files are version 6', v_installed
             USING ERRCODE = 'ML005', HINT = CASE
-                WHEN v_installed > 5 THEN 'Use the release that installed the newer version, or one after it.'
+                WHEN v_installed > 6 THEN 'Use the release that installed the newer version, or one after it.'
                 ELSE format('Run ml-worker install, or first apply the files of sql/upgrades/ after %s, in order.', v_installed)
             END;
     END IF;

@@ -1,7 +1,7 @@
--- All files have been applied: this database has version 5.
+-- All files have been applied: this database has version 6.
 
 SET search_path TO pg_catalog, pg_temp;
 
 INSERT INTO ml.schema_version (version)
-VALUES (5)
+VALUES (6)
 ON CONFLICT DO NOTHING;

@@ -38,7 +38,6 @@ ROUTINES = """
         has_function_privilege('ml_worker', p.oid, 'EXECUTE') AS worker
     FROM pg_proc p
     WHERE p.pronamespace = 'ml'::regnamespace
-        AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Worker of version 3%'
     ORDER BY p.proname, p.oid"""
 OWNERS = (
     "prune",

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one
-from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, refused
+from tests.conftest import JOB_TYPES, TRAIN, Connection, Database, claim, insert_job, job_row, one
+from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, call, complete, refused
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
 from worker.commands import programs
 from worker.commands.install import install, upgrade_files
@@ -21,51 +21,44 @@ from worker.database.schema import SCHEMA_VERSION, check_version
 __all__ = ["empty", "installed"]
 
 UPGRADES = Path(__file__).parents[1] / "upgrades"
-VERSION_1 = UPGRADES / "version_1.sql"
 KEPT = ("coin_metrics", "ml_jobs", "ml_models", "ml_job_events", "ml_training_runs", "ml_test_results")
 
 
 RECORDS = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
 
 
-def claim(worker: Connection) -> dict[str, Any]:
-    """As a worker up to version 3 does."""
+def old_claim(worker: Connection) -> dict[str, Any]:
+    """As a worker up to version 4 does."""
     return one(worker, "SELECT * FROM ml.claim_job('w1', '30 seconds')")
 
 
-def complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1, **more: Any) -> int:
-    """As a worker up to version 3 does."""
-    result = RESULTS[job_type] | more
+def old_complete(worker: Connection, job_id: int, job_type: str) -> None:
+    """As a worker up to version 4 does."""
+    result = dict(RESULTS[job_type])
     result.pop("average_precision", None)  # newer than it
     named = sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(f"p_{name}")) for name in result)
-    query = sql.SQL("SELECT ml.{}(%s, %s, {}) AS id").format(sql.Identifier(RECORDS[job_type]), named)
-    return int(one(worker, query, [job_id, attempt, *result.values()])["id"])
-
-
-def call(worker: Connection, routine: str, *arguments: Any) -> Any:
-    """As a worker up to version 3 does."""
-    places = ", ".join(["%s"] * len(arguments))
-    return one(worker, f"SELECT ml.{routine}({places}) AS answer", arguments)["answer"]
+    query = sql.SQL("SELECT ml.{}(%s, 1, {})").format(sql.Identifier(RECORDS[job_type]), named)
+    worker.execute(query, [job_id, *result.values()])
 
 
 def running(client: Connection, worker: Connection, job_type: str = "TRAIN") -> int:
-    """A RUNNING job of a worker up to version 3; returns its id."""
+    """A RUNNING job of a worker up to version 4; returns its id."""
     fields: dict[str, Any] = TRAIN
     if job_type != "TRAIN":
         models = []
         for _ in range(2 if job_type == "COMPARE" else 1):
             train_id = running(client, worker)
-            complete(worker, train_id, "TRAIN")
+            old_complete(worker, train_id, "TRAIN")
             models.append(job_row(client, train_id)["result_model_id"])
         fields = {"test_model_id": models[0], **TEST_PERIOD}
         if job_type == "COMPARE":
             fields = {"compare_model_a_id": models[0], "compare_model_b_id": models[1], **COMPARE_PERIOD}
     job_id = insert_job(client, **{"job_type": job_type, **fields})
-    assert claim(worker)["id"] == job_id
+    assert old_claim(worker)["id"] == job_id
     return job_id
 
 
-@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_4.sql"])
+@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_4.sql", "version_5.sql"])
 def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database of an older version with a job in every state that counts, and rows of every kind."""
     with empty.connect("owner") as owner:
@@ -75,10 +68,10 @@ def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
             "INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', '2024-01-01', 1)"
         )
     with empty.connect("anna") as client, empty.connect("wanda") as worker:
-        complete(worker, running(client, worker, "TEST"), "TEST")
-        complete(worker, running(client, worker, "COMPARE"), "COMPARE")
-        call(worker, "record_failure", running(client, worker), 1, "no rows")
-        call(worker, "record_progress", running(client, worker), 1, "0.5")
+        old_complete(worker, running(client, worker, "TEST"), "TEST")
+        old_complete(worker, running(client, worker, "COMPARE"), "COMPARE")
+        worker.execute("SELECT ml.record_failure(%s, 1, 'no rows')", [running(client, worker)])
+        worker.execute("SELECT ml.record_progress(%s, 1, 0.5)", [running(client, worker)])
         insert_job(client, **TRAIN)
         yield empty
 
@@ -99,13 +92,6 @@ def without_versions(found: dict[str, list[str]]) -> dict[str, list[str]]:
     return {what: lines for what, lines in without_owner_of_public(found).items() if what != "versions"}
 
 
-def catalog_without_old_workers(owner: Connection, db: Database) -> dict[str, list[str]]:
-    """What an upgraded database has once it forgets that workers of version 3 may live."""
-    if owner.execute("DELETE FROM ml.schema_version WHERE version <= 3").rowcount:
-        install(db.login("owner"))
-    return catalog(owner)
-
-
 def test_there_is_a_file_for_each_version() -> None:
     assert sorted(upgrade_files()) == list(range(2, SCHEMA_VERSION + 1))
 
@@ -123,7 +109,7 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
             assert [line[: len(was) - 1] for was, line in zip(before[table], after[table], strict=True)] == [
                 was[:-1] for was in before[table]
             ]
-        assert without_versions(catalog_without_old_workers(owner, old)) == without_versions(installed)
+        assert without_versions(catalog(owner)) == without_versions(installed)
         assert version_of(owner) == SCHEMA_VERSION
 
 
@@ -136,7 +122,7 @@ def test_psql_upgrades_with_the_files_in_order(old: Database, installed: dict[st
         subprocess.run(command, env=environment, check=True, capture_output=True)
     run_files(old, "-1")
     with old.connect("owner") as owner:
-        assert without_versions(catalog_without_old_workers(owner, old)) == without_versions(installed)
+        assert without_versions(catalog(owner)) == without_versions(installed)
 
 
 def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Database) -> None:
@@ -150,7 +136,7 @@ def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Databa
         assert catalog(owner) == before
 
 
-@pytest.mark.parametrize("old", ["version_1.sql", "version_3.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_4.sql", "version_5.sql"], indirect=True)
 def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old: Database) -> None:
     """The old worker knows nothing of it: its calls are answered as ever."""
     with old.connect("anna") as client, old.connect("wanda") as worker:
@@ -166,7 +152,7 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("old", ["version_3.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_5.sql"], indirect=True)
 def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> None:
     """Old workers claim and record all through it: no deadlock, no lost job, every row whole.
 
@@ -192,7 +178,9 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 
     def next_job(worker: Connection, worker_id: str) -> dict[str, Any] | None:
         try:
-            return worker.execute("SELECT * FROM ml.claim_job(%s)", [worker_id]).fetchone()
+            return worker.execute(
+                "SELECT * FROM ml_internal.claim_job(%s, %s, %s)", [worker_id, "30 seconds", JOB_TYPES]
+            ).fetchone()
         except psycopg.errors.DatatypeMismatch:
             return None
 
@@ -232,11 +220,12 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:
     with (
         connect(old.login("wanda"), role="ml_worker") as connection,
-        pytest.raises(UnsuitableDatabaseError, match=r"schema version [134], .* run: ml-worker install"),
+        pytest.raises(UnsuitableDatabaseError, match=r"schema version [1345], .* run: ml-worker install"),
     ):
         check_version(connection)
 
 
+@pytest.mark.parametrize("old", ["version_1.sql", "version_3.sql", "version_4.sql"], indirect=True)
 def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:
     with old.connect("owner") as owner:
         owner.execute("ALTER TABLE ml_test_results ADD COLUMN average_precision text")  # in the way

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from worker.database.connection import Connection, UnsuitableDatabaseError, fetch_value
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
 
 
