@@ -15,18 +15,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from testcontainers.community.postgres import PostgresContainer
 
-from tests.conftest import KINDS, TRAIN, Connection, Database, insert_job, one
+from tests.conftest import KINDS, TRAIN, Database, claim, insert_job, one
 from tests.servers import IMAGE_15
+from tests.sql.helpers import call, complete
 from tests.sql.test_install import catalog, without_owner_of_public
-from tests.sql.test_upgrades import (
-    VERSION_1,
-    call,
-    catalog_without_old_workers,
-    claim,
-    complete,
-    running,
-    without_versions,
-)
+from tests.sql.test_upgrades import UPGRADES, version_of, without_versions
 from worker.commands import programs
 from worker.commands.install import install, sql_files
 
@@ -84,10 +77,6 @@ def kill_an_installer(db: Database, number: int) -> None:
     assert killed.returncode == -signal.SIGKILL
 
 
-def schema_version(owner: Connection) -> int:
-    return int(one(owner, "SELECT max(version) AS v FROM ml.schema_version")["v"])
-
-
 def test_three_installations_equal_one(
     make_empty: Callable[[], Database], fresh: dict[str, list[str]]
 ) -> None:
@@ -143,13 +132,14 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
 ) -> None:
     db = make_empty()
     with db.connect("owner") as owner:
-        owner.execute(VERSION_1.read_bytes())
+        owner.execute((UPGRADES / "version_5.sql").read_bytes())
     with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
         owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
-        jobs = [running(client, worker)]
+        jobs = [insert_job(client, **TRAIN)]
+        assert claim(worker)["id"] == jobs[-1]
         for number in range(len(sql_files())):
             kill_an_installer(db, number)
-            assert schema_version(owner) == 1
+            assert version_of(owner) == 5
             call(worker, "record_progress", jobs[-1], 1, "0.5")
             complete(worker, jobs[-1], "TRAIN")
             jobs.append(insert_job(client, **TRAIN))
@@ -159,8 +149,7 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
         done = client.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED' ORDER BY id").fetchall()
         assert [row["id"] for row in done] == jobs
     with db.connect("owner") as owner:
-        found = without_owner_of_public(catalog_without_old_workers(owner, db))
-    assert without_versions(found) == without_versions(fresh)
+        assert without_versions(catalog(owner)) == without_versions(fresh)
 
 
 @pytest.mark.skipif(
