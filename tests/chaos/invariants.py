@@ -105,7 +105,7 @@ FAIR = {
             WHERE e.job_id = j.id AND e.event IN ('EXPIRED', 'FAILED') AND e.message ~* '{OF_A_WORKER}'
             ORDER BY e.id LIMIT 1
         ) e
-        WHERE j.status = 'FAILED'""",
+        WHERE j.status = 'FAILED' AND NOT starts_with(j.error_msg, 'coin_metrics has no rows from')""",
     "no attempt goes on above max_attempts, but for those that were given back": """
         SELECT j.id AS job_id, j.status, j.max_attempts, e.claimed, e.given_back FROM ml_jobs j
         CROSS JOIN LATERAL (

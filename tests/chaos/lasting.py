@@ -342,6 +342,7 @@ def hold_locks(soak: "Soak") -> bool:
             AND c.relnamespace::regnamespace::text IN ('public', 'ml', 'ml_internal')
         ORDER BY c.relname <> 'ml_jobs', c.relname"""
     )
+    strike = soak.strike("locks", "whatever a client can lock")
     holder = soak.connect("lotte")
     holder.execute("BEGIN")
     holder.execute("SET LOCAL lock_timeout TO '300ms'")
@@ -364,7 +365,6 @@ def hold_locks(soak: "Soak") -> bool:
         for mode in LOCK_MODES:
             if soak.try_in(holder, f"LOCK TABLE {table['name']} IN {mode} MODE") is not None:
                 break
-    strike = soak.strike("locks", "whatever a client can lock")
     strike.notes["rows locked"] += rows
     (held,) = soak.ask("SELECT count(*) AS n FROM pg_locks WHERE pid = %s", [holder.info.backend_pid])
     soak.took_hold(strike, held["n"] > 0)
@@ -389,7 +389,7 @@ def flood_with_jobs(soak: "Soak") -> bool:
     soak.accepted += flood
     soak.flooded.update(flood)
     strike = soak.strike("flood", f"{FLOOD} urgent jobs of one client")
-    for user in ("anna", "lotte"):
+    for user in ("anna", "emil"):
         with soak.connect(user) as client:
             soak.accepted.append(insert_job(client, **TRAIN, priority=1, max_attempts=100))
             soak.urgent.append(soak.accepted[-1])
@@ -410,6 +410,17 @@ def flood_with_jobs(soak: "Soak") -> bool:
     soak.undo_later(strike, undo, seconds=soak.faults_rng.uniform(2, 3) * LEASE)
     return True
 
+
+# Words by which a reason is known to come of one of these, and of nothing else that strikes at the same time.
+SIGNS = {
+    "connection-limit": "too many (connections|clients)|connection slots",
+    "login": "password|log in|permission denied for database",
+    "settings": "row-level|read-only transaction|serialize|not supported|NotImplemented",
+    "timeouts": "timeout",
+    "disk-full": "File too large",
+    "read-only": "Permission denied",
+    "notify-queue": "NOTIFY queue",
+}
 
 LASTING: dict[str, list[Callable[["Soak"], bool]]] = {
     "connection-limit": [limit_connections, fill_server],

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg.rows import DictRow
 
 from tests.chaos import invariants
-from tests.chaos.lasting import LASTING, LEASE
+from tests.chaos.lasting import LASTING, LEASE, SIGNS
 from tests.chaos.soak import Soak, Strike
 
 SHOWN = 5  # of the rows that break one rule, and of the jobs whose story is told
@@ -141,8 +141,11 @@ def _table(soak: Soak) -> list[str]:
 
 
 def _is_within(row: DictRow, strike: Strike) -> bool:
-    """Whether this came of the fault, as far as times and workers can tell: several strike at once."""
+    """Whether this came of the fault, as far as words, times and workers can tell: several strike at once."""
     lasted_until = strike.began if strike.ended is None else strike.ended
+    signs = {fault for fault, words in SIGNS.items() if re.search(words, row["message"])}
+    if signs and strike.fault not in signs:
+        return False
     if strike.pids and _pid(row["worker_id"]) not in strike.pids:
         return False
     # A worker that is gone is noticed after its lease, and another tries to take up what it left.

@@ -58,7 +58,7 @@ time.time, time.time_ns = off(time.time, 1), off(time.time_ns, 10**9)
 """
 DRAIN_SECONDS = 300
 # Beside those of the other tests; clients, too.
-CLIENTS = {"lotte": "takes locks", "fritz": "floods the queue"}
+CLIENTS = ("lotte", "fritz", "emil")  # takes locks; floods the queue; waits behind him
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # linux/prctl.h, linux/capability.h
 
 
@@ -329,7 +329,7 @@ class Soak:
     def connect(self, user: str = "") -> psycopg.Connection[DictRow]:
         """Connect as a login; by default as the administrator, whom no limit and no policy stops."""
         options = ""
-        if user in ("anna", "lotte", "fritz"):
+        if user in ("anna", *CLIENTS):
             # It would wait for ever for what this very program has locked.
             options = "-c lock_timeout=8s"
         elif user in ("", "owner"):
