@@ -68,7 +68,8 @@ SETTINGS_OF_THE_WORKER = [
     ("search_path", "pg_temp"),
 ]
 TIMEOUTS = [
-    ("statement_timeout", "2ms"),
+    ("statement_timeout", "2ms"),  # every statement
+    ("statement_timeout", "20ms"),  # what reads the rows
     ("lock_timeout", "1ms"),
     ("idle_in_transaction_session_timeout", "1ms"),
     ("idle_session_timeout", "200ms"),
@@ -94,8 +95,8 @@ def limit_connections(soak: "Soak") -> bool:
     limit = soak.faults_rng.randint(0, soak.workers + 1)
     soak.administer(f"ALTER ROLE wanda CONNECTION LIMIT {limit}")
     strike = soak.strike("connection-limit", "of the login")
-    soak.took_hold(strike, _is_refused(soak) or _sessions(soak) < limit)
     soak.undo_later(strike, lambda: soak.administer("ALTER ROLE wanda CONNECTION LIMIT -1"))
+    soak.took_hold(strike, _is_refused(soak) or _sessions(soak) < limit)
     return True
 
 
@@ -109,7 +110,6 @@ def fill_server(soak: "Soak") -> bool:
         while len(held) < 500:
             held.append(soak.connect("rosa"))
     strike = soak.strike("connection-limit", "of the server")
-    soak.took_hold(strike, _is_refused(soak))
 
     def undo() -> None:
         for connection in held:
@@ -117,16 +117,19 @@ def fill_server(soak: "Soak") -> bool:
         soak.excuse("too many clients", "remaining connection slots", seconds=GRACE_SECONDS)
 
     soak.undo_later(strike, undo, ends_with_server=True)
+    soak.took_hold(strike, _is_refused(soak))
     return True
 
 
 def change_login(soak: "Soak") -> bool:
-    how = soak.faults_rng.choice(list(LOGIN))
+    if soak.is_on("login"):
+        return False
+    how = soak.draw("each login", list(LOGIN))
     change, undo = LOGIN[how]
     soak.administer(change)
     strike = soak.strike("login", how)
-    soak.took_hold(strike, _is_refused(soak))
     soak.undo_later(strike, lambda: soak.administer(undo))
+    soak.took_hold(strike, _is_refused(soak))
     return True
 
 
@@ -147,6 +150,8 @@ def _sessions(soak: "Soak") -> int:
 
 
 def change_setting(soak: "Soak") -> bool:
+    if soak.is_on("connection-limit", "login"):
+        return False  # no new session would have it
     setting, value = soak.draw("each setting", SETTINGS_OF_ALL + SETTINGS_OF_THE_WORKER)
     targets = ["ROLE wanda", "ROLE wanda IN DATABASE chaos"]
     if (setting, value) in SETTINGS_OF_ALL:
@@ -170,6 +175,8 @@ def change_setting(soak: "Soak") -> bool:
 
 
 def change_timeout(soak: "Soak") -> bool:
+    if soak.is_on("connection-limit", "login"):
+        return False
     (row,) = soak.ask("SELECT array_agg(name) AS names FROM pg_settings WHERE name LIKE '%timeout'")
     setting, value = soak.draw("each timeout", [pair for pair in TIMEOUTS if pair[0] in row["names"]])
     return _set(soak, "timeouts", "ROLE wanda", setting, value)
@@ -184,23 +191,23 @@ def _set(
     also_undo: Callable[[], object] = lambda: None,
 ) -> bool:
     """Set it for new sessions: those of children at once, those of supervisors as they reconnect."""
-    if _is_refused(soak) or soak.is_on(fault, how=f"{setting} = "):
+    if soak.is_on(fault, how=f"{setting} = "):
         also_undo()
-        return False  # nobody would notice; or the first that is taken off would take off both
+        return False  # the first to be taken off would take off both
     soak.administer(f"ALTER {target} SET {setting} TO '{value}'")
     strike = soak.strike(fault, f"{setting} = {value}")
     strike.notes[f"for {target}"] += 1
-    who = "anna" if target == "ROLE anna" else "wanda"
-    with soak.connect(who) as session:
-        soak.took_hold(strike, _shows(session, setting, value))
-    if who == "wanda" and soak.faults_rng.random() < 0.5:
-        soak.administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wanda'")
 
     def undo() -> None:
         soak.administer(f"ALTER {target} RESET {setting}")
         also_undo()
 
     soak.undo_later(strike, undo)
+    who = "anna" if target == "ROLE anna" else "wanda"
+    with soak.connect(who) as session:
+        soak.took_hold(strike, _shows(session, setting, value))
+    if who == "wanda" and soak.faults_rng.random() < 0.5:
+        soak.administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'wanda'")
     return True
 
 
@@ -233,7 +240,6 @@ def fill_disk(soak: "Soak") -> bool:
         _limit_files(soak, place)
     how = f"{'one worker' if len(places) == 1 else 'all workers'}, {limit} bytes left"
     strike = soak.strike("disk-full", how, *(place.process.pid for place in places))
-    soak.took_hold(strike, all(_has_limit(soak, place, limit) for place in places))
 
     def undo() -> None:
         for place in places:
@@ -242,6 +248,7 @@ def fill_disk(soak: "Soak") -> bool:
             _limit_files(soak, now)
 
     soak.undo_later(strike, undo)
+    soak.took_hold(strike, all(_has_limit(soak, place, limit) for place in places))
     return True
 
 
@@ -272,9 +279,9 @@ def forbid_writing(soak: "Soak") -> bool:
         return False
     soak.model_dir.chmod(0o555)
     strike = soak.strike("read-only", "the folder of the models")
+    soak.undo_later(strike, lambda: soak.model_dir.chmod(0o755))
     tried = subprocess.run(["touch", soak.model_dir / "probe"], stderr=subprocess.DEVNULL, check=False)
     soak.took_hold(strike, tried.returncode != 0)
-    soak.undo_later(strike, lambda: soak.model_dir.chmod(0o755))
     return True
 
 
@@ -295,6 +302,7 @@ def fill_notifications(soak: "Soak") -> bool:
     blocker.commit()
     blocker.execute("SELECT")  # begins the transaction that it stays in
     with psycopg.connect(soak.server.tcp_url("postgres"), autocommit=True) as filler:
+        filler.execute("SELECT pg_notification_queue_usage()")  # gives back what all have read
         for size in (7900, 1000, 1):
             with suppress(psycopg.errors.ProgramLimitExceeded):
                 for number in range(100 * QUEUE_PAGES):
@@ -319,7 +327,7 @@ def fill_notifications(soak: "Soak") -> bool:
 
 
 def hold_locks(soak: "Soak") -> bool:
-    """A client takes every lock that it can get, and keeps them for two or three leases.
+    """A client takes every lock that it can get, and keeps them for three leases or so.
 
     Nothing else strikes meanwhile: whose lease ends then, it is the locks that ended it.
     """
@@ -344,6 +352,8 @@ def hold_locks(soak: "Soak") -> bool:
     )
     strike = soak.strike("locks", "whatever a client can lock")
     holder = soak.connect("lotte")
+    seconds = soak.faults_rng.uniform(2.5, 3.5) * LEASE
+    soak.undo_later(strike, holder.close, seconds, ends_with_server=True)
     holder.execute("BEGIN")
     holder.execute("SET LOCAL lock_timeout TO '300ms'")
     # All that guard a name, and all that anybody is holding now.
@@ -368,9 +378,6 @@ def hold_locks(soak: "Soak") -> bool:
     strike.notes["rows locked"] += rows
     (held,) = soak.ask("SELECT count(*) AS n FROM pg_locks WHERE pid = %s", [holder.info.backend_pid])
     soak.took_hold(strike, held["n"] > 0)
-    soak.undo_later(
-        strike, holder.close, seconds=soak.faults_rng.uniform(2, 3) * LEASE, ends_with_server=True
-    )
     return True
 
 
@@ -389,11 +396,6 @@ def flood_with_jobs(soak: "Soak") -> bool:
     soak.accepted += flood
     soak.flooded.update(flood)
     strike = soak.strike("flood", f"{FLOOD} urgent jobs of one client")
-    for user in ("anna", "emil"):
-        with soak.connect(user) as client:
-            soak.accepted.append(insert_job(client, **TRAIN, priority=1, max_attempts=100))
-            soak.urgent.append(soak.accepted[-1])
-    soak.took_hold(strike, len(flood) == FLOOD)
 
     def undo() -> None:
         with soak.connect("fritz") as client:
@@ -408,6 +410,11 @@ def flood_with_jobs(soak: "Soak") -> bool:
         strike.notes["urgent jobs of others still waiting"] += waited[0]["n"]
 
     soak.undo_later(strike, undo, seconds=soak.faults_rng.uniform(2, 3) * LEASE)
+    soak.took_hold(strike, len(flood) == FLOOD)
+    for user in ("anna", "emil"):
+        with soak.connect(user) as client:
+            soak.accepted.append(insert_job(client, **TRAIN, priority=1, max_attempts=100))
+            soak.urgent.append(soak.accepted[-1])
     return True
 
 
