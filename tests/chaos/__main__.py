@@ -9,7 +9,16 @@ import sys
 from pathlib import Path
 
 from tests.chaos.report import make_report
-from tests.chaos.soak import soak
+from tests.chaos.soak import FAULTS, soak
+
+
+def _names(csv: str) -> list[str]:
+    names = csv.split(",")
+    if unknown := [name for name in names if name not in FAULTS]:
+        raise argparse.ArgumentTypeError(
+            f"no such fault: {', '.join(unknown)}; there are {', '.join(FAULTS)}"
+        )
+    return names
 
 
 def main() -> int:
@@ -18,6 +27,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of jobs and faults")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--every", type=float, default=2.5, help="seconds between faults, on average")
+    parser.add_argument(
+        "--faults",
+        type=_names,
+        default=list(FAULTS),
+        metavar="A,B,…",
+        help=f"those that may strike, of {', '.join(FAULTS)}; all by default",
+    )
+    parser.add_argument("--bin-dir", type=Path, help="programs of another PostgreSQL than the embedded one")
     parser.add_argument("--logs", type=Path, help="folder to keep the workers' logs in")
     options = parser.parse_args()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the proxy's server may be away
@@ -25,7 +42,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)  # whichever it is, all is cleared away
     sys.stdout.write(f"seed={options.seed} minutes={options.minutes:g} workers={options.workers}\n")
     sys.stdout.flush()
-    with soak(options.workers, options.seed) as made:
+    with soak(options.workers, options.seed, options.faults, options.bin_dir) as made:
         made.storm(options.minutes * 60, options.every)
         made.calm()
         report = make_report(made)

@@ -89,12 +89,92 @@ OTHERS = {
         END""",
 }
 
+# These tell of a worker, or of what lies between it and the database, and of no job.
+OF_A_WORKER = (
+    "connect|too many|password|log ?in|timeout|time limit|read-only|recovery|standby|terminat|shutting down"
+    "|model file can be written|no space|file too large|permission denied|notif"
+    "|could not (open|read|receive|send)"
+)
+
+# What holds of a service that never charges a job for a fault of its worker, and clients for one another.
+FAIR = {
+    "no job is FAILED for a fault of its worker": f"""
+        SELECT j.id AS job_id, j.max_attempts, e.attempt, e.event, e.message FROM ml_jobs j
+        CROSS JOIN LATERAL (
+            SELECT e.* FROM ml_job_events e
+            WHERE e.job_id = j.id AND e.event IN ('EXPIRED', 'FAILED') AND e.message ~* '{OF_A_WORKER}'
+            ORDER BY e.id LIMIT 1
+        ) e
+        WHERE j.status = 'FAILED' AND NOT starts_with(j.error_msg, 'coin_metrics has no rows from')""",
+    "no attempt goes on above max_attempts, but for those that were given back": """
+        SELECT j.id AS job_id, j.status, j.max_attempts, e.claimed, e.given_back FROM ml_jobs j
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE e.event = 'CLAIMED') AS claimed,
+                count(*) FILTER (WHERE e.event = 'RELEASED') AS given_back
+            FROM ml_job_events e WHERE e.job_id = j.id
+        ) e
+        WHERE e.claimed - e.given_back > j.max_attempts""",
+    # Whoever polls the queue takes lost leases away just before it signs: three have seen this one.
+    "a lease that has ended is taken away, whatever clients lock that are not its own": """
+        SELECT e.job_id, e.attempt, e.lease_until, n.event, n.created_at FROM ml_job_events e
+        CROSS JOIN LATERAL (
+            SELECT n.* FROM ml_job_events n WHERE n.job_id = e.job_id AND n.id > e.id ORDER BY n.id LIMIT 1
+        ) n
+        WHERE e.event IN ('CLAIMED', 'PROGRESS') AND e.job_id <> ALL (%(jobs_of_locker)s)
+            AND n.created_at > e.lease_until + interval '5 seconds'
+            AND 3 <= (
+                SELECT count(*) FROM ml_worker_signs s
+                WHERE s.created_at BETWEEN e.lease_until + interval '1 second'
+                    AND n.created_at - interval '1 second'
+            )""",
+    # Nothing else strikes while a client holds its locks, and this worker polled the queue before and after.
+    "no heartbeat is held up past the lease by a client that holds locks": """
+        SELECT x.job_id, x.attempt, l.lease_until, x.message FROM ml_job_events x
+        CROSS JOIN LATERAL (
+            SELECT e.lease_until FROM ml_job_events e
+            WHERE e.job_id = x.job_id AND e.attempt = x.attempt AND e.lease_until IS NOT NULL
+            ORDER BY e.id DESC LIMIT 1
+        ) l
+        JOIN unnest(%(locked_from)s::float8[], %(locked_to)s::float8[]) h (began, ended)
+            ON l.lease_until BETWEEN to_timestamp(h.began) AND to_timestamp(h.ended)
+        WHERE x.event = 'EXPIRED' AND x.created_at > l.lease_until AND x.job_id <> ALL (%(jobs_of_locker)s)
+            AND EXISTS (
+                SELECT FROM ml_worker_signs s WHERE s.worker_id = x.worker_id
+                    AND s.created_at BETWEEN to_timestamp(h.began) AND l.lease_until
+            )
+            AND EXISTS (
+                SELECT FROM ml_worker_signs s WHERE s.worker_id = x.worker_id
+                    AND s.created_at BETWEEN l.lease_until AND to_timestamp(h.ended)
+            )""",
+    # Its turn comes after at most one job of the other; but every slot may just be taking one.
+    "an urgent job is claimed before all but a few of a client that floods the queue": """
+        SELECT p.id AS job_id, p.created_by, count(*) AS others_before_it FROM ml_jobs p
+        JOIN ml_job_events c ON c.job_id = p.id AND c.event = 'CLAIMED' AND c.attempt = 1
+        JOIN ml_job_events f ON f.event = 'CLAIMED' AND f.job_id = ANY (%(flooded)s)
+            AND f.created_at > p.created_at AND f.id < c.id
+        WHERE p.id = ANY (%(urgent)s)
+        GROUP BY p.id
+        HAVING count(*) > %(few)s""",
+}
+
+# Ends of attempts that nobody wished for: what a fault did.
+HARM = """
+    SELECT job_id, event, worker_id, message, extract(epoch FROM created_at)::float8 AS at FROM ml_job_events
+    WHERE event IN ('EXPIRED', 'RELEASED')
+        OR (event = 'FAILED' AND message NOT LIKE '%has no rows from%'
+            AND message NOT LIKE 'Lost % attempts; %')
+    ORDER BY id"""
+
 MODEL_FILES = """
     SELECT r.job_id, r.artifact_path, r.artifact_sha256 FROM ml_training_runs r
     JOIN ml_models m ON m.id = r.model_id WHERE m.status = 'READY'"""
 
 ATTEMPT_OF_FILE = """
-    SELECT e.job_id, e.attempt, e.worker_id FROM ml_models m JOIN ml_job_events e ON e.job_id = m.train_job_id
+    SELECT e.job_id, e.attempt, e.worker_id, extract(epoch FROM x.created_at)::float8 AS ended
+    FROM ml_models m
+    JOIN ml_job_events e ON e.job_id = m.train_job_id
+    LEFT JOIN ml_job_events x ON x.job_id = e.job_id AND x.attempt = e.attempt
+        AND x.event IN ('COMPLETED', 'FAILED', 'CANCELLED', 'RELEASED', 'EXPIRED')
     WHERE m.id = %s AND e.attempt = %s AND e.event = 'CLAIMED'"""
 
 ENDS = """

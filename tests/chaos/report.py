@@ -4,14 +4,17 @@ import hashlib
 import json
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from psycopg.rows import DictRow
 
 from tests.chaos import invariants
-from tests.chaos.soak import Soak
+from tests.chaos.lasting import LASTING, LEASE, SIGNS
+from tests.chaos.soak import Soak, Strike
 
 SHOWN = 5  # of the rows that break one rule, and of the jobs whose story is told
 
@@ -35,8 +38,8 @@ def make_report(soak: Soak) -> Report:
     say = report.lines.append
     _count_jobs(soak, report)
 
-    say(f"faults: {sum(soak.faults.values())} of {len(soak.faults)} kinds")
-    report.lines += [f"  {number:5} {kind}" for kind, number in sorted(soak.faults.items())]
+    say(f"faults: {len(soak.strikes)} of {len({(s.fault, s.how) for s in soak.strikes})} kinds")
+    report.lines += _table(soak)
     say(f"workers started: {soak.starts}, of which {soak.refused_starts} found no server or were ended first")
     _count_recoveries(soak, report)
 
@@ -48,12 +51,15 @@ def make_report(soak: Soak) -> Report:
         report.broken.append(f"every accepted job is in ml_jobs: not {job_id}")
     report.duplicated = _apply(soak, invariants.DUPLICATED, report, guilty)
     _apply(soak, invariants.OTHERS, report, guilty)
+    # The faults that the service must bear without charging anybody; of others some cost an attempt.
+    if soak.chosen & set(LASTING):
+        _apply(soak, invariants.FAIR, report, guilty, _known_to(soak))
     report.broken += _bad_model_files(soak)
     left, others = _orphans(soak)
     report.broken += [f"no file without an owner: {name}" for name in others]
     report.broken += soak.surprises
 
-    say(f"files that no model owns: {len(left)} of killed workers, {len(others)} others")
+    say(f"files that no model owns: {len(left)} of workers that could not remove them, {len(others)} others")
     say(f"lost: {report.lost}")
     say(f"duplicated: {report.duplicated}")
     say(f"invariants broken: {len(report.broken)}")
@@ -100,6 +106,64 @@ def _count_recoveries(soak: Soak, report: Report) -> None:
     )
 
 
+def _known_to(soak: Soak) -> dict[str, Any]:
+    """What the rules ask for that no table says."""
+    locks = [strike for strike in soak.strikes if strike.fault == "locks" and strike.ended is not None]
+    return {
+        "jobs_of_locker": sorted(soak.jobs_of_locker),
+        "locked_from": [strike.began for strike in locks],
+        "locked_to": [strike.ended for strike in locks],
+        "flooded": sorted(soak.flooded),
+        "urgent": soak.urgent,
+        "few": 2 * soak.workers + 2,
+    }
+
+
+def _table(soak: Soak) -> list[str]:
+    """Each fault: how often, how many jobs lost an attempt in its time, and what became of them."""
+    harm = soak.ask(invariants.HARM)
+    groups: dict[tuple[str, str], list[Strike]] = {}
+    for strike in soak.strikes:
+        groups.setdefault((strike.fault, strike.how), []).append(strike)
+    rows = [("fault", "times", "jobs", "effect in its time")]
+    for (fault, how), strikes in sorted(groups.items()):
+        events = [row for row in harm if any(_is_within(row, strike) for strike in strikes)]
+        rows.append(
+            (
+                f"{fault}: {how}",
+                str(len(strikes)),
+                str(len({row["job_id"] for row in events})),
+                _effect(events, sum((strike.notes for strike in strikes), Counter())),
+            )
+        )
+    width = max(len(row[0]) for row in rows)
+    return [f"  {name:{width}} {times:>5} {jobs:>5}  {effect}".rstrip() for name, times, jobs, effect in rows]
+
+
+def _is_within(row: DictRow, strike: Strike) -> bool:
+    """Whether this came of the fault, as far as words, times and workers can tell: several strike at once."""
+    lasted_until = strike.began if strike.ended is None else strike.ended
+    signs = {fault for fault, words in SIGNS.items() if re.search(words, row["message"])}
+    if signs and strike.fault not in signs:
+        return False
+    if strike.pids and _pid(row["worker_id"]) not in strike.pids:
+        return False
+    # A worker that is gone is noticed after its lease, and another tries to take up what it left.
+    return bool(strike.began <= row["at"] <= lasted_until + (2 * LEASE if strike.pids else 1))
+
+
+def _effect(events: list[DictRow], notes: Counter[str]) -> str:
+    words = {"EXPIRED": "charged", "RELEASED": "given back", "FAILED": "FAILED"}
+    counted = Counter(words[row["event"]] for row in events)
+    parts = [f"{counted[word]} {word}" for word in words.values() if counted[word]]
+    parts += [f"{number} {note}" for note, number in notes.items()]
+    messages = [row["message"].splitlines()[0].rpartition("FATAL:  ")[2] for row in events]
+    alike = Counter(re.sub(r"\d[\d:.+-]*", "N", message) for message in messages)
+    for message, _ in alike.most_common(1):
+        parts.append(f"mostly {message[:90]!r}")
+    return ", ".join(parts)
+
+
 def _spread(times: list[tuple[float, str]]) -> str:
     if not times:
         return "none"
@@ -108,10 +172,12 @@ def _spread(times: list[tuple[float, str]]) -> str:
     return f"median {median:.1f} s, worst {worst:.1f} s ({name})"
 
 
-def _apply(soak: Soak, rules: dict[str, str], report: Report, guilty: list[int]) -> int:
+def _apply(
+    soak: Soak, rules: dict[str, str], report: Report, guilty: list[int], known: dict[str, Any] | None = None
+) -> int:
     jobs: set[int] = set()
     for rule, query in rules.items():
-        rows = soak.ask(query)
+        rows = soak.ask(query, known)
         report.broken += [f"{rule}: not {_text(row)}" for row in rows[:SHOWN]]
         if len(rows) > SHOWN:
             report.broken.append(f"{rule}: nor {len(rows) - SHOWN} more")
@@ -130,7 +196,7 @@ def _bad_model_files(soak: Soak) -> Iterator[str]:
 
 
 def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
-    """Files that no model owns: those of workers that were killed or could not ask any more, and others."""
+    """Files that no model owns: those of workers that could not remove them any more, and others."""
     owned = {row["artifact_path"] for row in soak.ask(invariants.MODEL_FILES)}
     logs = "".join(log_file.read_text(errors="replace") for log_file in soak.home.glob("worker-*.log"))
     left, others = [], []
@@ -141,6 +207,7 @@ def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
         attempts = soak.ask(invariants.ATTEMPT_OF_FILE, named.groups()) if named else []
         if any(
             _pid(attempt["worker_id"]) in soak.kills
+            or _was_read_only(soak, attempt["ended"])
             or f"job={attempt['job_id']} attempt={attempt['attempt']} left, " in logs
             for attempt in attempts
         ):
@@ -148,6 +215,15 @@ def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
         else:
             others.append(f"{path.name} {[_text(attempt) for attempt in attempts]}")
     return left, others
+
+
+def _was_read_only(soak: Soak, moment: float | None) -> bool:
+    """Whether a worker could remove nothing then."""
+    return moment is not None and any(
+        strike.began - 1 <= moment <= (strike.ended or strike.began) + 1
+        for strike in soak.strikes
+        if strike.fault == "read-only"
+    )
 
 
 def _story(soak: Soak, job_id: int) -> list[str]:
