@@ -822,9 +822,11 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION ml.train TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model TO ml_reader;
-GRANT SELECT ON public.ml_fact_training_runs TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.train');
+CALL ml_internal.allow(
+    'ml_reader', 'EXECUTE', 'ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model'
+);
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
