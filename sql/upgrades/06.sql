@@ -23,6 +23,15 @@ BEGIN
 END
 $$;
 
+-- Teams were known by the names of roles (made anew by 90_teams.sql).
+DROP POLICY IF EXISTS own_team ON public.ml_jobs;
+DROP POLICY IF EXISTS own_team ON public.ml_models;
+DROP POLICY IF EXISTS own_team ON public.ml_job_events;
+DROP POLICY IF EXISTS own_team ON public.ml_training_runs;
+DROP POLICY IF EXISTS own_team ON public.ml_test_results;
+DROP POLICY IF EXISTS own_team ON public.ml_comparisons;
+DROP POLICY IF EXISTS own_team ON public.ml_curve_points;
+
 -- The source tables that an installation made are the user's own; what the platform alone gave on them is taken away.
 DO $$
 DECLARE
