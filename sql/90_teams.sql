@@ -78,17 +78,23 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_role oid;
+    v_role oid := to_regrole(quote_ident(NEW.created_by));
+    v_team integer;
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.created_by = OLD.created_by THEN
-        NEW.team := OLD.team;
-        RETURN NEW;
+        v_team := OLD.team;
+    ELSE
+        v_team := (SELECT t.id FROM ml.teams t WHERE t.role = v_role AND t.name = NEW.created_by LIMIT 1);
+        IF v_team IS NULL THEN
+            v_team := ml_internal.team_of(NEW.created_by, v_role);
+        END IF;
     END IF;
-    v_role := to_regrole(quote_ident(NEW.created_by));
-    NEW.team := (SELECT t.id FROM ml.teams t WHERE t.role = v_role AND t.name = NEW.created_by LIMIT 1);
-    IF NEW.team IS NULL THEN
-        NEW.team := ml_internal.team_of(NEW.created_by, v_role);
+    IF NEW.team <> v_team AND NOT (TG_OP = 'UPDATE' AND NEW.team IS NOT DISTINCT FROM OLD.team) THEN
+        RAISE EXCEPTION 'the team of a job of % is not %', NEW.created_by, NEW.team
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'team',
+            HINT = 'Leave team out: it follows from created_by.';
     END IF;
+    NEW.team := v_team;
     RETURN NEW;
 END
 $$;
@@ -113,6 +119,46 @@ $$;
 CREATE OR REPLACE TRIGGER ml_jobs_11_team
 BEFORE INSERT OR UPDATE OF created_by, team ON public.ml_jobs
 FOR EACH ROW EXECUTE FUNCTION ml_internal.sign_team();
+
+-- A client may change its models but not lock them: a SELECT FOR UPDATE would hold up every test of them, whose rows refer
+-- to theirs, and those are others'. An UPDATE of what a client may change does not. Only the statement itself can tell that
+-- it is one: it leaves its transaction's number here while it runs.
+CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.model_updates (
+    transaction xid8 NOT NULL
+);
+CREATE INDEX IF NOT EXISTS model_updates_transaction ON ml_internal.model_updates (transaction);
+
+CREATE OR REPLACE FUNCTION ml_internal.note_model_update()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_WHEN = 'BEFORE' THEN
+        INSERT INTO ml_internal.model_updates (transaction) VALUES (pg_current_xact_id());
+    ELSE
+        DELETE FROM ml_internal.model_updates u WHERE u.transaction = pg_current_xact_id();
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_models_10_note_update
+BEFORE UPDATE ON public.ml_models
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.note_model_update();
+
+CREATE OR REPLACE TRIGGER ml_models_90_note_update
+AFTER UPDATE ON public.ml_models
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.note_model_update();
+
+CREATE OR REPLACE FUNCTION ml_internal.is_model_update()
+RETURNS boolean
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM ml_internal.model_updates u WHERE u.transaction = pg_current_xact_id_if_assigned());
+$$;
 
 -- ── Who sees and changes it ─────────────────────────────────────────────────────────────────────────
 
@@ -206,7 +252,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = 'public.ml_models'::regclass AND p.polname = 'own_models') THEN
         EXECUTE format(
             'CREATE POLICY own_models ON public.ml_models FOR UPDATE
-                USING (EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id AND j.%s)) WITH CHECK (true)', v_mine
+                USING ((SELECT ml_internal.is_model_update()) AND EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id AND j.%s))
+                WITH CHECK (true)', v_mine
         );
         COMMENT ON POLICY own_models ON public.ml_models IS 'Members of the role that inserted the job that made it may change it.';
     END IF;
@@ -219,6 +266,8 @@ $$;
 
 CALL ml_internal.allow('ml_reader', 'SELECT', 'ml.teams');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.my_teams');
+CALL ml_internal.allow('ml_client', 'SELECT', 'ml_internal.model_updates');
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml_internal.is_model_update');
 
 -- Whether teams are separated, ml_job_events tells; a table that a newer version brings follows it.
 DO $$
@@ -235,6 +284,10 @@ COMMENT ON COLUMN ml.teams.role IS 'The role, by its oid.';
 COMMENT ON COLUMN ml.teams.cluster IS 'Server on which the role has this oid, by its system identifier.';
 COMMENT ON COLUMN ml.teams.name IS 'Name that it was last seen by; a backup restored on another server knows the role by it.';
 COMMENT ON COLUMN public.ml_jobs.team IS 'Team that the job belongs to: the role that created_by named when it was inserted.';
+COMMENT ON TABLE ml_internal.model_updates IS 'Transactions in which an UPDATE of ml_models runs at this moment; each sees only itself.';
+COMMENT ON COLUMN ml_internal.model_updates.transaction IS 'Number of the transaction.';
+COMMENT ON FUNCTION ml_internal.note_model_update() IS 'Trigger: says to the policy of ml_models that an UPDATE runs, and no SELECT FOR UPDATE.';
+COMMENT ON FUNCTION ml_internal.is_model_update() IS 'Whether an UPDATE of ml_models runs, as its policy asks.';
 COMMENT ON FUNCTION ml_internal.team_of(name, oid) IS 'Number of the team of a role; NULL if there is no such role.';
 COMMENT ON FUNCTION ml_internal.my_teams() IS 'Teams that the role that asks is a member of.';
 COMMENT ON FUNCTION ml_internal.sign_team() IS 'Trigger: a job belongs to the role itself that created_by names.';

@@ -37,7 +37,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
 CALL ml_internal.allow('ml_client', 'INSERT', 'public.ml_jobs', '
     job_type, status, priority, max_attempts,
     created_at, started_at, completed_at, progress, progress_msg, error_msg,
-    worker_id, attempt, lease_until, created_by
+    worker_id, attempt, lease_until, created_by, team
 ');
 -- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
 -- "permission denied".

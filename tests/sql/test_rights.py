@@ -1,4 +1,4 @@
-"""The rights are those of the list, whatever default privileges a platform has and whatever somebody granted."""
+"""The rights are those of the list, whatever a platform gives by itself and whatever somebody granted."""
 
 import logging
 import subprocess
@@ -23,7 +23,7 @@ GENEROUS = ("TABLES", "SEQUENCES", "FUNCTIONS", "SCHEMAS")
 
 @pytest.fixture
 def generous(empty: Database) -> Iterator[Database]:
-    """A database whose platform gives all of everything new to a stranger and to everybody, and some to our roles."""
+    """A database whose platform gives all of everything new to a stranger, to PUBLIC, some to our role."""
     with empty.connect("owner") as owner:
         owner.execute(f"CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}'")
         for kind in GENEROUS:
@@ -182,8 +182,9 @@ def test_everything_that_an_installation_makes_is_on_the_list(empty: Database) -
     install(empty.login("owner"))
     with empty.connect("owner") as owner:
         rows = owner.execute(
-            "SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S')"
-            " AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN ('coin_metrics', 'ref_coin_phases')"
+            "SELECT c.oid::regclass::text AS name FROM pg_class c"
+            " WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND c.relnamespace = 'public'::regnamespace"
+            " AND c.relname NOT IN ('coin_metrics', 'ref_coin_phases')"
             " AND c.oid NOT IN (SELECT o.id FROM ml_internal.own_objects() o)"
         )
         assert rows.fetchall() == []

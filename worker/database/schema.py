@@ -75,8 +75,8 @@ def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable
 def _wait_for_installers(connection: Connection) -> None:
     """Be the only installer until the transaction ends.
 
-    By what only an installer may do, unlike taking an advisory lock: to make the schema, which others wait for,
-    and where it is there, to lock the table of versions.
+    By what only an installer may do, unlike taking an advisory lock: to make the schema, which others wait
+    for, and where it is there, to lock the table of versions.
     """
     ends = time.monotonic() + OTHER_INSTALLERS_SECONDS
     while time.monotonic() < ends:
@@ -153,7 +153,8 @@ def _holders(connection: Connection) -> str:
             JOIN pg_catalog.pg_class c ON c.oid = l.relation
             JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
             WHERE l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
-                AND c.relnamespace = 'public'::regnamespace AND c.relname LIKE 'ml\\_%' AND c.relkind IN ('r', 'v')
+                AND c.relnamespace = 'public'::regnamespace
+                AND c.relname LIKE 'ml\\_%' AND c.relkind IN ('r', 'v')
             """,
         )
     )
