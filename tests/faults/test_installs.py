@@ -17,16 +17,9 @@ from testcontainers.community.postgres import PostgresContainer
 
 from tests.conftest import KINDS, TRAIN, Connection, Database, insert_job, one
 from tests.servers import IMAGE_15
+from tests.sql.helpers import complete
 from tests.sql.test_install import catalog, without_owner_of_public
-from tests.sql.test_upgrades import (
-    VERSION_1,
-    call,
-    catalog_without_old_workers,
-    claim,
-    complete,
-    running,
-    without_versions,
-)
+from tests.sql.test_upgrades import UPGRADES, old_claim, old_complete, running, without_versions
 from worker.commands import programs
 from worker.commands.install import install, sql_files
 
@@ -143,23 +136,23 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
 ) -> None:
     db = make_empty()
     with db.connect("owner") as owner:
-        owner.execute(VERSION_1.read_bytes())
+        owner.execute((UPGRADES / "version_1.sql").read_bytes())
     with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
         owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
         jobs = [running(client, worker)]
         for number in range(len(sql_files())):
             kill_an_installer(db, number)
             assert schema_version(owner) == 1
-            call(worker, "record_progress", jobs[-1], 1, "0.5")
-            complete(worker, jobs[-1], "TRAIN")
+            worker.execute("SELECT ml.record_progress(%s, 1, 0.5)", [jobs[-1]])
+            old_complete(worker, jobs[-1], "TRAIN")
             jobs.append(insert_job(client, **TRAIN))
-            assert claim(worker)["id"] == jobs[-1]
+            assert old_claim(worker)["id"] == jobs[-1]
         install(db.login("owner"))
         complete(worker, jobs[-1], "TRAIN")
         done = client.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED' ORDER BY id").fetchall()
         assert [row["id"] for row in done] == jobs
     with db.connect("owner") as owner:
-        found = without_owner_of_public(catalog_without_old_workers(owner, db))
+        found = without_owner_of_public(catalog(owner))
     assert without_versions(found) == without_versions(fresh)
 
 
