@@ -78,13 +78,14 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_role oid := to_regrole(quote_ident(NEW.created_by));
+    v_role oid;
     v_team integer;
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.created_by = OLD.created_by THEN
         v_team := OLD.team;
     ELSE
-        v_team := (SELECT t.id FROM ml.teams t WHERE t.role = v_role AND t.name = NEW.created_by LIMIT 1);
+        v_role := to_regrole(quote_ident(NEW.created_by));
+        SELECT t.id INTO v_team FROM ml.teams t WHERE t.role = v_role AND t.name = NEW.created_by;
         IF v_team IS NULL THEN
             v_team := ml_internal.team_of(NEW.created_by, v_role);
         END IF;
