@@ -117,6 +117,22 @@ BEGIN
 END
 $$;
 
+-- Names as they are now, for a backup of this database; and teams of a restored one whose roles are here. A role that is
+-- gone leaves no name, or another would be taken for it.
+UPDATE ml.teams t SET name = (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role)
+FROM pg_control_system() c
+WHERE t.cluster = c.system_identifier AND t.name IS DISTINCT FROM (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role);
+
+DO $$
+BEGIN
+    PERFORM ml_internal.team_of(r.rolname, r.oid)
+    FROM pg_roles r
+    WHERE r.rolname IN (
+        SELECT t.name FROM ml.teams t CROSS JOIN pg_control_system() c WHERE t.cluster <> c.system_identifier
+    );
+END
+$$;
+
 CREATE OR REPLACE TRIGGER ml_jobs_11_team
 BEFORE INSERT OR UPDATE OF created_by, team ON public.ml_jobs
 FOR EACH ROW EXECUTE FUNCTION ml_internal.sign_team();

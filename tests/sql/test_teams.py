@@ -290,7 +290,7 @@ def test_waiting_for_one_s_own_jobs_finds_them_under_a_new_name(login: Callable[
 
 
 def test_a_backup_restored_on_another_server_knows_a_team_by_its_name(
-    login: Callable[[str], Connection],
+    db: Database, login: Callable[[str], Connection]
 ) -> None:
     """There the numbers of the roles are others, and may even be those of another team."""
     owner, ruth, bea = login("owner"), login("ruth"), login("bea")
@@ -307,6 +307,8 @@ def test_a_backup_restored_on_another_server_knows_a_team_by_its_name(
         assert insert_job(bea, **TRAIN)
         assert count(bea, "ml_jobs WHERE created_by = 'red'") == 0
         assert insert_job(ruth, **TRAIN)
+        assert count(ruth, "ml_jobs") == theirs + 1
+        install(db.login("owner"))
         assert count(ruth, "ml_jobs") == theirs + 1
         assert one(owner, "SELECT count(*) AS n FROM ml.teams WHERE cluster = -1")["n"] == 0
     finally:
@@ -465,3 +467,15 @@ def test_separating_waits_for_those_who_work_and_they_for_it(db: Database) -> No
         stop.set()
         thread.join()
     assert errors == []
+
+
+def test_separating_says_whose_transaction_it_waits_for(login: Callable[[str], Connection]) -> None:
+    owner, rosa = login("owner"), login("rosa")
+    said: list[str] = []
+    owner.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    with rosa.transaction():
+        rosa.execute("SELECT * FROM ml_jobs")
+        owner.execute("SET statement_timeout = '4s'")
+        with refused("57014"):
+            owner.execute("CALL ml.separate_teams(false)")
+    assert said == [f"waiting for open transactions: process {rosa.info.backend_pid} of rosa"]
