@@ -4,8 +4,12 @@
 SET search_path TO pg_catalog, pg_temp;
 
 DO $$
+DECLARE
+    v_new text [] := '{}';
+    v_right record;
 BEGIN
     IF to_regclass('public.ref_coin_phases') IS NULL THEN
+        v_new := v_new || 'public.ref_coin_phases'::text;
         CREATE TABLE public.ref_coin_phases (
             id integer NOT NULL,
             name varchar(50) NOT NULL,
@@ -28,6 +32,7 @@ BEGIN
     END IF;
 
     IF to_regclass('public.coin_metrics') IS NULL THEN
+        v_new := v_new || 'public.coin_metrics'::text;
         CREATE TABLE public.coin_metrics (
             mint varchar(255) NOT NULL,
             "timestamp" timestamptz NOT NULL,
@@ -94,6 +99,17 @@ BEGIN
         COMMENT ON COLUMN public.coin_metrics.buy_pressure_ratio IS 'Bought volume by traded volume, 0 to 1.';
         COMMENT ON COLUMN public.coin_metrics.unique_signer_ratio IS 'Different signers by number of trades, 0 to 1.';
     END IF;
+
+    -- What the platform gives by itself on a new table is not the owner's word; what he grants later is.
+    FOR v_right IN
+        SELECT DISTINCT c.oid::regclass AS relation, coalesce(quote_ident(r.rolname), 'PUBLIC') AS grantee
+        FROM pg_catalog.pg_class c
+        CROSS JOIN LATERAL aclexplode(c.relacl) x
+        LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+        WHERE c.oid = ANY (v_new::regclass []) AND x.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', v_right.relation, v_right.grantee);
+    END LOOP;
 END
 $$;
 

@@ -191,9 +191,19 @@ CREATE OR REPLACE PROCEDURE ml.cancel_job(
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_created_by name;
 BEGIN
     UPDATE public.ml_jobs SET status = 'CANCELLED' WHERE id = p_job_id;
-    IF NOT FOUND THEN
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    SELECT j.created_by INTO v_created_by FROM public.ml_jobs j WHERE j.id = p_job_id;
+    IF FOUND THEN
+        RAISE EXCEPTION 'job % belongs to %', p_job_id, v_created_by
+            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
+            HINT = format('Only members of that role may cancel it; as its owner: GRANT %I TO %I;', v_created_by, current_user);
+    ELSE
         RAISE EXCEPTION 'job % does not exist', coalesce(p_job_id::text, 'NULL')
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_queue; lists the jobs that can be cancelled.';
     END IF;
@@ -221,4 +231,4 @@ COMMENT ON COLUMN public.ml_jobs.worker_id IS 'Worker of the latest attempt: hos
 COMMENT ON COLUMN public.ml_jobs.attempt IS 'Number of the latest attempt; rises with every claim.';
 COMMENT ON COLUMN public.ml_jobs.max_attempts IS 'Attempts that may be lost to crashes before the job FAILS; default 3.';
 COMMENT ON COLUMN public.ml_jobs.lease_until IS 'While RUNNING: when other workers may take the job over unless its worker sends a heartbeat.';
-COMMENT ON COLUMN public.ml_jobs.created_by IS 'Role that inserted the job; its members see it while teams are separated (ml.separate_teams).';
+COMMENT ON COLUMN public.ml_jobs.created_by IS 'Role that inserted the job, by the name that it had then; its members may change the job, and see it while teams are separated (ml.separate_teams).';

@@ -39,6 +39,26 @@ CREATE OR REPLACE TRIGGER ml_job_events_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_job_events
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
+-- An attempt belongs to the login that claimed it, after its end as well.
+CREATE OR REPLACE PROCEDURE ml_internal.require_claimer(
+    p_job_id bigint,
+    p_attempt integer
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'CLAIMED' AND e.created_by = session_user
+    ) THEN
+        RAISE EXCEPTION 'attempt % of job % was claimed by another login than %', p_attempt, p_job_id, session_user
+            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
+            HINT = 'Only the login that claimed a job may go on with it.';
+    END IF;
+END
+$$;
+
 -- The fence: locks the job and refuses whoever no longer holds it.
 CREATE OR REPLACE PROCEDURE ml_internal.require_attempt(
     p_job_id bigint,
@@ -60,14 +80,8 @@ BEGIN
             p_attempt, p_job_id, coalesce(v_status, 'missing'), coalesce(v_attempt, 0)
             USING ERRCODE = 'ML001', TABLE = 'ml_jobs',
             HINT = 'Stop working on it and discard what this attempt made.';
-    ELSIF NOT EXISTS (
-        SELECT FROM public.ml_job_events e
-        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'CLAIMED' AND e.created_by = session_user
-    ) THEN
-        RAISE EXCEPTION 'attempt % of job % was claimed by another login than %', p_attempt, p_job_id, session_user
-            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
-            HINT = 'Only the login that claimed a job may go on with it.';
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
 END
 $$;
 
@@ -168,6 +182,7 @@ CREATE OR REPLACE TRIGGER ml_job_events_90_apply_to_job
 AFTER INSERT ON public.ml_job_events
 FOR EACH ROW EXECUTE FUNCTION ml_internal.apply_event_to_job();
 
+COMMENT ON PROCEDURE ml_internal.require_claimer(bigint, integer) IS 'Refuses any other login than the one that claimed an attempt.';
 COMMENT ON PROCEDURE ml_internal.require_attempt(bigint, integer) IS 'The fence: refuses with ML001 whoever no longer holds the job and any other login, and locks it for whoever does.';
 COMMENT ON FUNCTION ml_internal.check_event() IS 'Trigger: refuses with ML001 an event that the job''s state does not allow; fills in the worker of the attempt.';
 COMMENT ON FUNCTION ml_internal.apply_event_to_job() IS 'Trigger: the state of a job as its events imply it.';

@@ -318,7 +318,6 @@ BEGIN
                 LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %3$s RETURN NEW; END $f$;
             CREATE OR REPLACE FUNCTION ml_internal.check_models_of_%1$s() RETURNS trigger
                 LANGUAGE plpgsql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %4$s RETURN NEW; END $f$;
-            REVOKE ALL ON FUNCTION ml_internal.see_models_of_%1$s(), ml_internal.check_models_of_%1$s() FROM public;
             COMMENT ON FUNCTION ml_internal.see_models_of_%1$s() IS %5$L;
             COMMENT ON FUNCTION ml_internal.check_models_of_%1$s() IS %6$L;
             CREATE OR REPLACE TRIGGER ml_jobs_15_%1$s_sees_models BEFORE INSERT ON public.ml_jobs FOR EACH ROW
@@ -419,8 +418,6 @@ BEGIN
         SELECT format(
             'CREATE OR REPLACE FUNCTION ml_internal.page_of_jobs(p_model_id bigint) RETURNS SETOF text
             LANGUAGE plpgsql STABLE SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
-            GRANT EXECUTE ON FUNCTION ml_internal.page_of_jobs(bigint), ml_internal.page_of_kind(bigint, text) TO ml_reader;
-            REVOKE ALL ON FUNCTION ml_internal.page_of_jobs(bigint) FROM public;
             COMMENT ON FUNCTION ml_internal.page_of_jobs(bigint) IS %L',
             string_agg(
                 format(

@@ -212,6 +212,7 @@ BEGIN
             IF v_id IS NULL THEN
                 RAISE;
             END IF;
+            CALL ml_internal.require_claimer(p_job_id, p_attempt);
             RETURN v_id;
     END;
 
@@ -262,6 +263,7 @@ BEGIN
         INSERT INTO public.ml_job_events (job_id, attempt, event, message)
         VALUES (p_job_id, p_attempt, 'FAILED', p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN 'FAILED';
 END
 $$;
@@ -310,6 +312,7 @@ BEGIN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
         CALL ml_internal.lose_attempt(p_job_id, p_attempt, p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN CASE
         WHEN EXISTS (
             SELECT FROM public.ml_job_events e
@@ -340,6 +343,7 @@ BEGIN
         INSERT INTO public.ml_job_events (job_id, attempt, event, message)
         VALUES (p_job_id, p_attempt, 'RELEASED', p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN 'PENDING';
 END
 $$;

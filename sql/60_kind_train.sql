@@ -113,16 +113,31 @@ CALL ml_internal.define_kind(
 
 -- ── The name of its model ───────────────────────────────────────────────────────────────────────────
 
--- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name.
+-- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name. The
+-- row is there for others only until the transaction ends, and they wait for that: an advisory lock anybody could hold.
+-- A table that is not logged costs little, and is empty after a crash as it should be.
+CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.names_being_taken (
+    hash bigint NOT NULL,
+    CONSTRAINT names_being_taken_pkey PRIMARY KEY (hash)
+);
+
 CREATE OR REPLACE PROCEDURE ml_internal.reserve_name(
     p_name text
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET lock_timeout TO '3s'
 AS $$
+DECLARE
+    v_hash bigint := hashtextextended(p_name, 0);
 BEGIN
-    -- A thousand locks stand for all names: a sweep of many named jobs must not fill the table of locks.
-    PERFORM pg_advisory_xact_lock(hashtext('ml_models.name'), hashtext(p_name) % 1000);
+    INSERT INTO ml_internal.names_being_taken (hash) VALUES (v_hash);
+    DELETE FROM ml_internal.names_being_taken n WHERE n.hash = v_hash;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RAISE EXCEPTION 'the model name "%" is being taken by a transaction that has not ended', left(p_name, 255)
+            USING ERRCODE = 'lock_not_available', TABLE = 'ml_models', COLUMN = 'name',
+            HINT = 'Choose another name, or try again when that transaction has ended.';
 END
 $$;
 
@@ -155,7 +170,7 @@ BEGIN
     IF v_owner IS NOT NULL THEN
         -- Who has it may be none of the asker's business, while teams are separated (90_teams.sql).
         RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
-            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
+            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN ' by ' || v_owner
             ELSE ''
         END
             USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
@@ -822,9 +837,11 @@ BEGIN
 END
 $$;
 
-GRANT EXECUTE ON FUNCTION ml.train TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model TO ml_reader;
-GRANT SELECT ON public.ml_fact_training_runs TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.train');
+CALL ml_internal.allow(
+    'ml_reader', 'EXECUTE', 'ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model'
+);
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
@@ -832,7 +849,9 @@ COMMENT ON FUNCTION ml.preview(
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, …).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
-COMMENT ON PROCEDURE ml_internal.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other.';
+COMMENT ON TABLE ml_internal.names_being_taken IS 'Model names that transactions are about to take; to all others it is empty.';
+COMMENT ON COLUMN ml_internal.names_being_taken.hash IS 'Hash of the name.';
+COMMENT ON PROCEDURE ml_internal.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other, three seconds at most.';
 COMMENT ON PROCEDURE ml_internal.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
 COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
 COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';

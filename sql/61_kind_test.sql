@@ -212,10 +212,9 @@ AS $$
     SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts);
 $$;
 
-GRANT EXECUTE ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.page_of_tests(bigint) TO ml_reader;
-GRANT SELECT ON public.ml_fact_tests TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.test');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_tests');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_tests');
 
 COMMENT ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of a model and returns its id.';
 COMMENT ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of the model with this name and returns its id.';

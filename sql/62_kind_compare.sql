@@ -277,10 +277,9 @@ AS $$
     );
 $$;
 
-GRANT EXECUTE ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.page_of_comparisons(bigint) TO ml_reader;
-GRANT SELECT ON public.ml_fact_comparisons TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.compare');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_comparisons');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_comparisons');
 
 COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of two models and returns its id.';
 COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of the models with these names and returns its id.';

@@ -11,7 +11,7 @@ BEGIN
 END
 $$;
 
-GRANT SELECT ON ml.job_kinds, ml.jobs, ml.job_models TO ml_reader;
+CALL ml_internal.allow('ml_reader', 'SELECT', 'ml.job_kinds, ml.jobs, ml.job_models');
 
 COMMENT ON VIEW ml.jobs IS 'Jobs by what those of every kind have: state, period and models. Their own fields are in ml_jobs.';
 COMMENT ON COLUMN ml.jobs.id IS 'Number of the job.';

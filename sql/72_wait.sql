@@ -119,7 +119,12 @@ DECLARE
     v_mine pg_catalog.int8 [] := ARRAY(
         SELECT j.id
         FROM public.ml_jobs j
-        WHERE j.completed_at IS NULL AND j.created_by OPERATOR(pg_catalog.=) current_user
+        WHERE j.completed_at IS NULL AND j.team OPERATOR(pg_catalog.=) (
+            SELECT t.id
+            FROM ml.teams t
+            WHERE t.role OPERATOR(pg_catalog.=) pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+                AND t.cluster OPERATOR(pg_catalog.=) (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
+        )
         ORDER BY j.id
     );
 BEGIN

@@ -78,6 +78,7 @@ DECLARE
     v_down_to bigint;
     v_old bigint[];
     v_makes boolean;
+    v_locked bigint[];
     v_jobs bigint[];
 BEGIN
     SELECT min(x.id) INTO v_down_to
@@ -89,13 +90,21 @@ BEGIN
         WHERE j.id >= v_down_to AND j.id < p_below AND j.completed_at < p_before
         FOR UPDATE SKIP LOCKED
     );
+    -- A client may have locked its model, or a job that uses it may not be committed yet: they stay for another time.
+    v_locked := ARRAY(
+        SELECT m.train_job_id
+        FROM public.ml_models m
+        WHERE m.train_job_id = ANY (v_old) AND m.id NOT IN (
+            SELECT x.id FROM public.ml_models x WHERE x.train_job_id = ANY (v_old) FOR UPDATE SKIP LOCKED
+        )
+    );
     PERFORM set_config('ml.pruning', 'on', true);
     FOREACH v_makes IN ARRAY ARRAY[false, true] LOOP
         v_jobs := ARRAY(
             SELECT j.id
             FROM public.ml_jobs j
             JOIN ml.job_kinds k ON k.job_type = j.job_type
-            WHERE j.id = ANY (v_old) AND (k.makes_model IS NOT NULL) = v_makes
+            WHERE j.id = ANY (v_old) AND j.id <> ALL (v_locked) AND (k.makes_model IS NOT NULL) = v_makes
                 AND NOT EXISTS (
                     SELECT
                     FROM ml.job_models u

@@ -1,11 +1,10 @@
--- Who may do what with all that kinds of job share; a kind's own fields, results and functions are granted in its file.
+-- Who may do what with all that kinds of job share; a kind's own fields, results and functions are on the list by its
+-- file. At the end the rights in the catalog are made those of the list.
 
 SET search_path TO pg_catalog, pg_temp;
 
-REVOKE ALL ON ALL ROUTINES IN SCHEMA ml, ml_internal FROM public;
-
 -- Reads everything.
-GRANT SELECT ON
+CALL ml_internal.allow('ml_reader', 'SELECT', '
     public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
     public.ml_worker_signs,
@@ -17,33 +16,236 @@ GRANT SELECT ON
     public.ml_dim_models, public.ml_dim_features,
     public.ml_fact_jobs, public.ml_fact_importances,
     ml.schema_version
-TO ml_reader;
+');
 
 -- Says before, during and after a job what a reader could find out by queries of his own.
-GRANT EXECUTE ON FUNCTION ml.preview(bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.preview(
-    text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer
-) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.preview_job(public.ml_jobs) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.count_text(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.describe_job(bigint), ml_internal.has_worker(), ml_internal.metrics_range(), ml_internal.no_rows_text TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.suggest_names(text, text [], text), ml_internal.trivial_answer, ml_internal.verdict TO ml_reader;
-GRANT EXECUTE ON PROCEDURE ml_internal.require_autocommit(text) TO ml_reader;
-GRANT EXECUTE ON PROCEDURE ml.wait(), ml.wait(bigint, interval), ml.wait(bigint, double precision), ml.wait(bigint, text), ml.wait(bigint [], interval) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.find_model(text) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.precision_score(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.recall_score(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.help() TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.report(bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.report(text) TO ml_reader;
+CALL ml_internal.allow('ml_reader', 'EXECUTE', '
+    ml.help, ml.preview, ml.report, ml.wait,
+    ml_internal.count_rows, ml_internal.preview_job, ml_internal.count_text,
+    ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text,
+    ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
+    ml_internal.describe_job, ml_internal.has_worker, ml_internal.metrics_range, ml_internal.no_rows_text,
+    ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
+    ml_internal.require_autocommit, ml_internal.find_model,
+    ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,
+    ml_internal.period_text, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
+');
+
+-- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
+-- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
+-- The fields of a kind of job are allowed with it.
+CALL ml_internal.allow('ml_client', 'INSERT', 'public.ml_jobs', '
+    job_type, status, priority, max_attempts,
+    created_at, started_at, completed_at, progress, progress_msg, error_msg,
+    worker_id, attempt, lease_until, created_by, team
+');
+-- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
+-- "permission denied".
+CALL ml_internal.allow('ml_client', 'UPDATE', 'public.ml_jobs', 'status, priority, job_type, created_at, max_attempts');
+CALL ml_internal.allow('ml_client', 'UPDATE', 'public.ml_models', 'name, description, is_deleted');
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.cancel_job');
+
+-- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
+CALL ml_internal.allow('ml_worker', 'EXECUTE', '
+    ml_internal.claim_job, ml_internal.assignment, ml_internal.record_result, ml_internal.record_progress,
+    ml_internal.record_failure, ml_internal.record_loss, ml_internal.release_job, ml_internal.expire_leases,
+    ml_internal.record_sign
+');
+
+-- ── The catalog is made to be the list ──────────────────────────────────────────────────────────────
+
+-- Relations, routines and schemas of the service with their owners, what they are called in a GRANT, and the rights on
+-- them. In public ours are the relations on the list: others may have tables there, and coin_metrics is the user's.
+CREATE OR REPLACE FUNCTION ml_internal.own_objects()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    owner oid,
+    acl aclitem []
+)
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH relations AS (
+        SELECT c.oid
+        FROM pg_class c
+        WHERE c.relnamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
+        UNION
+        SELECT to_regclass(r.object) FROM ml_internal.rights r WHERE r.object LIKE 'public.%'
+        UNION
+        SELECT to_regclass(format('public.%I', t.name))
+        FROM ml.job_kinds k
+        CROSS JOIN unnest(k.result_table || k.result_facts) t (name)
+    )
+    SELECT
+        'pg_class'::regclass, c.oid, c.oid::regclass::text,
+        CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+        c.relowner, coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))
+    FROM pg_class c
+    WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND (
+        c.oid IN (SELECT x.oid FROM relations x)
+        OR c.relkind = 'S' AND EXISTS (
+            SELECT FROM pg_depend d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT x.oid FROM relations x)
+        )
+    )
+    UNION ALL
+    SELECT
+        'pg_proc'::regclass, p.oid, p.oid::regprocedure::text, 'ROUTINE',
+        p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+    FROM pg_proc p
+    WHERE p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
+    UNION ALL
+    SELECT
+        'pg_namespace'::regclass, n.oid, quote_ident(n.nspname), 'SCHEMA',
+        n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
+    FROM pg_namespace n
+    WHERE n.nspname IN ('ml', 'ml_internal');
+$$;
+
+-- The rights as they are. A routine that nobody has granted yet is open to PUBLIC by PostgreSQL's own default, which is
+-- nobody's word (is_by_default).
+CREATE OR REPLACE FUNCTION ml_internal.rights_found()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    columns text,
+    grantee oid,
+    privilege text,
+    is_as_listed boolean,
+    is_by_default boolean
+)
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT
+        o.class, o.id, o.name, o.keyword, '', x.grantee, x.privilege_type,
+        x.grantor = o.owner AND NOT x.is_grantable,
+        o.class = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = o.id AND p.proacl IS NOT NULL)
+    FROM ml_internal.own_objects() o
+    CROSS JOIN LATERAL aclexplode(o.acl) x
+    WHERE x.grantee <> o.owner
+    UNION ALL
+    SELECT
+        o.class, o.id, o.name, o.keyword, format(' (%I)', a.attname), x.grantee, x.privilege_type,
+        x.grantor = o.owner AND NOT x.is_grantable, false
+    FROM ml_internal.own_objects() o
+    JOIN pg_attribute a ON o.class = 'pg_class'::regclass AND a.attrelid = o.id AND NOT a.attisdropped
+    CROSS JOIN LATERAL aclexplode(a.attacl) x
+    WHERE x.grantee <> o.owner;
+$$;
+
+-- The rights as they shall be: the list, what each kind of job brings, and all that an owner has by nature.
+CREATE OR REPLACE FUNCTION ml_internal.rights_listed()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    columns text,
+    grantee oid,
+    privilege text
+)
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH listed AS (
+        SELECT r.grantee, r.privilege, r.object, r.column_name FROM ml_internal.rights r
+        UNION
+        SELECT 'ml_reader', 'SELECT', format('public.%I', t.name), ''
+        FROM ml.job_kinds k
+        CROSS JOIN unnest(k.result_table || k.result_facts) t (name)
+        UNION
+        SELECT 'ml_client', p.privilege, 'public.ml_jobs', a.attname
+        FROM ml.job_kinds k
+        JOIN pg_attribute a ON a.attrelid = 'public.ml_jobs'::regclass AND NOT a.attisdropped
+        CROSS JOIN unnest('{INSERT,UPDATE}'::text []) p (privilege)
+        WHERE starts_with(a.attname, lower(k.job_type) || '_') OR (a.attname = k.result_column AND p.privilege = 'INSERT')
+    )
+    SELECT o.class, o.id, o.name, o.keyword, CASE WHEN l.column_name = '' THEN '' ELSE format(' (%I)', l.column_name) END, g.oid, l.privilege
+    FROM listed l
+    JOIN pg_roles g ON g.rolname = l.grantee
+    JOIN ml_internal.own_objects() o ON CASE o.class
+        WHEN 'pg_class'::regclass THEN o.id = to_regclass(l.object) AND l.privilege <> 'EXECUTE'
+        WHEN 'pg_proc'::regclass THEN l.privilege = 'EXECUTE' AND l.object = (
+            SELECT format('%I.%I', p.pronamespace::regnamespace, p.proname) FROM pg_proc p WHERE p.oid = o.id
+        )
+        ELSE o.name = l.object AND l.privilege = 'USAGE'
+    END
+    UNION ALL
+    SELECT o.class, o.id, o.name, o.keyword, '', o.owner, x.privilege_type
+    FROM ml_internal.own_objects() o
+    CROSS JOIN LATERAL aclexplode(acldefault(CASE o.keyword WHEN 'SEQUENCE' THEN 's'::"char" WHEN 'TABLE' THEN 'r' WHEN 'ROUTINE' THEN 'f' ELSE 'n' END, o.owner)) x
+    WHERE x.grantee = o.owner
+        AND NOT EXISTS (SELECT FROM aclexplode(o.acl) y WHERE y.grantee = o.owner AND y.privilege_type = x.privilege_type);
+$$;
+
+-- Takes away and gives what differs, and says what it took away: a right that somebody gave, or a platform by itself.
+-- One transaction: nobody misses a right for a moment.
+CREATE OR REPLACE PROCEDURE ml_internal.keep_rights()
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_change record;
+    v_taken text [] := '{}';
+    v_who text;
+    v_what text;
+BEGIN
+    FOR v_change IN
+        WITH listed AS MATERIALIZED (SELECT * FROM ml_internal.rights_listed())
+        SELECT
+            f.keyword, f.name, coalesce(quote_ident(r.rolname), 'PUBLIC') AS who,
+            string_agg(f.privilege || f.columns, ', ' ORDER BY f.privilege, f.columns) AS rights,
+            bool_and(f.is_by_default) AS is_by_default
+        FROM ml_internal.rights_found() f
+        LEFT JOIN listed l ON (l.class, l.id, l.columns, l.grantee, l.privilege) = (f.class, f.id, f.columns, f.grantee, f.privilege)
+        LEFT JOIN pg_roles r ON r.oid = f.grantee
+        WHERE (l.id IS NULL OR NOT f.is_as_listed) AND (f.grantee = 0 OR r.oid IS NOT NULL)
+        GROUP BY f.class, f.id, f.keyword, f.name, r.rolname
+        ORDER BY who, f.keyword DESC, f.name
+    LOOP
+        EXECUTE format('REVOKE %s ON %s %s FROM %s CASCADE', v_change.rights, v_change.keyword, v_change.name, v_change.who);
+        IF NOT v_change.is_by_default THEN
+            v_taken := v_taken || ARRAY[ARRAY[v_change.who, format('%s on %s', v_change.rights, v_change.name)]];
+        END IF;
+    END LOOP;
+
+    FOR v_change IN
+        WITH found AS MATERIALIZED (SELECT * FROM ml_internal.rights_found())
+        SELECT l.keyword, l.name, quote_ident(r.rolname) AS who, string_agg(l.privilege || l.columns, ', ') AS rights
+        FROM ml_internal.rights_listed() l
+        JOIN pg_roles r ON r.oid = l.grantee
+        LEFT JOIN found f ON (l.class, l.id, l.columns, l.grantee, l.privilege) = (f.class, f.id, f.columns, f.grantee, f.privilege)
+        WHERE f.id IS NULL
+        GROUP BY l.class, l.id, l.keyword, l.name, r.rolname
+    LOOP
+        EXECUTE format('GRANT %s ON %s %s TO %s', v_change.rights, v_change.keyword, v_change.name, v_change.who);
+    END LOOP;
+
+    FOR v_who, v_what IN
+        SELECT v_taken[n][1], string_agg(v_taken[n][2], '; ' ORDER BY n)
+        FROM generate_subscripts(v_taken, 1) n
+        GROUP BY 1
+        ORDER BY 1
+    LOOP
+        RAISE WARNING 'rights that are not on the list were taken from %: %', v_who, CASE
+            WHEN length(v_what) > 500 THEN left(v_what, 500) || '…'
+            ELSE v_what
+        END
+            USING DETAIL = v_what,
+            HINT = 'What a role may do comes with ml_reader, ml_client or ml_worker, for example: GRANT ml_reader TO anna;';
+    END LOOP;
+END
+$$;
 
 -- The collectors' login may own these two; then it has to grant.
 DO $$
@@ -65,27 +267,9 @@ BEGIN
 END
 $$;
 
--- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
--- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
--- The fields of a kind of job are granted with it.
-GRANT INSERT (
-    job_type, status, priority, max_attempts,
-    created_at, started_at, completed_at, progress, progress_msg, error_msg,
-    worker_id, attempt, lease_until, created_by
-) ON public.ml_jobs TO ml_client;
--- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
--- "permission denied".
-GRANT UPDATE (status, priority, job_type, created_at, max_attempts) ON public.ml_jobs TO ml_client;
-GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
-GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
+COMMENT ON FUNCTION ml_internal.own_objects() IS 'Relations, routines and schemas of the service, with their owners and rights.';
+COMMENT ON FUNCTION ml_internal.rights_found() IS 'Rights on the objects of the service as they are, those of the owners left out.';
+COMMENT ON FUNCTION ml_internal.rights_listed() IS 'Rights on the objects of the service as the list has them, and what their owners lack.';
+COMMENT ON PROCEDURE ml_internal.keep_rights() IS 'Owner: makes the rights those of the list, and warns of what it took away.';
 
--- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
-GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text []) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.assignment(bigint) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_failure(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_loss(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.release_job(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.expire_leases() TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_sign(text, integer, interval) TO ml_worker;
+CALL ml_internal.keep_rights();

@@ -23,5 +23,44 @@ BEGIN
 END
 $$;
 
+-- Teams were known by the names of roles (made anew by 90_teams.sql).
+DROP POLICY IF EXISTS own_team ON public.ml_jobs;
+DROP POLICY IF EXISTS own_team ON public.ml_models;
+DROP POLICY IF EXISTS own_team ON public.ml_job_events;
+DROP POLICY IF EXISTS own_team ON public.ml_training_runs;
+DROP POLICY IF EXISTS own_team ON public.ml_test_results;
+DROP POLICY IF EXISTS own_team ON public.ml_comparisons;
+DROP POLICY IF EXISTS own_team ON public.ml_curve_points;
+
+-- The source tables that an installation made are the user's own; what the platform alone gave on them is taken away.
+DO $$
+DECLARE
+    v_right record;
+BEGIN
+    FOR v_right IN
+        SELECT c.oid::regclass AS relation, coalesce(quote_ident(r.rolname), 'PUBLIC') AS who, string_agg(x.privilege_type, ', ') AS rights
+        FROM pg_class c
+        CROSS JOIN LATERAL aclexplode(c.relacl) x
+        LEFT JOIN pg_roles r ON r.oid = x.grantee
+        WHERE c.oid IN ('public.coin_metrics'::regclass, 'public.ref_coin_phases'::regclass)
+            AND col_description(c.oid, 1) IN ('The coin.', 'Phase number, as in coin_metrics.phase_id_at_time and in phases_csv.')
+            AND pg_has_role(c.relowner, 'USAGE')
+            AND x.grantee <> c.relowner AND r.rolname IS DISTINCT FROM 'ml_reader'
+            AND EXISTS (
+                SELECT
+                FROM pg_default_acl d
+                CROSS JOIN LATERAL aclexplode(d.defaclacl) y
+                WHERE d.defaclrole = c.relowner AND d.defaclobjtype = 'r' AND d.defaclnamespace IN (0, c.relnamespace)
+                    AND (y.grantee, y.privilege_type) = (x.grantee, x.privilege_type)
+            )
+        GROUP BY 1, 2
+    LOOP
+        EXECUTE format('REVOKE %s ON TABLE %s FROM %s', v_right.rights, v_right.relation, v_right.who);
+        RAISE WARNING 'rights that default privileges alone gave were taken from %: % on %', v_right.who, v_right.rights, v_right.relation
+            USING HINT = format('If that was meant: GRANT %s ON %s TO %s;', v_right.rights, v_right.relation, v_right.who);
+    END LOOP;
+END
+$$;
+
 INSERT INTO ml.schema_version (version)
 VALUES (6);

@@ -498,8 +498,12 @@ POSTGRES = [
     )
 ]
 
-# Texts that no statement of a client can bring about, and why.
+# Texts that no statement of a client can bring about by itself, and why.
 NOT_A_CLIENTS = {
+    "job % belongs to %": "another client is needed: test_locks.py",
+    "Only members of that role": "another client is needed: test_locks.py",
+    'the model name "%" is being taken': "another client is needed: test_locks.py",
+    "Choose another name, or try again": "another client is needed: test_locks.py",
     "job % is no % job": "only the owner may insert into a table of results",
     "ml_internal.record_result knows": "only the owner may insert into a table of results",
     "ml_internal.is_positive(": "a check's definition, no text",

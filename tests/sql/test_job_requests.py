@@ -791,15 +791,21 @@ def test_the_rules_hold_for_the_owner_too(owner: Connection) -> None:
     assert count(owner, "ml_jobs") == before
 
 
-def test_the_rules_hold_for_copy_too(client: Connection) -> None:
-    before = count(client, "ml_jobs")
+def test_the_rules_hold_for_copy_too(owner: Connection) -> None:
+    before = count(owner, "ml_jobs")
     with (
         refused(CHECK, "priority 11"),
-        client.cursor() as cursor,
+        owner.cursor() as cursor,
         cursor.copy(f"COPY ml_jobs ({', '.join(TRAIN)}, priority) FROM STDIN") as copy,
     ):
         copy.write_row([*map(str, TRAIN.values()), "11"])
-    assert count(client, "ml_jobs") == before
+    assert count(owner, "ml_jobs") == before
+
+
+def test_a_client_that_copies_jobs_is_told_to_insert_them(client: Connection) -> None:
+    """PostgreSQL has no COPY FROM where rows have rights of their own."""
+    with refused("0A000", "COPY FROM not supported", "Use INSERT statements"), client.cursor() as cursor:
+        cursor.execute(f"COPY ml_jobs ({', '.join(TRAIN)}) FROM STDIN".encode())
 
 
 def _insert_rows(connection: Connection, rows: list[Fields]) -> None:

@@ -306,7 +306,7 @@ def test_what_a_job_asks_for_is_final_even_for_the_owner(
 def test_every_field_is_either_of_the_request_or_of_the_state(common: Database) -> None:
     with common.connect("rosa") as reader:
         columns = {column.name for column in reader.execute("SELECT * FROM ml_jobs").description or ()}
-    assert columns == {"id", "status", "priority", "created_by", *REQUEST_FIELDS, *STATE_FIELDS}
+    assert columns == {"id", "status", "priority", "created_by", "team", *REQUEST_FIELDS, *STATE_FIELDS}
 
 
 def _set_field(connection: Connection, job_id: int, field: str, value: Any) -> None:

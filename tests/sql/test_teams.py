@@ -222,6 +222,101 @@ def test_the_jobs_of_a_role_that_is_gone_are_hidden_and_disturb_nobody(
     assert count(owner, "ml_jobs WHERE created_by = 'gone'") == 1
 
 
+def make_team(owner: Connection, name: str) -> None:
+    owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE ml_client".encode())
+
+
+@pytest.mark.parametrize("separate", [True, False])
+def test_a_team_that_is_renamed_keeps_its_jobs_and_one_of_the_old_name_gets_none(
+    db: Database, login: Callable[[str], Connection], separate: bool
+) -> None:
+    owner, wanda = login("owner"), login("wanda")
+    make_team(owner, "green")
+    model_id = ready_model(login("green"), wanda)
+    job_id = insert_job(login("green"), **TRAIN)
+    owner.execute("ALTER ROLE green RENAME TO olive")
+    owner.execute(f"ALTER ROLE olive PASSWORD '{PASSWORD}'")
+    make_team(owner, "green")
+    owner.execute("CALL ml.separate_teams(%s)", [separate])
+    try:
+        olive, green = login("olive"), login("green")
+        for _ in range(2):  # before and after both have inserted under their new names
+            assert count(green, f"ml_jobs WHERE id = {job_id}") == (0 if separate else 1)
+            assert green.execute("UPDATE ml_jobs SET priority = 2 WHERE id = %s", [job_id]).rowcount == 0
+            assert green.execute("UPDATE ml_models SET name = 'x' WHERE id = %s", [model_id]).rowcount == 0
+            assert olive.execute("UPDATE ml_jobs SET priority = 3 WHERE id = %s", [job_id]).rowcount == 1
+            assert job_row(olive, insert_job(olive, **TRAIN))["created_by"] == "olive"
+            assert job_row(green, insert_job(green, **TRAIN))["created_by"] == "green"
+            install(db.login("owner"))
+    finally:
+        owner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status IN ('PENDING', 'RUNNING')")
+        owner.execute("DROP ROLE olive")
+        owner.execute("DROP ROLE green")
+
+
+def test_a_new_role_of_the_name_of_a_dropped_one_does_not_inherit_its_jobs(
+    login: Callable[[str], Connection],
+) -> None:
+    owner = login("owner")
+    make_team(owner, "green")
+    first = login("green")
+    job_id = insert_job(first, **TRAIN)
+    first.close()
+    owner.execute("DROP ROLE green")
+    make_team(owner, "green")
+    try:
+        second = login("green")
+        own = insert_job(second, **TRAIN)
+        assert [row["id"] for row in second.execute("SELECT id FROM ml_jobs")] == [own]
+        assert count(owner, f"ml_jobs WHERE id = {job_id}") == 1
+    finally:
+        owner.execute("DROP ROLE green")
+
+
+def test_waiting_for_one_s_own_jobs_finds_them_under_a_new_name(login: Callable[[str], Connection]) -> None:
+    owner = login("owner")
+    make_team(owner, "green")
+    try:
+        green = login("green")
+        job_id = insert_job(green, **TRAIN)
+        owner.execute("ALTER ROLE green RENAME TO olive")
+        green.execute("SET statement_timeout = '500ms'")
+        with refused("57014"):  # with none of its own it would not wait
+            green.execute("CALL ml.wait()")
+        owner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE id = %s", [job_id])
+        green.execute("CALL ml.wait()")
+    finally:
+        owner.execute("DROP ROLE olive")
+
+
+def test_a_backup_restored_on_another_server_knows_a_team_by_its_name(
+    db: Database, login: Callable[[str], Connection]
+) -> None:
+    """There the numbers of the roles are others, and may even be those of another team."""
+    owner, ruth, bea = login("owner"), login("ruth"), login("bea")
+    theirs = count(ruth, "ml_jobs")
+    assert theirs > 0
+    owner.execute("CREATE TEMPORARY TABLE kept AS SELECT id, role, cluster FROM ml.teams")
+    try:
+        owner.execute(
+            "UPDATE ml.teams SET cluster = -1, role = (SELECT oid FROM pg_roles WHERE rolname = 'blue')"
+            " WHERE name = 'red'"
+        )
+        assert count(ruth, "ml_jobs") == theirs
+        assert count(bea, "ml_jobs WHERE created_by = 'red'") == 0
+        assert insert_job(bea, **TRAIN)
+        assert count(bea, "ml_jobs WHERE created_by = 'red'") == 0
+        assert insert_job(ruth, **TRAIN)
+        assert count(ruth, "ml_jobs") == theirs + 1
+        install(db.login("owner"))
+        assert count(ruth, "ml_jobs") == theirs + 1
+        assert one(owner, "SELECT count(*) AS n FROM ml.teams WHERE cluster = -1")["n"] == 0
+    finally:
+        owner.execute(
+            "UPDATE ml.teams t SET role = k.role, cluster = k.cluster FROM kept k WHERE k.id = t.id"
+        )
+
+
 # ── What another team cannot do ─────────────────────────────────────────────────────────────────────
 
 
@@ -372,3 +467,15 @@ def test_separating_waits_for_those_who_work_and_they_for_it(db: Database) -> No
         stop.set()
         thread.join()
     assert errors == []
+
+
+def test_separating_says_whose_transaction_it_waits_for(login: Callable[[str], Connection]) -> None:
+    owner, rosa = login("owner"), login("rosa")
+    said: list[str] = []
+    owner.add_notice_handler(lambda notice: said.append(notice.message_primary or ""))
+    with rosa.transaction():
+        rosa.execute("SELECT * FROM ml_jobs")
+        owner.execute("SET statement_timeout = '4s'")
+        with refused("57014"):
+            owner.execute("CALL ml.separate_teams(false)")
+    assert said == [f"waiting for open transactions: process {rosa.info.backend_pid} of rosa"]

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import JOB_TYPES, TRAIN, Connection, Database, claim, insert_job, job_row, one
+from tests.conftest import JOB_TYPES, PASSWORD, TRAIN, Connection, Database, claim, insert_job, job_row, one
 from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, call, complete, refused
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
 from worker.commands import programs
@@ -111,6 +111,29 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
             ]
         assert without_versions(catalog(owner)) == without_versions(installed)
         assert version_of(owner) == SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("old", ["version_5.sql"], indirect=True)
+def test_teams_that_were_separated_stay_so_and_are_known_by_the_role_itself(old: Database) -> None:
+    with old.connect("owner") as owner:
+        owner.execute(f"CREATE ROLE gray LOGIN PASSWORD '{PASSWORD}' IN ROLE ml_client")
+        owner.execute("CALL ml.separate_teams(true)")
+        with old.connect("gray") as gray:
+            job_id = insert_job(gray, **TRAIN)
+        try:
+            install(old.login("owner"))
+            owner.execute("ALTER ROLE gray RENAME TO slate")
+            owner.execute(f"ALTER ROLE slate PASSWORD '{PASSWORD}'")
+            owner.execute(f"CREATE ROLE gray LOGIN PASSWORD '{PASSWORD}' IN ROLE ml_client")
+            for user, seen in (("slate", [job_id]), ("gray", [])):
+                with old.connect(user) as connection:
+                    assert [row["id"] for row in connection.execute("SELECT id FROM ml_jobs")] == seen
+                    assert connection.execute("SELECT * FROM ml_job_events").fetchall() == []
+            with old.connect("anna") as anna:
+                assert {row["created_by"] for row in anna.execute("SELECT * FROM ml_jobs")} == {"anna"}
+        finally:
+            owner.execute("DROP ROLE gray")
+            owner.execute("DROP ROLE IF EXISTS slate")
 
 
 def test_psql_upgrades_with_the_files_in_order(old: Database, installed: dict[str, list[str]]) -> None:

@@ -271,6 +271,25 @@ def test_an_attempt_that_another_login_claimed_is_refused(
         owner.execute("DROP ROLE eve")
 
 
+@EVERY_ROUTINE
+def test_the_answer_to_a_repeated_call_is_for_the_login_that_claimed_the_attempt(
+    db: Database, owner: Connection, client: Connection, worker: Connection, routine: str
+) -> None:
+    job_id = running_job(client, worker, FENCED[routine])
+    answer = invoke(worker, routine, job_id, 1)
+    owner.execute("CREATE ROLE eve LOGIN PASSWORD 'only-for-tests' IN ROLE ml_worker")
+    try:
+        with (
+            db.connect("eve") as eve,
+            refused("42501", f"attempt 1 of job {job_id} was claimed by another login than eve"),
+        ):
+            invoke(eve, routine, job_id, 1)
+    finally:
+        owner.execute("DROP ROLE eve")
+    if routine != "record_progress":
+        assert invoke(worker, routine, job_id, 1) == answer
+
+
 def test_a_lease_that_ended_can_be_taken_by_another_login(
     db: Database, owner: Connection, client: Connection, worker: Connection
 ) -> None:

@@ -1,10 +1,15 @@
 """Applies ``sql/`` to a database."""
 
+import logging
 from importlib import resources
 from pathlib import Path
 
+from psycopg.errors import Diagnostic
+
 from worker.database import schema
 from worker.database.connection import connect
+
+log = logging.getLogger("ml-worker")
 
 
 def _folder() -> Path:
@@ -26,9 +31,17 @@ def upgrade_files() -> dict[int, Path]:
 def install(url: str) -> None:
     """Install the schema, or bring it up to date; running it again changes nothing.
 
+    What the database warns of is logged: rights that somebody had and the service does not give.
+
     Raises:
         psycopg.DatabaseError: the database is newer than these files (ML005), or the login may not install.
     """
     upgrades = {version: file.read_text(encoding="utf-8") for version, file in upgrade_files().items()}
     with connect(url) as connection:
+        connection.add_notice_handler(_say)
         schema.install(connection, upgrades, (file.read_text(encoding="utf-8") for file in sql_files()))
+
+
+def _say(said: Diagnostic) -> None:
+    hint = f"\nHINT: {said.message_hint}" if said.message_hint else ""
+    log.warning("%s%s", said.message_primary, hint)

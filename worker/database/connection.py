@@ -49,7 +49,7 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
             with deadline(connection, timeout):
                 connection.execute(
                     # Columns without a time zone are read as UTC, wherever the worker runs.
-                    sql.SQL("SET ROLE {}; SET TimeZone TO 'UTC'; {}").format(
+                    sql.SQL("SET ROLE {}; SET TimeZone TO 'UTC'; SET row_security TO on; {}").format(
                         sql.Identifier(role), sql.SQL(_FOR_WORKER if role == "ml_worker" else "")
                     )
                 )

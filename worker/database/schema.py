@@ -1,5 +1,6 @@
 """The schema and its versions: what ``ml-worker install`` does, and what a worker checks."""
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +10,11 @@ from psycopg import sql
 from worker.database.connection import Connection, UnsuitableDatabaseError, fetch_value
 
 SCHEMA_VERSION = 6
-INSTALL_LOCK = 0x6D6C  # advisory lock that installers take, "ml" in ASCII
+OTHER_INSTALLERS_SECONDS = 600.0  # to wait for at most
+OTHER_SESSIONS_SECONDS = 60.0  # to try to keep out at most
+SAY_AFTER_SECONDS = 2.0
+
+log = logging.getLogger("ml-worker")
 
 
 def installed_version(connection: Connection) -> int | None:
@@ -52,10 +57,13 @@ def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable
     """Apply what is missing of ``sql/upgrades/``, then the files of ``sql/``, in one transaction.
 
     One installer at a time; it waits for those who read or write, and they for it.
+
+    Raises:
+        UnsuitableDatabaseError: another installer or session is in the way for too long.
     """
     with connection.transaction():
         connection.execute("SET LOCAL client_min_messages = warning")
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [INSTALL_LOCK])
+        _wait_for_installers(connection)
         if (installed := installed_version(connection)) is not None:
             _keep_everybody_out(connection)
             for version in range(installed + 1, SCHEMA_VERSION + 1):
@@ -64,11 +72,39 @@ def install(connection: Connection, upgrades: Mapping[int, str], files: Iterable
             connection.execute(text.encode())
 
 
+def _wait_for_installers(connection: Connection) -> None:
+    """Be the only installer until the transaction ends.
+
+    By what only an installer may do, unlike taking an advisory lock: to make the schema, which others wait
+    for, and where it is there, to lock the table of versions.
+    """
+    ends = time.monotonic() + OTHER_INSTALLERS_SECONDS
+    while time.monotonic() < ends:
+        try:
+            with connection.transaction():
+                connection.execute("SET LOCAL lock_timeout = '10s'")
+                connection.execute("CREATE SCHEMA IF NOT EXISTS ml")
+                if installed_version(connection) is not None:
+                    connection.execute("LOCK TABLE ml.schema_version IN SHARE ROW EXCLUSIVE MODE")
+                connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+        except psycopg.errors.UniqueViolation:
+            continue  # another made it just now
+        except psycopg.errors.LockNotAvailable:
+            log.warning("waiting for another installer")
+        else:
+            return
+    raise UnsuitableDatabaseError("another installer has not ended in ten minutes; end it and install again")
+
+
 def _keep_everybody_out(connection: Connection) -> None:
     """Lock our tables and views, also against those who read: to replace a view needs that.
 
     It takes all of them within half a second or lets go of all: somebody may hold one and wait for another,
-    and PostgreSQL looks for deadlocks after a second. With ml_jobs first, those who write mostly finish.
+    and PostgreSQL looks for deadlocks after a second. With ml_jobs first, those who write mostly finish. The
+    longer it takes, the longer the pauses, in which workers renew their leases.
+
+    Raises:
+        UnsuitableDatabaseError: sessions keep their transactions open.
     """
     names = fetch_value(
         connection,
@@ -81,6 +117,7 @@ def _keep_everybody_out(connection: Connection) -> None:
             AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
         """,
     )
+    began, pause, has_said = time.monotonic(), 0.1, False
     while names is not None:
         try:
             with connection.transaction():
@@ -88,9 +125,39 @@ def _keep_everybody_out(connection: Connection) -> None:
                 connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
                 connection.execute("SET LOCAL statement_timeout TO DEFAULT")
         except psycopg.errors.QueryCanceled:
-            time.sleep(0.1)
+            waited = time.monotonic() - began
+            if waited > SAY_AFTER_SECONDS and not has_said:
+                log.warning("waiting for open transactions: %s", _holders(connection))
+                has_said = True
+            if waited > OTHER_SESSIONS_SECONDS:
+                raise UnsuitableDatabaseError(
+                    f"open transactions are in the way of the installation: {_holders(connection)}; "
+                    "COMMIT them or end the sessions, and install again"
+                ) from None
+            time.sleep(pause)
+            pause = min(1.0, pause * 1.5)
         else:
             return
+
+
+def _holders(connection: Connection) -> str:
+    """Sessions that hold our tables or views, in words."""
+    return str(
+        fetch_value(
+            connection,
+            """
+            SELECT coalesce(string_agg(DISTINCT concat(
+                'process ', a.pid, ' of ', a.usename, ' since ' || date_trunc('second', a.xact_start)
+            ), ', '), 'none at this moment')
+            FROM pg_catalog.pg_locks l
+            JOIN pg_catalog.pg_class c ON c.oid = l.relation
+            JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+            WHERE l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+                AND c.relnamespace = 'public'::regnamespace
+                AND c.relname LIKE 'ml\\_%' AND c.relkind IN ('r', 'v')
+            """,
+        )
+    )
 
 
 def ensure_database(connection: Connection, name: str) -> None:
