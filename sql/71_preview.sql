@@ -85,6 +85,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_makes boolean := false;

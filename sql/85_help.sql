@@ -11,6 +11,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_range record := ml_internal.metrics_range();

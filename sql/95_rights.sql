@@ -33,13 +33,14 @@ GRANT EXECUTE ON FUNCTION ml_internal.common_items, ml_internal.list_items, ml_i
 GRANT EXECUTE ON FUNCTION ml_internal.describe_job(bigint), ml_internal.has_worker(), ml_internal.metrics_range(), ml_internal.no_rows_text TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.suggest_names(text, text [], text), ml_internal.trivial_answer, ml_internal.verdict TO ml_reader;
 GRANT EXECUTE ON PROCEDURE ml_internal.require_autocommit(text) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.commit_is_impossible() TO ml_reader;
 GRANT EXECUTE ON PROCEDURE ml.wait(), ml.wait(bigint, interval), ml.wait(bigint, double precision), ml.wait(bigint, text), ml.wait(bigint [], interval) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.find_model(text) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.precision_score(bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.recall_score(bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.period_text(timestamptz, timestamptz), ml_internal.interval_text(interval) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.help() TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.report(bigint) TO ml_reader;

@@ -176,7 +176,7 @@ OURS = [
         train_model_name=" ",
     ),
     train(
-        f"train_model_name '{'x' * 50}'… has 300 characters",
+        f"train_model_name '{'x' * 50}'... has 300 characters",
         "Give the model a name of at most 255 characters.",
         train_model_name="x" * 300,
     ),

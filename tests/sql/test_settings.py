@@ -1,0 +1,225 @@
+"""The settings of whoever calls do not matter: not of the login, its role, the database or the connection."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import tuple_row
+
+from tests.conftest import Database, claim, insert_job, one
+from tests.sql.helpers import COMPARE_PERIOD, CURVE, RESULTS, TEST_PERIOD, call, complete
+from tests.sql.test_error_texts import OURS, POSTGRES, deleted_at
+
+__all__ = ["deleted_at"]
+
+Setting = tuple[str, str]
+Said = dict[str, Any]
+GROUP = 12
+
+# Settings of text that are read in some way, and other values than those that a server has by itself.
+TEXTS = {
+    "DateStyle": ("German, DMY", "SQL, DMY", "SQL, MDY", "Postgres, MDY", "ISO, YMD"),
+    "client_encoding": ("LATIN1", "WIN1252", "SQL_ASCII", "EUC_JP"),
+    "default_tablespace": ("pg_default",),
+    "default_text_search_config": ("pg_catalog.simple",),
+    "lc_monetary": ("C.utf8",),
+    "lc_numeric": ("C.utf8",),
+    "lc_time": ("C.utf8",),
+    "plpgsql.extra_errors": ("all",),
+    "plpgsql.extra_warnings": ("all",),
+    "restrict_nonsystem_relation_kind": ("foreign-table",),
+    "search_path": ("", "pg_temp", "public, pg_catalog", "ml, ml_internal"),
+    "temp_tablespaces": ("pg_default",),
+    "timezone_abbreviations": ("Australia",),
+}
+# What an administrator can give to a login.
+GIVEN = ("plpgsql.variable_conflict", "lc_messages", "temp_file_limit", "log_statement")
+# Their meaning is that statements are refused or end, or that nothing is said.
+MEANT = {
+    "client_min_messages",
+    "default_transaction_read_only",
+    "transaction_read_only",
+    "transaction_isolation",
+    "transaction_deferrable",
+    "exit_on_error",
+    "max_stack_depth",
+    "debug_discard_caches",  # reads the catalog anew for each name: hours
+}
+
+
+def alternatives(admin: psycopg.Connection[Any]) -> dict[str, tuple[str, ...]]:
+    """Each setting of the server that a login can have, with values that it does not have by itself."""
+    admin.execute("LOAD 'plpgsql'")
+    query = """
+        SELECT s.name, s.vartype, s.setting, s.min_val, s.max_val, s.enumvals FROM pg_settings s
+        WHERE s.context = 'user' OR s.name = ANY (%s) ORDER BY s.name
+    """
+    found = {}
+    for name, kind, present, least, most, values in admin.execute(query, [list(GIVEN)]):
+        match kind:
+            case "bool":
+                other = ["off" if present == "on" else "on"]
+            case "enum":
+                other = values
+            case "integer" | "real":
+                more = min(float(most), 4 * float(present) + 4)  # with the most, some statements cannot begin
+                other = [least, str(int(more) if kind == "integer" else more)]
+            case _:
+                other = TEXTS.get(name, ())
+        if name not in MEANT and not name.endswith("_timeout") and not name.startswith("debug_print"):
+            found[name] = tuple(value for value in other if value != present)
+    return found
+
+
+def rounds(settings: dict[str, tuple[str, ...]]) -> Iterator[list[Setting]]:
+    """Groups of settings, each of which has a name once; together they have all values of all."""
+    for number in range(max(map(len, settings.values()))):
+        values = [(name, values[number]) for name, values in settings.items() if number < len(values)]
+        yield from (values[at : at + GROUP] for at in range(0, len(values), GROUP))
+
+
+def options(settings: Iterable[Setting]) -> str:
+    """As the connection string gives them: what a space separates, a backslash holds together."""
+    return " ".join("-c " + re.sub(r"([\\ ])", r"\\\1", f"{name}={value}") for name, value in settings)
+
+
+# ── What clients are told ───────────────────────────────────────────────────────────────────────────
+
+PREVIEW = """'xgboost', 'market_cap_close', '>', 50000, 'price_open, volume_sol', '2024-01-01 00:00+00',
+    '2024-02-01 00:00+00', 5, '1, 2', 'n_estimators = 20; max_depth=3', 'a name'"""
+CALLS = (
+    "SELECT ml.report(1)",
+    "SELECT ml.report('deleted')",
+    "SELECT * FROM ml.preview(1)",
+    "SELECT * FROM ml.preview(10)",
+    f"SELECT * FROM ml.preview({PREVIEW})",
+    "SELECT * FROM ml.help()",
+    "CALL ml.wait(1)",
+    "CALL ml.wait(ARRAY[1, 7, 10])",
+    "CALL ml.wait(9, 0)",
+    "CALL ml.wait(9, interval '0 seconds')",
+)
+WRITES = (
+    f"SELECT ml.train({PREVIEW})",
+    "SELECT ml.test(1, '2024-03-01 00:00+00', '2024-04-01 00:00+00')",
+    "SELECT ml.compare(1, 2, '2024-03-01 00:00+00', '2024-04-01 00:00+00')",
+    """INSERT INTO public.ml_jobs (job_type, train_model_type, train_target_var, train_operator, train_value,
+        train_start, train_end, train_features_csv, train_phases_csv, train_params_csv, train_model_name)
+    VALUES ('TRAIN', ' neural_network ', ' price_close', '<= ', 1e-3, '2024-01-01 00:00+00',
+        '2024-02-01 00:00+00', E'price_open ,\\n price_low', ' 1 , 2 ', ' tol = 1.5e-3 ; alpha=.5', 'S')""",
+    "CALL ml.cancel_job(9)",
+    "UPDATE public.ml_jobs SET priority = 3 WHERE id = 9",
+    "UPDATE public.ml_models SET name = 's', description = 'S' WHERE id = 1",
+)
+FRESH = """SELECT to_jsonb(j) - '{id,created_at,completed_at,train_model_name}'::text[], m.name, m.description
+    FROM public.ml_jobs j CROSS JOIN public.ml_models m WHERE m.id = 1 AND j.id >= 9 ORDER BY j.id"""
+# What goes on as time passes, and where the test itself left it.
+PASSING = {"waiting", "running", "running_seconds", "busy_seconds", "busy_share", "alive_until", "last_sign_at"}
+
+
+def text(value: Any) -> Any:
+    """A value as it was sent, whichever encoding the client asked for."""
+    if isinstance(value, list):
+        return [text(item) for item in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def asked(connection: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
+    """What is said on the way, and what a statement gives or why it is refused."""
+    said: list[Any] = []
+    note = lambda d: said.append((d.severity_nonlocalized, d.message_primary, d.message_hint))  # noqa: E731
+    connection.add_notice_handler(note)
+    try:
+        with connection.cursor(binary=True, row_factory=tuple_row) as cursor:
+            cursor.execute(query.encode())
+            columns = cursor.description or []
+            kept = [at for at, column in enumerate(columns) if column.name not in PASSING]
+            rows = [tuple(text(row[at]) for at in kept) for row in (cursor if columns else ())]
+            return said, sorted(rows, key=repr) if query.startswith("TABLE") else rows
+    except psycopg.Error as error:
+        return said, error.sqlstate, error.diag.message_primary, error.diag.message_hint
+    finally:
+        connection.remove_notice_handler(note)
+
+
+def all_that_is_told(db: Database, settings: Iterable[Setting]) -> Said:
+    """What a client is told by everything that it calls and reads, with these settings."""
+    url = make_conninfo(db.login("anna"), options=options([("TimeZone", "UTC"), *settings]))
+    with psycopg.connect(url, autocommit=True) as anna:
+        relations = anna.execute(
+            """SELECT format('TABLE %s.%s', n.nspname, c.relname) FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r', 'v') AND c.relname <> 'coin_metrics'
+                AND n.nspname = ANY (ARRAY['public', 'ml', 'ml_internal'])
+                AND pg_catalog.has_table_privilege(c.oid, 'SELECT')"""
+        ).fetchall()
+        told = {text(query): asked(anna, text(query)) for (query,) in relations}
+        told |= {query: asked(anna, query) for query in CALLS}
+        for query in WRITES:
+            anna.execute("BEGIN")
+            said, *refused = asked(anna, query)
+            told[query] = (said, refused[1:] or asked(anna, FRESH))
+            anna.execute("ROLLBACK")
+        anna.execute("SET search_path TO public")
+        for refusal in (*OURS, *POSTGRES):
+            told[refusal.statement] = asked(anna, refusal.statement)
+            anna.execute("ROLLBACK")
+    return told
+
+
+@pytest.fixture(scope="module")
+def history(module_db: Database, deleted_at: str) -> Database:
+    """The database of the list of refusals, and a test and a comparison in it."""
+    with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
+        jobs = {
+            "TEST": {"test_model_id": 1, **TEST_PERIOD},
+            "COMPARE": {"compare_model_a_id": 1, "compare_model_b_id": 2, **COMPARE_PERIOD},
+        }
+        for job_type, fields in jobs.items():
+            job_id = insert_job(anna, job_type=job_type, priority=1, **fields)
+            assert claim(wanda)["id"] == job_id
+            facts = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
+            complete(wanda, job_id, job_type, **facts)
+        call(wanda, "record_sign", "w1", 1, "1 hour")
+    return module_db
+
+
+def test_a_client_is_told_the_same_whatever_its_settings(history: Database) -> None:
+    with psycopg.connect(history.url, autocommit=True) as admin:
+        settings = alternatives(admin)
+        for name in GIVEN:
+            if name in settings:
+                admin.execute(sql.SQL("GRANT SET ON PARAMETER {} TO anna").format(sql.Identifier(*name.split("."))))
+    assert len(settings) > 100
+    expected = all_that_is_told(history, [])
+
+    def differences(group: list[Setting]) -> dict[str, Any]:
+        t0 = __import__("time").time()
+        told = all_that_is_told(history, group)
+        t1 = __import__("time").time() - t0
+        if t1 > 0.6: print(round(t1, 2), group, flush=True)
+        return {query: (told.get(query), said) for query, said in expected.items() if told.get(query) != said}
+
+    assert differences([]) == {}
+    wrong = {
+        setting: found
+        for group in rounds(settings)
+        if differences(group)
+        for setting in group
+        if (found := differences([setting]))
+    }
+    with open("/tmp/wrong.txt", "w") as f:
+        for k, v in wrong.items():
+            print("=====", k, len(v), file=f)
+            for q, (a, b) in list(v.items())[:8]:
+                print("   ", q[:90].replace("\n", " "), file=f)
+                ra, rb = repr(a), repr(b)
+                i = next((i for i, (x, y) in enumerate(zip(ra, rb)) if x != y), 0)
+                print("        GOT ", ra[max(0, i - 60) : i + 140], file=f)
+                print("        WANT", rb[max(0, i - 60) : i + 140], file=f)
+    assert wrong == {}
