@@ -26,6 +26,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT btrim(i.item), i.place
@@ -44,6 +45,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT

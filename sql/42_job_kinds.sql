@@ -198,6 +198,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_kind(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -420,7 +421,7 @@ BEGIN
     EXECUTE (
         SELECT format(
             'CREATE OR REPLACE FUNCTION ml_internal.page_of_jobs(p_model_id bigint) RETURNS SETOF text
-            LANGUAGE plpgsql STABLE SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
+            LANGUAGE plpgsql STABLE ROWS 10 SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
             GRANT EXECUTE ON FUNCTION ml_internal.page_of_jobs(bigint), ml_internal.page_of_kind(bigint, text) TO ml_reader;
             REVOKE ALL ON FUNCTION ml_internal.page_of_jobs(bigint) FROM public;
             COMMENT ON FUNCTION ml_internal.page_of_jobs(bigint) IS %L',

@@ -13,6 +13,7 @@ CREATE OR REPLACE FUNCTION ml_internal.claim_job(
 RETURNS SETOF public.ml_jobs
 LANGUAGE plpgsql
 SECURITY DEFINER
+ROWS 1
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE

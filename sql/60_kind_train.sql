@@ -324,7 +324,7 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
-SET jit TO off -- the planner overrates these queries; compiling one takes longer than thousands of jobs
+SET jit TO off -- compiling these queries takes longer than thousands of jobs
 AS $$
 DECLARE
     v_fault record;
@@ -404,7 +404,7 @@ BEGIN
         items AS MATERIALIZED (
             SELECT l.model_type, l.csv, i.item
             FROM lists l
-            CROSS JOIN LATERAL string_to_table(l.csv, ';') i (item)
+            CROSS JOIN LATERAL unnest(string_to_array(l.csv, ';')) i (item)
         ),
         good AS MATERIALIZED (
             SELECT d.model_type, d.item, i.name
@@ -810,6 +810,7 @@ RETURNS TABLE (
     result text
 )
 LANGUAGE plpgsql
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE

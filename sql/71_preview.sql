@@ -84,6 +84,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 SET datestyle TO 'ISO, MDY'
 AS $$
@@ -224,6 +225,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -10,6 +10,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 16
 SET search_path TO pg_catalog, pg_temp
 SET datestyle TO 'ISO, MDY'
 AS $$
