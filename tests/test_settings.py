@@ -1,6 +1,7 @@
 """A worker does the same whatever its login, its role, the database or the connection string has set."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,14 +12,15 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import dict_row
 
 from tests.conftest import JOB_TYPES, PASSWORD, TRAIN, Connection, Database, Worker, insert_job, one, wait_for
 from tests.settings import Setting, alternatives, commands, groups, options
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD
 from worker.child.attempt import attempt
+from worker.commands.cli import main
 from worker.commands.install import install
 from worker.database import queue
 from worker.database.connection import UnsuitableDatabaseError, connect
@@ -49,13 +51,6 @@ STRANGE = (
     ("enable_indexscan", "off"),
     ("search_path", "pg_temp"),
     ("role", "ml_reader"),
-)
-USUAL = (
-    ("default_transaction_read_only", "off"),
-    ("default_transaction_isolation", "read committed"),
-    ("exit_on_error", "off"),
-    ("DateStyle", "ISO"),
-    ("role", "none"),
 )
 NUMBERS = """
     SELECT m.training_accuracy, m.training_f1, m.feature_importance_csv, m.train_start, m.target_value, m.params_csv,
@@ -120,11 +115,10 @@ def numbers(anna: Connection, do: Callable[[int], None]) -> Numbers:
 
 
 @pytest.fixture(scope="module")
-def by_hand(db: Database, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Numbers]:
+def by_hand(db: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Numbers]]:
     """Does jobs in this process: the calls of a supervisor, and the work of a child."""
     folder = tmp_path_factory.mktemp("models")
-    # A client of its own settings: those of the database and the environment are for the worker.
-    usual = options([("search_path", "public"), ("TimeZone", "UTC"), *USUAL])
+    anna = db.connect("anna")  # before any setting: those are for the worker
 
     def give(url: str | None = None) -> Numbers:
         url = url or db.login("wanda")
@@ -140,11 +134,10 @@ def by_hand(db: Database, tmp_path_factory: pytest.TempPathFactory) -> Callable[
                 queue.record_result(supervisor, job, outcome.result)
                 assert queue.expire_leases(supervisor) == 0
 
-        client = make_conninfo(db.login("anna"), options=usual, client_encoding="UTF8")
-        with psycopg.connect(client, autocommit=True, row_factory=dict_row) as anna:
-            return numbers(anna, do)
+        return numbers(anna, do)
 
-    return give
+    yield give
+    anna.close()
 
 
 @pytest.fixture(scope="module")
@@ -282,24 +275,31 @@ def test_the_other_commands_do_the_same_whatever_the_login_has(
     file = tmp_path / "metrics.csv"
     file.write_text("mint,timestamp,price_close\nX,2030-05-06 07:08:09+00,1.25\n")
     page = tmp_path / "report.html"
+    look = """DELETE FROM coin_metrics WHERE mint = 'X' RETURNING "timestamp", price_close"""
+    owner = db.connect("owner")  # before any setting
+    owner.execute("SET TimeZone TO 'UTC'")
 
     def told() -> list[str]:
-        results = [
-            run(db.login("owner"), "load", str(file)),
-            run(db.login("owner"), "install"),
-            run(db.login("wanda"), "verify", "--model-dir", str(tmp_path)),
-            run(db.login("rosa"), "report", "1", "--html", str(page)),
-        ]
-        assert [result.returncode for result in results if result.args[3] != "verify"] == [0, 0, 0], results
-        with db.connect("owner") as owner:
-            row = one(
-                owner, """DELETE FROM public.coin_metrics WHERE mint = 'X' RETURNING "timestamp" AT TIME ZONE 'UTC' AS at"""
-            )
-        return [*(result.stdout for result in results), str(row["at"]), page.read_text()]
+        said = []
+        for login, *command in (
+            ("owner", "load", str(file)),
+            ("owner", "install"),
+            ("wanda", "verify", "--model-dir", str(tmp_path)),
+            ("rosa", "top", "--once"),
+            ("rosa", "health"),
+            ("rosa", "report", "1", "--html", str(page)),
+        ):
+            result = CliRunner().invoke(main, command, env={"DATABASE_URL": db.login(login)})
+            assert not isinstance(result.exception, psycopg.Error), result.exception
+            last = (result.output.splitlines() or [""])[-1]
+            said.append(f"{command[0]} {result.exit_code}: {last}")
+        return [*said, str(one(owner, look)), re.sub(r"\d\d:\d\d(:\d\d)?", "", page.read_text())]
 
     plain = told()
+    assert "Loaded 1 rows" in plain[0]
     with given(db, f"DATABASE {name_of(db)}", [setting for setting in STRANGE if setting[0] != "role"]):
         assert told() == plain
+    owner.close()
 
 
 def test_a_database_installed_under_strange_settings_is_the_same(server: str) -> None:
