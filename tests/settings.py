@@ -44,7 +44,7 @@ NOT_TRIED = {
 
 
 def alternatives(admin: psycopg.Connection[Any]) -> dict[str, tuple[str, ...]]:
-    """Each setting that a login can have, with other values. What a login may wait for is tested elsewhere."""
+    """Each setting that a login can have, with other values. How long it may wait is tested elsewhere."""
     admin.execute("LOAD 'plpgsql'")
     query = """
         SELECT s.name, s.vartype, s.setting, s.min_val, s.max_val, s.enumvals FROM pg_settings s

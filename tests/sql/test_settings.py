@@ -1,5 +1,6 @@
 """The settings of whoever calls do not matter: not of the login, its role, the database or the connection."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,10 +10,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import tuple_row
 
-from tests.conftest import Connection, Database, claim, insert_job
+from tests.conftest import Connection, Database, claim, insert_job, one
 from tests.settings import GIVEN, Setting, alternatives, groups, options
-from tests.sql.helpers import COMPARE_PERIOD, CURVE, TEST_PERIOD, call, complete
-from tests.sql.test_error_texts import OURS, POSTGRES, deleted_at
+from tests.sql.helpers import COMPARE_PERIOD, CURVE, TEST_PERIOD, call, complete, refused
+from tests.sql.test_error_texts import OURS, POSTGRES, SQL, deleted_at
 
 __all__ = ["deleted_at"]
 
@@ -48,7 +49,15 @@ WRITES = (
 FRESH = """SELECT to_jsonb(j) - '{id,created_at,completed_at,train_model_name}'::text[], m.name, m.description
     FROM public.ml_jobs j CROSS JOIN public.ml_models m WHERE m.id = 1 AND j.id >= 9 ORDER BY j.id"""
 # What goes on as time passes, and where the test itself left it.
-PASSING = {"waiting", "running", "running_seconds", "busy_seconds", "busy_share", "alive_until", "last_sign_at"}
+PASSING = {
+    "waiting",
+    "running",
+    "running_seconds",
+    "busy_seconds",
+    "busy_share",
+    "alive_until",
+    "last_sign_at",
+}
 
 
 def text(value: Any) -> Any:
@@ -140,3 +149,90 @@ def test_a_client_is_told_the_same_whatever_its_settings(history: Database) -> N
         if (found := differences([setting]))
     }
     assert wrong == {}
+
+
+def test_moments_are_the_same_in_every_time_zone(history: Database) -> None:
+    told = []
+    for zone in ("UTC", "Asia/Kolkata", "America/St_Johns"):
+        found = all_that_is_told(history, [("TimeZone", zone)])
+        told.append({query: said for query, said in found.items() if query.startswith("TABLE")})
+    assert len(told[0]) > 30
+    assert told[0] == told[1] == told[2]
+
+
+def test_whoever_asks_to_be_refused_rather_than_see_a_part_is_refused(history: Database) -> None:
+    """That is what row_security = off means, where a policy would leave rows out: pg_dump asks for it."""
+    with history.connect("owner") as owner, history.connect("anna") as anna:
+        owner.execute("CALL ml.separate_teams(true)")
+        try:
+            anna.execute("SET row_security TO off")
+            for query in ("SELECT ml.report(1)", "TABLE ml_queue", "CALL ml.cancel_job(9)"):
+                with refused("42501", "query would be affected by row-level security policy"):
+                    anna.execute(query.encode())
+        finally:
+            owner.execute("CALL ml.separate_teams(false)")
+
+
+def test_a_refusal_inside_a_transaction_is_known_in_every_language(history: Database) -> None:
+    """Not by the words of PostgreSQL, which may be German: by those that it has for the same fault."""
+    with history.connect("anna") as anna:
+        said = one(anna, "SELECT ml_internal.commit_is_impossible() AS said")["said"]
+        assert said == "invalid transaction termination"
+    with history.connect("owner") as owner:
+        source = one(owner, "SELECT string_agg(prosrc, '') AS code FROM pg_proc WHERE prosrc ~ 'SQLERRM'")[
+            "code"
+        ]
+    assert re.findall(r"SQLERRM\s+(?:OPERATOR\(pg_catalog\.=\)|=|~|LIKE)\s+'", source) == []
+
+
+# ── What can be seen in the code ────────────────────────────────────────────────────────────────────
+
+LITERAL = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|"[^"]*"|(?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*')|(?P<plain>'(?:[^']|'')*')""",
+    re.DOTALL,
+)
+
+
+def backslashes(code: str) -> list[str]:
+    """Literals that mean something else where standard_conforming_strings is off."""
+    return [m["plain"] for m in LITERAL.finditer(code) if m["plain"] and "\\" in m["plain"]]
+
+
+def test_no_plain_literal_has_a_backslash(owner: Connection) -> None:
+    """A body is read when it first runs, by the settings of whoever calls it: write E'\\\\s'."""
+    assert backslashes(r"SELECT '\s', E'\\s', 'it''s' -- '\s'") == [r"'\s'"]
+    wrong = {}
+    files = [*SQL.glob("*.sql"), *SQL.glob("upgrades/*.sql")]
+    for file in files:
+        wrong[file.name] = backslashes(file.read_text())
+    query = """SELECT p.oid::regprocedure::text AS name, p.prosrc FROM pg_proc p
+        WHERE p.pronamespace = ANY ('{ml,ml_internal}'::regnamespace[])"""
+    for row in owner.execute(query):
+        wrong[row["name"]] = backslashes(row["prosrc"])
+    assert len(wrong) > 100
+    assert {name: found for name, found in wrong.items() if found} == {}
+
+
+def test_every_function_says_how_many_rows_it_gives(owner: Connection) -> None:
+    """The planner takes one that does not for 1,000 rows, and compiles queries that are over at once."""
+    query = """SELECT p.oid::regprocedure::text AS name FROM pg_proc p
+        WHERE p.pronamespace::regnamespace::text LIKE 'ml%' AND p.proretset AND p.prorows = 1000"""
+    assert owner.execute(query).fetchall() == []
+
+
+def test_no_view_of_few_rows_is_worth_compiling(history: Database) -> None:
+    with history.connect("owner") as owner:
+        owner.execute("VACUUM ANALYZE")
+        threshold = float(one(owner, "SHOW jit_above_cost")["jit_above_cost"])
+        views = owner.execute(
+            """SELECT c.oid::regclass::text AS name FROM pg_class c
+            WHERE c.relkind = 'v' AND c.relnamespace = ANY ('{ml,public}'::regnamespace[])"""
+        )
+        costs = {
+            row["name"]: one(owner, f"EXPLAIN (FORMAT JSON) TABLE {row['name']}")["QUERY PLAN"][0]["Plan"][
+                "Total Cost"
+            ]
+            for row in views.fetchall()
+        }
+    assert len(costs) > 20
+    assert {name: cost for name, cost in costs.items() if cost > threshold / 2} == {}

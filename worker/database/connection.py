@@ -17,7 +17,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-# What this code relies on, whatever a login, a role, a database, the connection string or the environment has set.
+# What this code relies on, whatever a login, a role, a database, the connection or the environment has set.
 _RELIED_ON: LiteralString = """
     SET default_transaction_read_only TO off;
     SET default_transaction_isolation TO 'read committed';
@@ -38,7 +38,7 @@ _RELIED_ON: LiteralString = """
     SET jit TO off; -- no query of ours is worth compiling
     SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
     WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off';
-    SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', '', false) -- not every minor version has it
+    SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', '', false) -- not every release has it
     WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) OPERATOR(pg_catalog.<>) '';
     SELECT pg_catalog.set_config('session_replication_role', 'origin', false) -- else no trigger would fire
     WHERE pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.<>) 'origin'
@@ -110,7 +110,7 @@ def _prepare(connection: Connection, role: str | None) -> None:
         pass
     if (origin := cursor.fetchone()) and origin != ("origin",):
         raise UnsuitableDatabaseError(
-            f"session_replication_role is {origin[0]} here, so no trigger would fire; as an administrator run: "
+            f"session_replication_role is {origin[0]}, so no trigger would fire; as an administrator run: "
             f'ALTER ROLE "{user}" RESET session_replication_role, and the same for the database "{dbname}"'
         )
 
