@@ -23,6 +23,7 @@ $$;
 CREATE OR REPLACE FUNCTION ml_internal.commit_is_impossible()
 RETURNS text
 LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     COMMIT;

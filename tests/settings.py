@@ -63,7 +63,7 @@ def alternatives(admin: psycopg.Connection[Any]) -> dict[str, tuple[str, ...]]:
                 more = min(float(most), 4 * float(present) + 4)  # with the most, some statements cannot begin
                 other = [least, str(int(more) if kind == "integer" else more)]
             case _:
-                other = TEXTS.get(name, ())
+                other = list(TEXTS.get(name, ()))
         found[name] = tuple(value for value in other if value != present)
     return found
 
