@@ -236,3 +236,13 @@ def test_no_view_of_few_rows_is_worth_compiling(history: Database) -> None:
         }
     assert len(costs) > 20
     assert {name: cost for name, cost in costs.items() if cost > threshold / 2} == {}
+
+
+def test_what_looks_at_many_jobs_at_once_compiles_nothing(owner: Connection) -> None:
+    """Its plan is kept for the session: made for thousands of jobs, it would be compiled for each later one."""
+    query = """SELECT p.proname, 'jit=off' = ANY (p.proconfig) AS is_off
+        FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = 'ml_jobs'::regclass AND t.tgnewtable IS NOT NULL"""
+    found = owner.execute(query).fetchall()
+    assert len(found) >= 2
+    assert [row for row in found if not row["is_off"]] == []
