@@ -239,7 +239,7 @@ def test_no_view_of_few_rows_is_worth_compiling(history: Database) -> None:
 
 
 def test_what_looks_at_many_jobs_at_once_compiles_nothing(owner: Connection) -> None:
-    """Its plan is kept for the session: made for thousands of jobs, it would be compiled for each later one."""
+    """A session keeps its plan: made for thousands of jobs, it would be compiled for each later one."""
     query = """SELECT p.proname, 'jit=off' = ANY (p.proconfig) AS is_off
         FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
         WHERE t.tgrelid = 'ml_jobs'::regclass AND t.tgnewtable IS NOT NULL"""
