@@ -1,6 +1,7 @@
 -- The schema of the routines and the version of this database.
--- A database that these files do not fit is refused here, before anything is touched: a newer one, and an older
--- one that upgrades/ has not yet brought here. 99_version.sql records the version after all the files between.
+-- A database that these files do not fit is refused here, before anything is touched: a newer one, an older one that
+-- upgrades/ has not yet brought here, and one that cannot hold every text. 99_version.sql records the version after
+-- all the files between.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -17,6 +18,10 @@ DO $$
 DECLARE
     v_installed integer := (SELECT max(v.version) FROM ml.schema_version v);
 BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database % is encoded in %, which cannot hold every text', current_database(), current_setting('server_encoding')
+            USING ERRCODE = 'ML005', HINT = 'Make another: CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
+    END IF;
     IF v_installed <> 6 THEN
         RAISE EXCEPTION 'this database has schema version %, these files are version 6', v_installed
             USING ERRCODE = 'ML005', HINT = CASE
@@ -29,7 +34,7 @@ $$;
 
 CREATE SCHEMA IF NOT EXISTS ml_internal;
 
-COMMENT ON SCHEMA ml IS 'What users call of the ML training service; \df ml.* lists it. The tables are in public.';
+COMMENT ON SCHEMA ml IS E'What users call of the ML training service; \\df ml.* lists it. The tables are in public.';
 COMMENT ON SCHEMA ml_internal IS 'What triggers, views and workers of the ML training service call, and no user needs.';
 COMMENT ON TABLE ml.schema_version IS 'Versions of the ML service schema that were installed here; the highest is the present one.';
 COMMENT ON COLUMN ml.schema_version.version IS 'Version number, from 1.';

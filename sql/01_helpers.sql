@@ -19,11 +19,23 @@ BEGIN
 END
 $$;
 
+-- What PostgreSQL says of a COMMIT where none is possible, in the language of the session: inside a function none is.
+CREATE OR REPLACE FUNCTION ml_internal.commit_is_impossible()
+RETURNS text
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    COMMIT;
+EXCEPTION
+    WHEN invalid_transaction_termination THEN RETURN SQLERRM;
+END
+$$;
+
 -- A procedure that commits cannot run inside a transaction of its caller.
 -- PostgreSQL says so only as 'invalid transaction termination', at the first COMMIT. The one here is refused in any
 -- case, because of the EXCEPTION, but with another message where nothing else is in the way. A clock would not tell:
--- drivers parse a call with parameters before they run it. In another language this refuses nobody, and the message
--- of PostgreSQL remains.
+-- drivers parse a call with parameters before they run it.
 CREATE OR REPLACE PROCEDURE ml_internal.require_autocommit(
     p_routine text
 )
@@ -33,7 +45,7 @@ BEGIN
     COMMIT;
 EXCEPTION
     WHEN invalid_transaction_termination THEN
-        IF SQLERRM OPERATOR(pg_catalog.=) 'invalid transaction termination' THEN
+        IF SQLERRM OPERATOR(pg_catalog.=) ml_internal.commit_is_impossible() THEN
             RAISE EXCEPTION '% commits as it goes and cannot run inside a transaction', p_routine
                 USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT or ROLLBACK first; in a client, turn autocommit on.';
         END IF;
@@ -65,3 +77,4 @@ $$;
 COMMENT ON PROCEDURE ml_internal.keep_constraint(regclass, text, text, text) IS 'Adds a CHECK to a table (how: NOT VALID or nothing), or replaces one that was defined differently.';
 COMMENT ON FUNCTION ml_internal.refuse_change_of_fact() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE on a fact table.';
 COMMENT ON PROCEDURE ml_internal.require_autocommit(text) IS 'Refuses a caller who is inside a transaction, for a routine that commits.';
+COMMENT ON FUNCTION ml_internal.commit_is_impossible() IS 'What PostgreSQL says of a COMMIT inside a transaction, in the language of the session.';

@@ -13,7 +13,7 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT nullif(regexp_replace(regexp_replace(p_csv, '^\s+|\s+$', '', 'g'), '\s*([,;=])\s*', '\1', 'g'), '');
+    SELECT nullif(regexp_replace(regexp_replace(p_csv, E'^\\s+|\\s+$', '', 'g'), E'\\s*([,;=])\\s*', E'\\1', 'g'), '');
 $$;
 
 CREATE OR REPLACE FUNCTION ml_internal.list_items(
@@ -26,6 +26,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT btrim(i.item), i.place
@@ -44,6 +45,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
@@ -159,6 +161,19 @@ AS $$
     SELECT replace(to_char(p_start, 'YYYY-MM-DD HH24:MI') || ' to ' || to_char(p_end, 'YYYY-MM-DD HH24:MI'), ' 00:00', '');
 $$;
 
+CREATE OR REPLACE FUNCTION ml_internal.interval_text(
+    p_interval interval
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+SET intervalstyle TO 'postgres'
+AS $$
+    SELECT p_interval::text;
+$$;
+
 COMMENT ON FUNCTION ml_internal.tidy_list(text) IS 'A list without the blanks around its separators; NULL if it is empty.';
 COMMENT ON FUNCTION ml_internal.list_items(text) IS 'Items of a list "a,b,c" as rows, trimmed, with their place from 1.';
 COMMENT ON FUNCTION ml_internal.param_items(text) IS 'Items of a list "key=value;key=value" as rows, trimmed, with their place from 1; name is NULL where there is no "=".';
@@ -167,3 +182,4 @@ COMMENT ON FUNCTION ml_internal.common_items(text []) IS 'Items that all of thes
 COMMENT ON FUNCTION ml_internal.suggest_names(text, text [], text) IS 'Text of a HINT for an unknown name: the nearest allowed names; if none is near, what is said otherwise, or all of them.';
 COMMENT ON FUNCTION ml_internal.count_text(bigint, bigint) IS 'A count as people read it, with its share.';
 COMMENT ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) IS 'A period as people read it: days alone where it begins and ends at midnight.';
+COMMENT ON FUNCTION ml_internal.interval_text(interval) IS 'A length of time as people read it, whatever their IntervalStyle.';

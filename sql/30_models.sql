@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
-    CONSTRAINT ml_models_name_not_blank CHECK (name ~ '\S'),
+    CONSTRAINT ml_models_name_not_blank CHECK (name ~ E'\\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
     CONSTRAINT ml_models_start_before_end CHECK (train_start < train_end),
     CONSTRAINT ml_models_future_minutes_positive CHECK (future_minutes > 0),
@@ -76,7 +76,7 @@ BEGIN
             USING ERRCODE = 'not_null_violation', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = 'Set it to true to delete the model, to false to take it back.';
     END IF;
-    IF NEW.name IS NULL OR NEW.name !~ '\S' THEN
+    IF NEW.name IS NULL OR NEW.name !~ E'\\S' THEN
         RAISE EXCEPTION 'the name of model % cannot be blank', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';
@@ -99,6 +99,7 @@ RETURNS public.ml_models
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_model public.ml_models;

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS ml.job_kinds (
 
 -- ── What all kinds share: triggers whose WHEN has found a fault, and which say what it is ───────────
 
--- Fields of the new row as "name = value", moments as the client writes them.
+-- Fields of the new row as "name = value", moments in the time zone of the client.
 CREATE OR REPLACE FUNCTION ml_internal.given_fields(
     p_job public.ml_jobs,
     p_fields text []
@@ -30,6 +30,7 @@ RETURNS text []
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_field text;
@@ -61,7 +62,7 @@ DECLARE
 BEGIN
     RAISE EXCEPTION 'a % job needs %', NEW.job_type, array_to_string(v_missing, ', ')
         USING ERRCODE = 'not_null_violation', TABLE = 'ml_jobs', COLUMN = v_missing[1],
-        HINT = 'Name these fields in the INSERT and give each a value; \d+ ml_jobs says what they mean.';
+        HINT = E'Name these fields in the INSERT and give each a value; \\d+ ml_jobs says what they mean.';
 END
 $$;
 
@@ -123,6 +124,7 @@ CREATE OR REPLACE FUNCTION ml_internal.refuse_period()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_start timestamptz;
@@ -196,6 +198,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_kind(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -417,7 +420,7 @@ BEGIN
     EXECUTE (
         SELECT format(
             'CREATE OR REPLACE FUNCTION ml_internal.page_of_jobs(p_model_id bigint) RETURNS SETOF text
-            LANGUAGE plpgsql STABLE SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
+            LANGUAGE plpgsql STABLE ROWS 10 SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
             COMMENT ON FUNCTION ml_internal.page_of_jobs(bigint) IS %L',
             string_agg(
                 format(

@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION ml_internal.sign_job()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
 BEGIN
     NEW.created_by := coalesce(NEW.created_by, current_user);

@@ -13,6 +13,7 @@ CREATE OR REPLACE FUNCTION ml_internal.claim_job(
 RETURNS SETOF public.ml_jobs
 LANGUAGE plpgsql
 SECURITY DEFINER
+ROWS 1
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -23,7 +24,7 @@ DECLARE
 BEGIN
     IF p_worker_id IS NULL OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
-            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(p_lease::text, 'NULL')
+            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(ml_internal.interval_text(p_lease), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the worker a name, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
@@ -129,7 +130,7 @@ DECLARE
     v_lease_until timestamptz;
 BEGIN
     IF p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
-        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(p_lease::text, 'NULL')
+        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(ml_internal.interval_text(p_lease), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give a lease of at most one day.';
     END IF;
@@ -197,7 +198,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'the result of a % job needs %', v_kind.job_type, v_wrong
             USING ERRCODE = 'not_null_violation', TABLE = v_kind.result_table, COLUMN = v_wrong,
-            HINT = format('\d+ %s says what it means.', v_kind.result_table);
+            HINT = format(E'\\d+ %s says what it means.', v_kind.result_table);
     END IF;
 
     BEGIN
@@ -353,6 +354,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_job public.ml_jobs;

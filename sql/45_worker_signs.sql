@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS public.ml_worker_signs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by name NOT NULL DEFAULT session_user,
     CONSTRAINT ml_worker_signs_pkey PRIMARY KEY (id),
-    CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ '\S'),
+    CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ E'\\S'),
     CONSTRAINT ml_worker_signs_concurrency_positive CHECK (concurrency > 0),
     CONSTRAINT ml_worker_signs_alive_for_a_day_at_most CHECK (alive_until BETWEEN created_at - interval '1 second' AND created_at + interval '1 day')
 );

@@ -53,6 +53,7 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 SET enable_seqscan TO off
+SET jit TO off -- one plan serves all statements of a session, however many jobs the first one had
 AS $$
 DECLARE
     v_range record;

@@ -19,7 +19,7 @@ ADD COLUMN IF NOT EXISTS train_params_csv text,
 ADD COLUMN IF NOT EXISTS train_model_type text
 CONSTRAINT ml_jobs_train_model_type_fkey REFERENCES public.ref_model_types (name),
 ADD COLUMN IF NOT EXISTS train_model_name text
-CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ '\S' AND length(train_model_name) <= 255),
+CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ E'\\S' AND length(train_model_name) <= 255),
 ADD COLUMN IF NOT EXISTS train_description text,
 ADD COLUMN IF NOT EXISTS train_test_size numeric
 CONSTRAINT ml_jobs_test_size_between_0_and_1 CHECK (
@@ -203,7 +203,7 @@ BEGIN
     NEW.train_target_var := btrim(NEW.train_target_var);
     NEW.train_operator := btrim(NEW.train_operator);
     NEW.train_model_type := btrim(NEW.train_model_type);
-    IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ '\s'
+    IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ E'\\s'
         OR '' IN (NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv)
     THEN
         NEW.train_features_csv := ml_internal.tidy_list(NEW.train_features_csv);
@@ -262,13 +262,13 @@ BEGIN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
-    ELSIF NEW.train_model_name !~ '\S' THEN
+    ELSIF NEW.train_model_name !~ E'\\S' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
         v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s number.';
     ELSIF length(NEW.train_model_name) > 255 THEN
         v_column := 'train_model_name';
-        v_message := format('train_model_name %L… has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
+        v_message := format('train_model_name %L... has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
         v_hint := 'Give the model a name of at most 255 characters.';
     END IF;
     IF v_message IS NOT NULL THEN
@@ -325,7 +325,7 @@ AS $$
             WHEN p_param.kind = 'boolean'
                 THEN p_value IN ('true', 'false')
             WHEN p_param.kind = 'integer' AND p_value ~ '^-?[0-9]{1,18}$'
-                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
+                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
                 THEN p_value::numeric BETWEEN p_param.min_value AND p_param.max_value
             WHEN p_param.kind = 'layers' AND p_value ~ '^[0-9]{1,18}(,[0-9]{1,18}){0,9}$'
                 THEN (SELECT bool_and(i.item::numeric BETWEEN p_param.min_value AND p_param.max_value) FROM ml_internal.list_items(p_value) i)
@@ -339,7 +339,7 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
-SET jit TO off -- the planner overrates these queries; compiling one takes longer than thousands of jobs
+SET jit TO off -- compiling these queries takes longer than thousands of jobs
 AS $$
 DECLARE
     v_fault record;
@@ -419,7 +419,7 @@ BEGIN
         items AS MATERIALIZED (
             SELECT l.model_type, l.csv, i.item
             FROM lists l
-            CROSS JOIN LATERAL string_to_table(l.csv, ';') i (item)
+            CROSS JOIN LATERAL unnest(string_to_array(l.csv, ';')) i (item)
         ),
         good AS MATERIALIZED (
             SELECT d.model_type, d.item, i.name
@@ -452,7 +452,7 @@ BEGIN
                         p.name, (SELECT array_agg(a.name::text ORDER BY a.name) FROM public.ref_model_params a WHERE a.model_type = p.model_type)
                     )
                 WHEN p.times > 1 THEN 'Give each hyperparameter once.'
-                WHEN p.value ~ ',[^=]*=' THEN format('Separate hyperparameters by semicolons: %s.', regexp_replace(p.item, ',\s*([^,=]+=)', ';\1', 'g'))
+                WHEN p.value ~ ',[^=]*=' THEN format('Separate hyperparameters by semicolons: %s.', regexp_replace(p.item, E',\\s*([^,=]+=)', E';\\1', 'g'))
                 ELSE format(
                     '%s of %s is %s.', r.name, r.model_type,
                     concat_ws(
@@ -825,6 +825,7 @@ RETURNS TABLE (
     result text
 )
 LANGUAGE plpgsql
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -847,7 +848,7 @@ COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
     integer, text, text, text, text, numeric, integer, integer, integer
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
-COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, …).';
+COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
 COMMENT ON TABLE ml_internal.names_being_taken IS 'Model names that transactions are about to take; to all others it is empty.';
 COMMENT ON COLUMN ml_internal.names_being_taken.hash IS 'Hash of the name.';

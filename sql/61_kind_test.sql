@@ -164,6 +164,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_tests(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN

@@ -84,7 +84,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_makes boolean := false;
@@ -223,6 +225,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -66,7 +66,7 @@ BEGIN
         EXIT WHEN pg_catalog.cardinality(v_left) OPERATOR(pg_catalog.=) 0;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) v_until THEN
             SELECT d.line INTO v_line FROM ml_internal.describe_job(v_left[1]) d;
-            RAISE EXCEPTION '% (waited for %)', v_line, timeout
+            RAISE EXCEPTION '% (waited for %)', v_line, ml_internal.interval_text(timeout)
                 USING ERRCODE = 'ML004', TABLE = 'ml_jobs',
                 HINT = pg_catalog.format('Wait again: CALL ml.wait(%s, ''1 hour''); or end the job: CALL ml.cancel_job(%1$s);', v_left[1]);
         END IF;

@@ -14,6 +14,7 @@ CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
 RETURNS SETOF text
 LANGUAGE sql
 STABLE
+ROWS 6
 SET search_path TO pg_catalog, pg_temp
 AS $$
     WITH answers AS (
@@ -57,6 +58,7 @@ CREATE OR REPLACE FUNCTION ml.report(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 50
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -163,6 +165,7 @@ CREATE OR REPLACE FUNCTION ml.report(
 RETURNS SETOF text
 LANGUAGE sql
 STABLE
+ROWS 50
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml.report(ml_internal.find_model(model_name));

@@ -53,8 +53,8 @@ SELECT
     btrim(f.feature) AS feature,
     split_part(i.item, '=', 2)::numeric AS importance
 FROM public.ml_models m
-CROSS JOIN LATERAL string_to_table(m.features_csv, ',') WITH ORDINALITY AS f (feature, place)
-LEFT JOIN LATERAL string_to_table(m.feature_importance_csv, ';') AS i (item) ON split_part(i.item, '=', 1) = btrim(f.feature)
+CROSS JOIN LATERAL unnest(string_to_array(m.features_csv, ',')) WITH ORDINALITY AS f (feature, place)
+LEFT JOIN LATERAL unnest(string_to_array(m.feature_importance_csv, ';')) AS i (item) ON split_part(i.item, '=', 1) = btrim(f.feature)
 ORDER BY m.id, importance DESC NULLS LAST, f.place;
 
 CREATE OR REPLACE VIEW public.ml_model_params WITH (security_invoker = true) AS
@@ -71,7 +71,7 @@ FROM public.ml_models m
 JOIN public.ref_model_params p ON p.model_type = m.model_type
 LEFT JOIN LATERAL (
     SELECT split_part(i.item, '=', 2) AS value
-    FROM string_to_table(m.params_csv, ';') AS i (item)
+    FROM unnest(string_to_array(m.params_csv, ';')) AS i (item)
     WHERE split_part(i.item, '=', 1) = p.name
 ) g ON true
 ORDER BY m.id, is_given DESC, p.name;

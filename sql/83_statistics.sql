@@ -104,7 +104,7 @@ FROM (
     SELECT
         j.job_type, j.completed_at, j.id, j.error_msg,
         -- Names and numbers are what differs between failures of one kind.
-        regexp_replace(left(j.error_msg, 300), '"[^"]*"|''[^'']*''|\d[\w.:+-]*', '…', 'g') AS reason
+        regexp_replace(left(j.error_msg, 300), E'"[^"]*"|''[^'']*''|\\d[\\w.:+-]*', '...', 'g') AS reason
     FROM public.ml_jobs j
     WHERE j.status = 'FAILED' AND j.completed_at >= date_trunc('day', now(), 'UTC') - interval '29 days'
 ) f
@@ -234,7 +234,7 @@ COMMENT ON COLUMN public.ml_daily_losses.released IS 'Attempts given back unharm
 COMMENT ON COLUMN public.ml_daily_losses.jobs IS 'Jobs that they belong to.';
 COMMENT ON VIEW public.ml_failures IS 'Why jobs FAILED in the last 30 days: reasons with names and numbers left out, counted.';
 COMMENT ON COLUMN public.ml_failures.job_type IS 'Kind of job, see ml.job_kinds.';
-COMMENT ON COLUMN public.ml_failures.reason IS 'Start of error_msg, with … for each number and quoted name.';
+COMMENT ON COLUMN public.ml_failures.reason IS 'Start of error_msg, with ... for each number and quoted name.';
 COMMENT ON COLUMN public.ml_failures.failures IS 'Jobs that FAILED so.';
 COMMENT ON COLUMN public.ml_failures.first_at IS 'When the first of them FAILED.';
 COMMENT ON COLUMN public.ml_failures.last_at IS 'When the latest FAILED.';

@@ -67,7 +67,7 @@ FROM (
     UNION ALL
     SELECT t.model_id, 'test' AS source, t.id AS source_id, t.feature_importance_csv FROM public.ml_test_results t
 ) x
-CROSS JOIN LATERAL string_to_table(x.feature_importance_csv, ';') WITH ORDINALITY AS i (item, place);
+CROSS JOIN LATERAL unnest(string_to_array(x.feature_importance_csv, ';')) WITH ORDINALITY AS i (item, place);
 
 COMMENT ON VIEW public.ml_dim_models IS 'Models as a dimension, one row each, deleted and failed ones included.';
 COMMENT ON COLUMN public.ml_dim_models.model_id IS 'Number of the model.';

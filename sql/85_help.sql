@@ -10,7 +10,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 16
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_range record := ml_internal.metrics_range();

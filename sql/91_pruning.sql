@@ -135,7 +135,7 @@ DECLARE
     v_at bigint := 0;
 BEGIN
     IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) '0'::pg_catalog.interval THEN
-        RAISE EXCEPTION 'cannot prune what is older than %', coalesce(older_than::pg_catalog.text, 'NULL')
+        RAISE EXCEPTION 'cannot prune what is older than %', coalesce(ml_internal.interval_text(older_than), 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an age, for example: CALL ml.prune(''90 days'');';
     END IF;
     CALL ml_internal.require_autocommit('ml.prune');

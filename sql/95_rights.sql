@@ -28,7 +28,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
     ml_internal.require_autocommit, ml_internal.find_model,
     ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,
-    ml_internal.period_text, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
+    ml_internal.period_text, ml_internal.interval_text, ml_internal.commit_is_impossible, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
 ');
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
@@ -238,7 +238,7 @@ BEGIN
         ORDER BY 1
     LOOP
         RAISE WARNING 'rights that are not on the list were taken from %: %', v_who, CASE
-            WHEN length(v_what) > 500 THEN left(v_what, 500) || '…'
+            WHEN length(v_what) > 500 THEN left(v_what, 500) || '...'
             ELSE v_what
         END
             USING DETAIL = v_what,

@@ -29,7 +29,7 @@ BEGIN
         SELECT t.tgname, t.tgrelid::regclass AS of_table
         FROM pg_catalog.pg_trigger t
         JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-        WHERE p.pronamespace = 'ml_internal'::regnamespace AND NOT t.tgisinternal AND t.tgname NOT LIKE '%\_append\_only'
+        WHERE p.pronamespace = 'ml_internal'::regnamespace AND NOT t.tgisinternal AND t.tgname NOT LIKE E'%\\_append\\_only'
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.tgname, v_trigger.of_table);
     END LOOP;

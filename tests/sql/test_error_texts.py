@@ -176,7 +176,7 @@ OURS = [
         train_model_name=" ",
     ),
     train(
-        f"train_model_name '{'x' * 50}'… has 300 characters",
+        f"train_model_name '{'x' * 50}'... has 300 characters",
         "Give the model a name of at most 255 characters.",
         train_model_name="x" * 300,
     ),
@@ -619,7 +619,9 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def _texts(code: str) -> list[str]:
     """Literals of three words and more: what a person reads."""
-    return [text for text in re.findall(r"'((?:[^']|'')*)'", code) if re.search(r"\S \S+ \S", text)]
+    literals = re.findall(r"(E?)'((?:[^']|'')*)'", code)
+    texts = [text.replace(r"\\", "\\") if escaped else text for escaped, text in literals]
+    return [text for text in texts if re.search(r"\S \S+ \S", text)]
 
 
 def test_no_text_of_an_error_is_missing_from_the_list() -> None:

@@ -141,11 +141,11 @@ def test_failures_of_one_kind_are_one_reason(
     move_job(owner, old, datetime.now(UTC) - 40 * DAY, 1, 1)
     found = {row["reason"]: row for row in rows(reader, "ml_failures")}
     assert {reason: row["failures"] for reason, row in found.items()} == {
-        "the model name … is taken by model …": 2,
-        "too little to learn from: … labelled rows; needed are … rows": 2,
+        "the model name ... is taken by model ...": 2,
+        "too little to learn from: ... labelled rows; needed are ... rows": 2,
         "no memory": 1,
     }
-    name = found["the model name … is taken by model …"]
+    name = found["the model name ... is taken by model ..."]
     assert (name["job_type"], name["example_job_id"], name["example"]) == ("TRAIN", jobs[1], said[1])
     assert name["first_at"] == job_row(client, jobs[0])["completed_at"]
     assert name["last_at"] == job_row(client, jobs[1])["completed_at"]

@@ -17,9 +17,36 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-# Nobody else's operators and functions, even where everybody may create some in public; and no query of a
-# worker is worth compiling.
-_FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp; SET jit TO off"
+# What this code relies on, whatever a login, a role, a database, the connection or the environment has set.
+_RELIED_ON: LiteralString = """
+    SET default_transaction_read_only TO off;
+    SET default_transaction_isolation TO 'read committed';
+    SET default_transaction_deferrable TO off;
+    SET exit_on_error TO off;
+    SET row_security TO on;
+    SET standard_conforming_strings TO on;
+    SET escape_string_warning TO off;
+    SET quote_all_identifiers TO off;
+    SET transform_null_equals TO off;
+    SET array_nulls TO on;
+    SET DateStyle TO 'ISO, MDY';
+    SET IntervalStyle TO 'postgres';
+    SET TimeZone TO 'UTC'; -- columns without a time zone are read as UTC, wherever the worker runs
+    SET extra_float_digits TO 1;
+    SET bytea_output TO 'hex';
+    SET plan_cache_mode TO 'auto';
+    SET jit TO off; -- no query of ours is worth compiling
+    SELECT pg_catalog.set_config('synchronous_commit', 'on', false)
+    WHERE pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off';
+    SELECT pg_catalog.set_config('restrict_nonsystem_relation_kind', '', false) -- not every release has it
+    WHERE pg_catalog.current_setting('restrict_nonsystem_relation_kind', true) OPERATOR(pg_catalog.<>) '';
+    SELECT pg_catalog.set_config('session_replication_role', 'origin', false) -- else no trigger would fire
+    WHERE pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.<>) 'origin'
+        AND pg_catalog.has_parameter_privilege('session_replication_role', 'SET')
+"""
+# Nobody else's operators and functions, even where everybody may create some in public.
+_FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp"
+_ORIGIN: LiteralString = "SELECT pg_catalog.current_setting('session_replication_role')"
 
 
 class UnsuitableDatabaseError(Exception):
@@ -29,9 +56,12 @@ class UnsuitableDatabaseError(Exception):
 def connect(url: str, role: str | None = None, timeout: float = 10) -> Connection:
     """Open a connection in autocommit mode, with the rights of ``role`` alone if one is given.
 
+    Its settings are those that this code relies on; who set which others does not matter.
+
     Raises:
         psycopg.OperationalError: the server cannot be reached.
-        UnsuitableDatabaseError: ``url`` is none, the role is missing, or this login may not use it.
+        UnsuitableDatabaseError: ``url`` is none, the role is missing, this login may not use it, or something
+            that cannot be set for a session is not as it must be.
     """
     _check_url(url)
     connection = psycopg.connect(
@@ -39,30 +69,50 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
         autocommit=True,
         connect_timeout=max(2, int(timeout)),
         application_name="ml-worker",
+        client_encoding="UTF8",
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
         tcp_user_timeout=25_000,  # keepalives say nothing while sent data waits for an answer
     )
-    if role is not None:
-        try:
-            with deadline(connection, timeout):
-                connection.execute(
-                    # Columns without a time zone are read as UTC, wherever the worker runs.
-                    sql.SQL("SET ROLE {}; SET TimeZone TO 'UTC'; SET row_security TO on; {}").format(
-                        sql.Identifier(role), sql.SQL(_FOR_WORKER if role == "ml_worker" else "")
-                    )
-                )
-        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
-            connection.close()
-            raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
-        except psycopg.errors.InsufficientPrivilege as error:
-            user = connection.info.user
-            connection.close()
-            raise UnsuitableDatabaseError(
-                f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
-            ) from error
+    try:
+        with deadline(connection, timeout):
+            _prepare(connection, role)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _prepare(connection: Connection, role: str | None) -> None:
+    """Set what is relied on and take the role, in one round trip; refuse what cannot be set."""
+    user, dbname = connection.info.user, connection.info.dbname
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):  # None: a pooler that does not tell
+        raise UnsuitableDatabaseError(
+            f"the database {dbname} is encoded in {encoding}, which cannot hold every text; "
+            f"make another: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
+    statements: list[sql.Composable] = [sql.SQL(_RELIED_ON)]
+    if role is not None:
+        statements.append(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+    if role == "ml_worker":
+        statements.append(sql.SQL(_FOR_WORKER))
+    try:
+        cursor = connection.execute(sql.SQL("; ").join([*statements, sql.SQL(_ORIGIN)]))
+    except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
+        raise UnsuitableDatabaseError(f"the role {role} is missing; run: ml-worker install") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UnsuitableDatabaseError(
+            f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
+        ) from error
+    while cursor.nextset():
+        pass
+    if (origin := cursor.fetchone()) and origin != ("origin",):
+        raise UnsuitableDatabaseError(
+            f"session_replication_role is {origin[0]}, so no trigger would fire; as an administrator run: "
+            f'ALTER ROLE "{user}" RESET session_replication_role, and the same for the database "{dbname}"'
+        )
 
 
 def _check_url(url: str) -> None:
