@@ -30,7 +30,7 @@ GRANT EXECUTE ON FUNCTION ml_internal.preview_job(public.ml_jobs) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.count_text(bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.describe_job(bigint), ml_internal.has_worker(), ml_internal.metrics_range(), ml_internal.no_rows_text TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.describe_job(bigint), ml_internal.has_worker(), ml_internal.pause_text(), ml_internal.metrics_range(), ml_internal.no_rows_text TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.suggest_names(text, text [], text), ml_internal.trivial_answer, ml_internal.verdict TO ml_reader;
 GRANT EXECUTE ON PROCEDURE ml_internal.require_autocommit(text) TO ml_reader;
 GRANT EXECUTE ON PROCEDURE ml.wait(), ml.wait(bigint, interval), ml.wait(bigint, double precision), ml.wait(bigint, text), ml.wait(bigint [], interval) TO ml_reader;
@@ -80,7 +80,7 @@ GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
 -- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
-GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text []) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.assignment(bigint) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
@@ -88,4 +88,4 @@ GRANT EXECUTE ON FUNCTION ml_internal.record_failure(bigint, integer, text) TO m
 GRANT EXECUTE ON FUNCTION ml_internal.record_loss(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.release_job(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.expire_leases() TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_sign(text, integer, interval) TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml_internal.record_sign(text, integer, interval, text) TO ml_worker;

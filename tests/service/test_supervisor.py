@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
 from worker.database import queue
 from worker.database.connection import Connection as WorkerConnection
-from worker.protocol import Failed, read_order
+from worker.protocol import Failed, Ready, read_order, to_line
 from worker.service.children import kill
 from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
 
@@ -20,6 +20,7 @@ from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
 def echo(channel: socket.socket, _supervisor: int, _url: str) -> None:
     """A child that says what it was told."""
     os.setsid()
+    channel.sendall(to_line(Ready(["TRAIN"])))
     channel.sendall(channel.recv(1 << 16))
     channel.recv(1)
 
@@ -28,6 +29,14 @@ def end(supervisor: Supervisor) -> None:
     for child in [*supervisor.children.warm, *(running.child for running in supervisor.running.values())]:
         kill(child)
     supervisor._disconnect()
+
+
+def warm_up(supervisor: Supervisor) -> None:
+    """Have a child ready."""
+    while not supervisor.children.has_ready:
+        supervisor._warm_up()
+        for key, _ in supervisor._selector.select(1):
+            key.data()
 
 
 @pytest.fixture
@@ -83,6 +92,7 @@ def test_whoever_is_woken_claims_before_all_else(
         spy(name)
     insert_job(client, **TRAIN)
     supervisor._connect()
+    warm_up(supervisor)
     supervisor._step()
     assert asked[0] == "claim_job"
     assert sorted(asked) == ["claim_job", "expire_leases", "lost_jobs", "record_sign"]
@@ -95,6 +105,7 @@ def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_start
     monkeypatch.setattr("worker.child.process.run", echo)
 
     def has_changed() -> bool:
+        warm_up(supervisor)
         insert_job(client, **TRAIN)
         supervisor._look = True
         supervisor._step()

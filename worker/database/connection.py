@@ -22,6 +22,19 @@ LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 _FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp; SET jit TO off"
 
 
+# What a worker relies on, whatever its login or database says: the supervisor has deadlines of its own, a load
+# may take hours, and a session waits for its job as long as that takes to come.
+_TIMEOUTS = (
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+)
+_TIMEOUTS_FROM_17 = ("transaction_timeout",)
+# Classes of errors of the server at this moment, while the connection is good: deadlock, no room, a limit, …
+_PASSING = {"40", "53", "54", "55", "58", "XX"}
+
+
 class UnsuitableDatabaseError(Exception):
     """The database cannot be worked with; the message says why and what to do."""
 
@@ -47,6 +60,7 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
     if role is not None:
         try:
             with deadline(connection, timeout):
+                lift_timeouts(connection)
                 connection.execute(
                     # Columns without a time zone are read as UTC, wherever the worker runs.
                     sql.SQL("SET ROLE {}; SET TimeZone TO 'UTC'; {}").format(
@@ -63,6 +77,15 @@ def connect(url: str, role: str | None = None, timeout: float = 10) -> Connectio
                 f'the login {user} may not work here; as an administrator run: GRANT {role} TO "{user}"'
             ) from error
     return connection
+
+
+def lift_timeouts(connection: Connection) -> None:
+    """Let no statement, transaction or session of this connection end for having taken long."""
+    names = _TIMEOUTS + (_TIMEOUTS_FROM_17 if connection.info.server_version >= 170_000 else ())
+    # The first at once: it may be shorter than all of this takes.
+    connection.execute(
+        sql.SQL("; ").join(sql.SQL("SET {} TO 0").format(sql.Identifier(name)) for name in names)
+    )
 
 
 def _check_url(url: str) -> None:
@@ -88,6 +111,21 @@ def name_and_host(url: str) -> tuple[str, str]:
 def ping(connection: Connection) -> None:
     """See that the server answers. Raises psycopg.OperationalError."""
     connection.execute("SELECT")
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether the server has closed it, as far as that can be heard without asking."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return not connection.closed
+
+
+def may_pass(connection: Connection, error: BaseException) -> bool:
+    """Whether the server refused a statement for a reason of its own now: no other connection helps."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return not connection.closed and state is not None and state[:2] in _PASSING
 
 
 def check_notifications(connection: Connection, url: str, timeout: float) -> None:
