@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from worker.database import schema
-from worker.database.connection import connect
+from worker.database.connection import connect, lift_timeouts
 
 
 def _folder() -> Path:
@@ -31,4 +31,5 @@ def install(url: str) -> None:
     """
     upgrades = {version: file.read_text(encoding="utf-8") for version, file in upgrade_files().items()}
     with connect(url) as connection:
+        lift_timeouts(connection)
         schema.install(connection, upgrades, (file.read_text(encoding="utf-8") for file in sql_files()))

@@ -22,8 +22,8 @@ LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 _FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp; SET jit TO off"
 
 
-# What a worker relies on, whatever its login or database says: the supervisor has deadlines of its own, a load
-# may take hours, and a session waits for its job as long as that takes to come.
+# What a worker relies on, whatever its login or database says: the supervisor has deadlines of its own, a
+# load may take hours, and a session waits for its job as long as that takes to come.
 _TIMEOUTS = (
     "statement_timeout",
     "lock_timeout",

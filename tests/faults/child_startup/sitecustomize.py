@@ -31,6 +31,14 @@ def start(set_session: Any = os.setsid) -> None:
             return found
 
         select.select = select_late
+    if os.environ.get("TEST_MEMORY"):
+        from worker.child import memory  # noqa: PLC0415
+
+        # Free is as much as half again of what one job will take, however little that is.
+        memory._WORTH_A_NOTE = 0
+        memory._resident = lambda _pid: 0
+        memory._bytes = lambda *_: 2e9
+        memory.available = lambda: 3_000_000_000
     if limit := os.environ.get("TEST_FILE_SIZE"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 
