@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 
 from tests.commands.test_cli import ml_worker
 from tests.conftest import (
@@ -187,7 +188,9 @@ def test_a_session_of_a_worker_has_no_timeout_whatever_its_login_or_database_say
         with db.connect("wanda") as session:
             assert [list(one(session, f"SHOW {name}").values()) for name in known] == [["10s"]] * len(known)
         with connect(db.login("wanda"), role="ml_worker") as session:
-            assert [fetch_value(session, f"SHOW {name}".encode()) for name in known] == ["0"] * len(known)
+            assert [fetch_value(session, SQL("SHOW {}").format(Identifier(name))) for name in known] == [
+                "0"
+            ] * len(known)
 
 
 def test_a_job_that_takes_longer_than_the_timeouts_of_its_login_is_done(
@@ -283,7 +286,7 @@ def test_of_two_jobs_that_fit_one_at_a_time_the_second_waits_and_says_so(
 
         def says() -> bool:
             rows = client.execute("SELECT progress_msg FROM ml_queue WHERE status = 'PENDING'").fetchall()
-            return any("are free on the worker's machine now" in row["progress_msg"] for row in rows)
+            return any("are free on the worker's machine now" in (row["progress_msg"] or "") for row in rows)
 
         until(says, "the second to say that it waits for memory")
         for job_id in jobs:

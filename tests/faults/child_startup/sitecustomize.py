@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,7 @@ def start(set_session: Any = os.setsid) -> None:
 
         select.select = select_late
     if os.environ.get("TEST_MEMORY"):
-        from worker.child import memory  # noqa: PLC0415
-
+        memory: Any = import_module("worker.child.memory")
         # Free is as much as half again of what one job will take, however little that is.
         memory._WORTH_A_NOTE = 0
         memory._resident = lambda _pid: 0
