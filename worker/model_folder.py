@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 ROOM = 1 << 20  # bytes that must be free for the next model, where nothing is known of it
-_ANSWERS_SECONDS = 2.0  # longer, and the folder counts as away: one on a network may wait for ever
 
 
 class FolderError(OSError):
@@ -48,13 +47,13 @@ class Trial:
         self._thread: threading.Thread | None = None
         self._found: FolderError | None = None
 
-    def make(self, room: int) -> None:
-        """As :func:`check`. Raises FolderError."""
+    def make(self, room: int, seconds: float) -> None:
+        """As :func:`check`, but no longer than this. Raises FolderError."""
         if self._thread is None or not self._thread.is_alive():
             self._found = None
             self._thread = threading.Thread(target=self._check, args=[room], daemon=True, name="folder")
             self._thread.start()
-        self._thread.join(_ANSWERS_SECONDS)
+        self._thread.join(seconds)
         if self._thread.is_alive():
             raise FolderError(self._folder, OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
         if self._found is not None:

@@ -68,6 +68,13 @@ def test_in_a_container_it_is_what_its_limit_leaves_with_the_cache(
     assert memory.available(machine(tmp_path, 8 * GB, files)) == 2 * GB
 
 
+def test_what_the_kernel_ended_for_want_of_memory_is_counted(tmp_path: Path) -> None:
+    assert memory.oom_kills(tmp_path) == 0
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\noom_kill 7\n")
+    assert memory.oom_kills(tmp_path) == 7
+
+
 def test_where_nothing_tells_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available(tmp_path) is None
     monkeypatch.setattr(memory, "available", lambda: None)

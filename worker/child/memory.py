@@ -95,6 +95,15 @@ def capacity(root: Path = Path("/")) -> float:
     return most
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """How often the kernel has ended a process of this machine for want of memory."""
+    try:
+        lines = (root / "proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
 def has_others() -> bool:
     """Whether another job that runs on this machine has left a note."""
     with _alone():

@@ -70,6 +70,7 @@ MAX_BACKOFF_SECONDS = 15.0
 COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
 COUNT_SHARE = 0.01  # of the time, at most, goes into them, however long the queue
 FOLDER_SECONDS = 1.0  # a write into the folder of the models is believed for this time
+FOLDER_ANSWERS_SECONDS = 2.0  # else it counts as away: one on a network may wait for ever
 LONGEST_LEFT_SECONDS = 60.0  # until a job is tried again that this worker could not do
 KEPT_SECONDS = 600.0  # at most is an outcome kept alive that the server does not take
 CROWDED = 0.5  # of the server's queue of notifications: time to say so
@@ -110,6 +111,7 @@ class Running:
     refused: Pause = field(default_factory=Pause)  # by the server, for reasons of its own
     refused_at: float = 0.0  # monotonic time of the first time
     claimed: float = field(default_factory=time.monotonic)
+    oom_kills: int = field(default_factory=memory.oom_kills)  # on this machine before it began
 
 
 @dataclass
@@ -331,7 +333,7 @@ class Supervisor:
             return self._without_folder()
         if "folder" in self._lacks or time.monotonic() >= self._folder_due:
             try:
-                self._folder.make(self._room)
+                self._folder.make(self._room, min(FOLDER_ANSWERS_SECONDS, self.options.call_deadline / 4))
             except model_folder.FolderError as error:
                 self._pauses["folder"].lengthen()
                 self._note_lack("folder", str(error))
@@ -342,11 +344,19 @@ class Supervisor:
         return kinds.names()
 
     def _without_folder(self) -> frozenset[str]:
-        is_readable = os.access(self.options.model_dir, os.R_OK | os.X_OK)
-        return kinds.names() - self._writing if is_readable else frozenset()
+        # An empty one may be where a disk should be mounted: then every model would be called missing.
+        try:
+            has_models = any(self.options.model_dir.iterdir())
+        except OSError:
+            has_models = False
+        return kinds.names() - self._writing if has_models else frozenset()
 
     def _left_to_others(self) -> list[int]:
         """Jobs that this worker does not claim now."""
+        for job_id in [
+            i for i, left in self._left.items() if time.monotonic() > left.pause.until + KEPT_SECONDS
+        ]:
+            del self._left[job_id]  # somebody else has done it, most likely
         if not self._left:
             return []
         wants = any(left.num_bytes and left.pause.is_over for left in self._left.values())
@@ -559,6 +569,11 @@ class Supervisor:
         for running in self.running.values():
             if running.child is child and running.outcome is None:
                 running.outcome = Lost(f"the process of the job {how}")
+                if len(self.running) > 1 and "SIGKILL" in how and memory.oom_kills() > running.oom_kills:
+                    running.outcome = Unable(
+                        "memory", "the system had no memory left for this job beside others"
+                    )
+                    self._leave(running.job, running.outcome)
 
     # ── Connection and signals ──────────────────────────────────────────────────────────────────────
 
