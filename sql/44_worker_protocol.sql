@@ -5,10 +5,48 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- Errors of the server at this moment, and of no job: deadlocks, no room, limits, a server that stops, a broken disk.
+CREATE OR REPLACE FUNCTION ml_internal.may_pass(
+    p_sqlstate text
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT left(p_sqlstate, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'XX');
+$$;
+
+-- What was refused for good fails; what may pass waits.
+CREATE OR REPLACE PROCEDURE ml_internal.refuse_claim(
+    p_job public.ml_jobs,
+    p_worker_id text,
+    p_sqlstate text,
+    p_message text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ml_internal.may_pass(p_sqlstate) THEN
+        RAISE WARNING 'job % cannot be claimed now: %', p_job.id, p_message
+            USING ERRCODE = p_sqlstate, HINT = 'It waits, and a worker tries again.';
+        RETURN;
+    END IF;
+    INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
+    VALUES (p_job.id, p_job.attempt, 'FAILED', p_worker_id, p_message);
+EXCEPTION
+    WHEN OTHERS THEN
+        RAISE WARNING 'job % can neither be claimed (%) nor fail: %', p_job.id, p_message, SQLERRM
+            USING ERRCODE = SQLSTATE, HINT = 'It waits; the owner of the tables must mend them.';
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.claim_job(
     p_worker_id text,
     p_lease interval,
-    p_kinds text []
+    p_kinds text [],
+    p_except bigint [] DEFAULT '{}'
 )
 RETURNS SETOF public.ml_jobs
 LANGUAGE plpgsql
@@ -20,13 +58,13 @@ DECLARE
     v_knows_all boolean := NOT EXISTS (SELECT FROM ml.job_kinds k WHERE k.job_type <> ALL (p_kinds));
     v_job public.ml_jobs;
     v_kind text;
-    v_locked bigint [] := '{}';
+    v_locked bigint [] := coalesce(p_except, '{}');
 BEGIN
-    IF p_worker_id IS NULL OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+    IF p_worker_id IS NULL OR length(p_worker_id) > 255 OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
             coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(ml_internal.interval_text(p_lease), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Give the worker a name, a lease of at most one day, and the kinds of job that it can do.';
+            HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
     LOOP
         v_job := NULL;
@@ -68,12 +106,13 @@ BEGIN
             RETURN QUERY SELECT * FROM public.ml_jobs j WHERE j.id = v_job.id;
             RETURN;
         EXCEPTION
-            WHEN integrity_constraint_violation THEN
-                INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-                VALUES (v_job.id, v_job.attempt, 'FAILED', p_worker_id, SQLERRM);
             WHEN lock_not_available THEN
                 -- A client is about to take the name of its model: the jobs behind it need not wait for that.
                 v_locked := v_locked || v_job.id;
+            WHEN OTHERS THEN
+                v_locked := v_locked || v_job.id;
+                CALL ml_internal.refuse_claim(v_job, p_worker_id, SQLSTATE, SQLERRM);
+                EXIT WHEN cardinality(v_locked) >= 1000;
         END;
     END LOOP;
 END
@@ -349,6 +388,26 @@ BEGIN
 END
 $$;
 
+-- Models whose job has ended although they could not be written at that moment.
+CREATE OR REPLACE PROCEDURE ml_internal.fail_left_models()
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE public.ml_models SET status = 'FAILED'
+    WHERE id IN (
+        SELECT m.id
+        FROM public.ml_models m
+        JOIN public.ml_jobs j ON j.id = m.train_job_id
+        WHERE m.status = 'TRAINING' AND j.status IN ('FAILED', 'CANCELLED')
+        ORDER BY m.id
+        FOR NO KEY UPDATE OF m SKIP LOCKED
+    );
+EXCEPTION
+    WHEN OTHERS THEN NULL; -- as before; what else a worker does goes on
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.expire_leases()
 RETURNS bigint
 LANGUAGE plpgsql
@@ -373,15 +432,20 @@ BEGIN
             );
             v_expired := v_expired + 1;
         EXCEPTION
-            -- A client has locked its model: this one later, the others now.
-            WHEN lock_not_available THEN NULL;
+            -- This one later, the others now.
+            WHEN OTHERS THEN
+                RAISE WARNING 'job % cannot be taken away from worker % now: %', v_job.id, v_job.worker_id, SQLERRM
+                    USING ERRCODE = SQLSTATE, HINT = 'A worker tries again at each look at the queue.';
         END;
     END LOOP;
+    CALL ml_internal.fail_left_models();
     RETURN v_expired;
 END
 $$;
 
-COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text []) IS 'Worker: takes the next PENDING job of these kinds (priority, then age) and returns its row; none: no row.';
+COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the server at this moment, not of what was asked.';
+COMMENT ON PROCEDURE ml_internal.refuse_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
+COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then age) and returns its row; none: no row.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
 COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) IS 'Worker: result of a job of any kind; completes the job and returns the id of the result.';
@@ -389,4 +453,5 @@ COMMENT ON FUNCTION ml_internal.record_failure(bigint, integer, text) IS 'Worker
 COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';
 COMMENT ON FUNCTION ml_internal.record_loss(bigint, integer, text) IS 'Worker: the attempt died; the job waits for another or FAILS after max_attempts. Returns its new status.';
 COMMENT ON FUNCTION ml_internal.release_job(bigint, integer, text) IS 'Worker: gives a job back unharmed, for another attempt that does not count as lost.';
+COMMENT ON PROCEDURE ml_internal.fail_left_models() IS 'Sets models to FAILED whose job has ended without them, because they could not be written then.';
 COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many.';

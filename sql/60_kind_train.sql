@@ -532,7 +532,14 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NEW.status IN ('FAILED', 'CANCELLED') THEN
-        UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.id;
+        BEGIN
+            UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.id;
+        EXCEPTION
+            -- Whatever it is, a lock of a client too: the job ends all the same, and fail_left_models comes again.
+            WHEN OTHERS THEN
+                RAISE WARNING 'the model of job % could not be set to FAILED: %', NEW.id, SQLERRM
+                    USING ERRCODE = SQLSTATE, HINT = 'A worker tries again at each look at the queue.';
+        END;
     ELSIF NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = NEW.id) THEN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,

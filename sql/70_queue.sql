@@ -6,14 +6,15 @@ CREATE OR REPLACE VIEW public.ml_workers WITH (security_invoker = true) AS
 SELECT
     s.worker_id,
     split_part(s.worker_id, ':', 1) AS host,
-    CASE WHEN r.running = 0 THEN 'IDLE' ELSE 'BUSY' END AS state,
+    CASE WHEN s.reason IS NOT NULL THEN 'PAUSED' WHEN r.running = 0 THEN 'IDLE' ELSE 'BUSY' END AS state,
     s.concurrency,
     r.running,
     r.job_ids,
     s.started_at,
     s.created_at AS last_sign_at,
     s.alive_until,
-    s.created_by AS login
+    s.created_by AS login,
+    s.reason
 FROM public.ml_worker_signs s
 CROSS JOIN LATERAL (
     SELECT count(*) AS running, string_agg(j.id::text, ',' ORDER BY j.id) AS job_ids
@@ -35,6 +36,17 @@ AS $$
     SELECT EXISTS (SELECT FROM public.ml_workers);
 $$;
 
+-- NULL where any worker works.
+CREATE OR REPLACE FUNCTION ml_internal.pause_text()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN bool_and(w.state = 'PAUSED') THEN format('worker %s has paused: %s', min(w.worker_id), min(w.reason)) END
+    FROM public.ml_workers w;
+$$;
+
 CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
 SELECT
     CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,
@@ -47,7 +59,11 @@ SELECT
     CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
     j.progress,
     rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
-    CASE WHEN j.status = 'PENDING' AND NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run' ELSE j.progress_msg END AS progress_msg,
+    CASE
+        WHEN j.status <> 'PENDING' THEN j.progress_msg
+        WHEN NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run'
+        ELSE coalesce((SELECT ml_internal.pause_text()), j.progress_msg)
+    END AS progress_msg,
     j.attempt,
     j.worker_id,
     j.created_at
@@ -56,6 +72,7 @@ WHERE j.status IN ('PENDING', 'RUNNING')
 ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
 
 COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
+COMMENT ON FUNCTION ml_internal.pause_text() IS 'Why every worker that is alive has paused.';
 COMMENT ON VIEW public.ml_queue IS 'Jobs that wait or run, in the order in which they will be taken.';
 COMMENT ON COLUMN public.ml_queue.position IS 'Place among the waiting jobs, from 1; NULL: running.';
 COMMENT ON COLUMN public.ml_queue.id IS 'Number of the job.';
@@ -74,7 +91,7 @@ COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
 COMMENT ON VIEW public.ml_workers IS 'Workers that are alive, and what they do.';
 COMMENT ON COLUMN public.ml_workers.worker_id IS 'Worker: host, process and a random part.';
 COMMENT ON COLUMN public.ml_workers.host IS 'Host that it runs on.';
-COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY, as far as you may see its jobs.';
+COMMENT ON COLUMN public.ml_workers.state IS 'IDLE or BUSY, as far as you may see its jobs; PAUSED: it claims no jobs, or not all, see reason.';
 COMMENT ON COLUMN public.ml_workers.concurrency IS 'Jobs that it runs at the same time.';
 COMMENT ON COLUMN public.ml_workers.running IS 'Jobs that it runs now.';
 COMMENT ON COLUMN public.ml_workers.job_ids IS 'Numbers of these jobs: 12,13.';
@@ -82,3 +99,4 @@ COMMENT ON COLUMN public.ml_workers.started_at IS 'When it sent its first heartb
 COMMENT ON COLUMN public.ml_workers.last_sign_at IS 'When it sent its last: it had just polled the queue.';
 COMMENT ON COLUMN public.ml_workers.alive_until IS 'When it counts as dead without another.';
 COMMENT ON COLUMN public.ml_workers.login IS 'Login that it works as.';
+COMMENT ON COLUMN public.ml_workers.reason IS 'PAUSED: what it lacks; it tries again by itself.';

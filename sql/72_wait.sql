@@ -17,7 +17,10 @@ AS $$
         format('job %s %s', j.id, j.status) || CASE j.status
             WHEN 'PENDING' THEN concat(
                 ': ' || j.progress_msg,
-                CASE WHEN NOT ml_internal.has_worker() THEN ': no worker is running; start one: ml-worker run' END
+                CASE
+                    WHEN NOT ml_internal.has_worker() THEN ': no worker is running; start one: ml-worker run'
+                    ELSE ': ' || ml_internal.pause_text()
+                END
             )
             WHEN 'RUNNING' THEN format(', %s %%: %s', round(100 * j.progress), j.progress_msg)
             WHEN 'FAILED' THEN ': ' || j.error_msg

@@ -40,7 +40,7 @@ BEGIN
         ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
         ('find columns to learn from', 'TABLE ml_metric_columns;'),
         ('find hyperparameters', 'SELECT name, default_value FROM ref_model_params WHERE model_type = ''xgboost'';'),
-        ('see which workers are alive', 'SELECT worker_id, state, job_ids FROM ml_workers;'),
+        ('see which workers are alive', 'SELECT worker_id, state, job_ids, reason FROM ml_workers;'),
         ('hear of jobs without polling', 'LISTEN ml_job_status;'),
         ('as the owner, remove what is old', 'CALL ml.prune(''90 days'');'),
         ('as the owner, keep teams apart', 'CALL ml.separate_teams(true);  CALL ml.separate_teams(false);');

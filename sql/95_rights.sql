@@ -24,7 +24,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.count_rows, ml_internal.preview_job, ml_internal.count_text,
     ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text,
     ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
-    ml_internal.describe_job, ml_internal.has_worker, ml_internal.metrics_range, ml_internal.no_rows_text,
+    ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
     ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
     ml_internal.require_autocommit, ml_internal.find_model,
     ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,

@@ -10,7 +10,9 @@ from worker.protocol import (
     Message,
     Order,
     Progress,
+    Ready,
     Released,
+    Unable,
     read_message,
     read_order,
     to_line,
@@ -20,11 +22,13 @@ from worker.protocol import (
 @pytest.mark.parametrize(
     "message",
     [
+        Ready(["TRAIN"]),
         Progress(0.5, "Loading:\nabout 3 rows"),
         Completed({"curve": [[0.0, 1, 2]], "warnings": None}),
         Failed("é"),
         Lost("gone"),
         Released("stopped"),
+        Unable("memory", "not now", 10**9),
     ],
     ids=lambda message: type(message).__name__,
 )

@@ -1,11 +1,12 @@
 """What a supervisor and a child say to each other, one JSON line each. No ML is imported here.
 
-The supervisor gives one :class:`Order`; the child answers with some :class:`Progress` and one outcome.
+The child says that it is :class:`Ready`; the supervisor gives one :class:`Order`; the child answers with some
+:class:`Progress` and one outcome.
 """
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Order:
     token: str
     concurrency: int
     has_changed: bool
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The child is connected and waits for its order.
+
+    ``writing`` are the types of job that write into the folder of the models.
+    """
+
+    writing: list[str]
 
 
 @dataclass(frozen=True)
@@ -73,10 +84,25 @@ class Released:
     message: str
 
 
-Outcome = Completed | Failed | Lost | Released
-Message = Progress | Outcome
+Lack = Literal["connection", "folder", "memory", "machine"]
 
-_MESSAGES = {kind.__name__: kind for kind in (Progress, Completed, Failed, Lost, Released)}
+
+@dataclass(frozen=True)
+class Unable:
+    """The worker lacks something now, for which no job is to blame: it is given back unharmed.
+
+    ``num_bytes`` is what would have been needed of memory or in the folder, 0 where nobody knows.
+    """
+
+    lack: Lack
+    message: str
+    num_bytes: int = 0
+
+
+Outcome = Completed | Failed | Lost | Released | Unable
+Message = Ready | Progress | Outcome
+
+_MESSAGES = {kind.__name__: kind for kind in (Ready, Progress, Completed, Failed, Lost, Released, Unable)}
 
 
 def to_line(said: Order | Message) -> bytes:

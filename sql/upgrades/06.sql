@@ -4,6 +4,12 @@ SET search_path TO pg_catalog, pg_temp;
 
 DROP FUNCTION IF EXISTS ml_internal.curve_of_version_3(bigint, bigint, double precision []);
 
+-- They have a further argument, which a worker of version 5 leaves out.
+DROP FUNCTION IF EXISTS ml_internal.claim_job(text, interval, text []);
+DROP FUNCTION IF EXISTS ml_internal.record_sign(text, integer, interval);
+
+ALTER TABLE IF EXISTS public.ml_worker_signs ADD COLUMN reason text;
+
 DO $$
 DECLARE
     v_routine regprocedure;

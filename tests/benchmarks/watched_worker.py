@@ -20,8 +20,14 @@ _claim_job, _hear = queue.claim_job, Supervisor._hear
 _heard: set[int] = set()
 
 
-def claim_job(connection: Connection, worker_id: str, lease: timedelta, kinds: Collection[str]) -> Job | None:
-    job = _claim_job(connection, worker_id, lease, kinds)
+def claim_job(
+    connection: Connection,
+    worker_id: str,
+    lease: timedelta,
+    kinds: Collection[str],
+    but: Collection[int] = (),
+) -> Job | None:
+    job = _claim_job(connection, worker_id, lease, kinds, but)
     if job is not None:
         print(time.monotonic(), flush=True)  # noqa: T201
     return job

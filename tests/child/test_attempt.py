@@ -28,7 +28,7 @@ def order(db: Database, folder: Path) -> Order:
 def test_a_job_that_cannot_fit_into_memory_fails_before_its_rows_are_read(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 10_000)
+    monkeypatch.setattr(memory, "capacity", lambda: 10_000)
     monkeypatch.setattr(task, "stream_dataset", lambda *_: pytest.fail("the rows were read"))
     outcome = attempt.attempt(order(db, tmp_path), db.login("wanda"), None, lambda _share, _message: None)
     assert isinstance(outcome, Failed)

@@ -1,13 +1,27 @@
 """A job that cannot fit into memory is refused with the figures, before it is loaded."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from worker.child import memory
-from worker.errors import JobError
+from worker.errors import JobError, LackError
 
 GB = 10**9
+
+
+@pytest.fixture(autouse=True)
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of their own, and none that is left."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    yield
+    for note in memory._notes:
+        note.close()
+    memory._notes.clear()
 
 
 def machine(root: Path, free: int, files: dict[str, str]) -> Path:
@@ -54,6 +68,13 @@ def test_in_a_container_it_is_what_its_limit_leaves_with_the_cache(
     assert memory.available(machine(tmp_path, 8 * GB, files)) == 2 * GB
 
 
+def test_what_the_kernel_ended_for_want_of_memory_is_counted(tmp_path: Path) -> None:
+    assert memory.oom_kills(tmp_path) == 0
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 5\noom_kill 7\n")
+    assert memory.oom_kills(tmp_path) == 7
+
+
 def test_where_nothing_tells_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.available(tmp_path) is None
     monkeypatch.setattr(memory, "available", lambda: None)
@@ -62,16 +83,54 @@ def test_where_nothing_tells_nothing_is_refused(tmp_path: Path, monkeypatch: pyt
 
 def test_a_job_that_cannot_fit_is_told_the_figures_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 3 * GB)
+    monkeypatch.setattr(memory, "capacity", lambda: 3 * GB)
     memory.require("TO_TRAIN", {"xgboost"}, 20_000_000, 10)
     with pytest.raises(JobError) as caught:
         memory.require("TO_TRAIN", {"neural_network"}, 20_000_000, 10)
     for words in (
         "6.0 GB",
         "20000000 rows of 10 features",
-        "3.0 GB are free",
+        "machine has 3.0 GB",
         "shorter period",
         "xgboost (3.0 GB)",
     ):
         assert words in str(caught.value)
-    with pytest.raises(JobError, match=r"free .* fewer features$"):
+    with pytest.raises(JobError, match=r"machine has .* fewer features$"):
         memory.require("TO_PREDICT", {"xgboost", "gradient_boosting"}, 20_000_000, 10)
+
+
+def test_a_job_that_fits_but_not_now_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 3 * GB)
+    monkeypatch.setattr(memory, "capacity", lambda: 8 * GB)
+    with pytest.raises(LackError, match=r"about 6.0 GB .* 3.0 GB are free .* now; it waits until") as caught:
+        memory.require("TO_TRAIN", {"neural_network"}, 20_000_000, 10)
+    unable = caught.value.unable
+    assert (unable.lack, unable.num_bytes // GB) == ("memory", 6)
+
+
+ANNOUNCED = """
+import sys
+from worker.child import memory
+memory.available = memory.capacity = lambda: 8 * 10**9
+memory.require("TO_TRAIN", {"neural_network"}, 20_000_000, 10)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_another_process_will_yet_take_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs 6 of 8 GB, of which it has taken nothing."""
+    monkeypatch.setattr(memory, "available", lambda: 8 * GB)
+    monkeypatch.setattr(memory, "capacity", lambda: 8 * GB)
+    with subprocess.Popen(
+        [sys.executable, "-c", ANNOUNCED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        assert 1 * GB < memory.free() < 3 * GB
+        assert memory.has_others()
+        with pytest.raises(LackError):
+            memory.require("TO_TRAIN", {"xgboost"}, 20_000_000, 10)
+        other.kill()
+    assert memory.free() == 8 * GB
+    assert not memory.has_others()

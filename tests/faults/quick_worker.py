@@ -8,12 +8,15 @@ import socket
 import sys
 
 from worker.child import process
-from worker.protocol import Completed, to_line
+from worker.protocol import Completed, Ready, to_line
 from worker.service import children
+
+READY = to_line(Ready([]))
 
 
 def answer(channel: socket.socket, _supervisor: int, _url: str) -> None:
     os.setsid()
+    channel.sendall(READY)
     if channel.recv(1 << 16):
         channel.sendall(os.environ["ANSWER"].encode())
 

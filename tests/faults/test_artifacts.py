@@ -27,7 +27,6 @@ from tests.conftest import (
     until,
     wait_for,
 )
-from tests.faults.descendants import startup
 from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, complete, running_job
 from worker.child import model_file
 
@@ -55,25 +54,6 @@ def assert_every_ready_model_has_its_file(client: Connection, model_dir: Path, n
 # ── A folder that cannot be written ─────────────────────────────────────────────────────────────────
 
 
-def test_a_disk_without_room_fails_the_job_with_what_to_do_and_no_other(
-    make_database: Callable[[], Database], start_worker: StartWorker
-) -> None:
-    """The limit on the size of a file gives the error at the very place where a full disk does."""
-    db = make_database()
-    worker = start_worker(db, **startup(TEST_FILE_SIZE=20_000))
-    with db.connect("anna") as client:
-        job = wait_for(client, insert_job(client, **FOREST, max_attempts=2))
-        assert (job["status"], job["attempt"]) == ("FAILED", 2)
-        assert job["error_msg"] == (
-            f"Lost 2 of 2 attempts; the last: no model file can be written in {worker.model_dir}: File too "
-            "large; make room there and let this user write, or choose another folder with ML_MODEL_DIR"
-        )
-        assert_every_ready_model_has_its_file(client, worker.model_dir, 0)
-        small = wait_for(client, insert_job(client, **TRAIN))
-        assert small["status"] == "COMPLETED", small["error_msg"]
-        assert_every_ready_model_has_its_file(client, worker.model_dir, 1)
-
-
 @pytest.mark.parametrize("harm", ["read-only", "a file in its place", "a file above it"])
 def test_a_folder_that_cannot_be_written_is_refused_at_start(db: Database, tmp_path: Path, harm: str) -> None:
     folder = tmp_path / "models"
@@ -97,23 +77,6 @@ def test_a_folder_that_cannot_be_written_is_refused_at_start(db: Database, tmp_p
     assert f"Error: no model file can be written in {folder}: " in result.stderr
     assert "choose another folder with ML_MODEL_DIR" in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_a_folder_that_is_lost_while_a_worker_runs_fails_its_jobs_until_it_is_back(
-    make_database: Callable[[], Database], start_worker: StartWorker
-) -> None:
-    db = make_database()
-    worker = start_worker(db)
-    until(lambda: "listening" in worker.log, "the start")
-    worker.model_dir.rmdir()
-    worker.model_dir.write_text("in the way")
-    with db.connect("anna") as client:
-        job = wait_for(client, insert_job(client, **TRAIN, max_attempts=1))
-        assert job["status"] == "FAILED"
-        assert f"no model file can be written in {worker.model_dir}: " in job["error_msg"]
-        worker.model_dir.unlink()
-        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
-        assert_every_ready_model_has_its_file(client, worker.model_dir, 1)
 
 
 def test_a_worker_lives_on_where_it_cannot_remove_a_file(

@@ -421,22 +421,24 @@ def test_a_name_that_is_about_to_be_taken_holds_up_no_other_job(db: Database, cl
     assert wait_for(client, held)["status"] == "COMPLETED"
 
 
-def test_a_locked_model_keeps_the_lease_of_no_other_job_alive(make_database: Callable[[], Database]) -> None:
-    """Its job cannot fail yet; the one after it goes back to the queue."""
+def test_a_locked_model_keeps_the_lease_of_no_job_alive(make_database: Callable[[], Database]) -> None:
+    """Its job fails without it, and the one after that goes back to the queue."""
     own = make_database()
     with own.connect("anna") as client, own.connect("wanda") as worker:
         worker.execute("SET lock_timeout = '100ms'")
+        model = "SELECT status FROM ml_models WHERE train_job_id = %s"
         poison = insert_job(client, **TRAIN, max_attempts=1)
         claim(worker, lease="0 seconds")
         lost = insert_job(client, **TRAIN)
         claim(worker, lease="0 seconds")
         with own.connect("anna") as other, other.transaction():
             other.execute("SELECT FROM ml_models WHERE train_job_id = %s FOR UPDATE", [poison])
-            assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 1
+            assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 2
             assert job_row(client, lost)["status"] == "PENDING"
-            assert events(client, poison) == [(1, "CLAIMED")]
-        assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 1
-        assert job_row(client, poison)["status"] == "FAILED"
+            assert events(client, poison) == [(1, "CLAIMED"), (1, "EXPIRED"), (1, "FAILED")]
+            assert one(client, model, [poison])["status"] == "TRAINING"
+        assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 0
+        assert one(client, model, [poison])["status"] == "FAILED"
 
 
 def test_five_thousand_jobs_hold_up_no_urgent_one_and_are_cancelled_by_one_statement(

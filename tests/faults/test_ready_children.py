@@ -10,6 +10,7 @@ from tests.faults.test_black_holes import start_proxy, through
 from tests.faults.test_death import assert_one_result
 from worker.child import attempt
 from worker.database.connection import Connection as WorkerConnection
+from worker.protocol import Unable
 
 StartWorker = Callable[..., Worker]
 NEVER = ("--lease", "600", "--poll", "3600")  # the timer finds nothing
@@ -76,7 +77,7 @@ def test_a_waiting_connection_is_taken_unless_it_died_or_the_server_may_have_cha
 
     def ready() -> WorkerConnection:
         connection = attempt.get_ready(url)
-        assert connection is not None
+        assert not isinstance(connection, Unable), connection
         return connection
 
     with ready() as good:
@@ -91,10 +92,17 @@ def test_a_waiting_connection_is_taken_unless_it_died_or_the_server_may_have_cha
             newer.execute("SELECT")
 
 
-def test_a_child_that_cannot_connect_ahead_leaves_that_to_its_job(db: Database, owner: Connection) -> None:
-    assert attempt.get_ready("postgresql://nobody@127.0.0.1:1/none") is None
+def test_a_child_that_cannot_get_ready_says_why(db: Database, owner: Connection) -> None:
+    refused = attempt.get_ready("postgresql://nobody@127.0.0.1:1/none")
+    assert isinstance(refused, Unable)
+    assert refused.lack == "connection"
+    assert "refused" in refused.message
     owner.execute("ALTER TABLE ml_jobs RENAME TO ml_jobs_elsewhere")  # what it reads first is not there
-    assert attempt.get_ready(db.login("wanda")) is None
+    refused = attempt.get_ready(db.login("wanda"))
     owner.execute("ALTER TABLE ml_jobs_elsewhere RENAME TO ml_jobs")
-    with attempt.get_ready(db.login("wanda")) or pytest.fail("no connection") as connection:
-        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert isinstance(refused, Unable)
+    assert 'relation "public.ml_jobs" does not exist' in refused.message
+    ready = attempt.get_ready(db.login("wanda"))
+    assert not isinstance(ready, Unable), ready
+    with ready:
+        assert ready.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

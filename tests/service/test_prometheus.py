@@ -95,6 +95,19 @@ def test_a_lost_connection_leaves_no_old_numbers_of_the_queue(db: Database, work
     assert metrics.registry.get_sample_value("ml_worker_connected") == 0
 
 
+def test_what_a_worker_lacks_is_a_series_that_is_0_or_1() -> None:
+    metrics = Metrics()
+
+    def paused(lack: str) -> float | None:
+        return metrics.registry.get_sample_value("ml_worker_paused", {"lack": lack})
+
+    assert [paused(lack) for lack in ("connection", "folder", "server")] == [0, 0, 0]
+    metrics.paused("folder", True)
+    assert [paused(lack) for lack in ("connection", "folder", "server")] == [0, 1, 0]
+    metrics.paused("folder", False)
+    assert paused("folder") == 0
+
+
 def test_the_queue_is_counted_without_reading_jobs_that_have_ended(
     db: Database, owner: Connection, reader: Connection
 ) -> None:

@@ -1,7 +1,9 @@
 """Parts of the supervisor that no ordinary run reaches."""
 
+import errno
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,21 @@ import psycopg
 import pytest
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
+from worker import model_folder
+from worker.child import kinds
 from worker.database import queue
 from worker.database.connection import Connection as WorkerConnection
-from worker.protocol import Failed, read_order
+from worker.model_folder import FolderError
+from worker.protocol import Failed, Ready, read_order, to_line
 from worker.service.children import kill
+from worker.service.pauses import Pause
 from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
 
 
 def echo(channel: socket.socket, _supervisor: int, _url: str) -> None:
     """A child that says what it was told."""
     os.setsid()
+    channel.sendall(to_line(Ready(["TRAIN"])))
     channel.sendall(channel.recv(1 << 16))
     channel.recv(1)
 
@@ -28,6 +35,14 @@ def end(supervisor: Supervisor) -> None:
     for child in [*supervisor.children.warm, *(running.child for running in supervisor.running.values())]:
         kill(child)
     supervisor._disconnect()
+
+
+def warm_up(supervisor: Supervisor) -> None:
+    """Have a child ready."""
+    while not supervisor.children.has_ready:
+        supervisor._warm_up()
+        for key, _ in supervisor._selector.select(1):
+            key.data()
 
 
 @pytest.fixture
@@ -83,6 +98,7 @@ def test_whoever_is_woken_claims_before_all_else(
         spy(name)
     insert_job(client, **TRAIN)
     supervisor._connect()
+    warm_up(supervisor)
     supervisor._step()
     assert asked[0] == "claim_job"
     assert sorted(asked) == ["claim_job", "expire_leases", "lost_jobs", "record_sign"]
@@ -95,6 +111,7 @@ def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_start
     monkeypatch.setattr("worker.child.process.run", echo)
 
     def has_changed() -> bool:
+        warm_up(supervisor)
         insert_job(client, **TRAIN)
         supervisor._look = True
         supervisor._step()
@@ -112,3 +129,53 @@ def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_start
     assert has_changed()
     assert not has_changed()
     end(supervisor)
+
+
+@pytest.mark.parametrize(
+    ("files", "possible"), [(["model_1_attempt_1_x.pkl"], {"TEST", "COMPARE"}), ([], set())]
+)
+def test_without_room_in_the_folder_only_what_writes_nothing_is_claimed_and_nothing_where_it_is_empty(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, files: list[str], possible: set[str]
+) -> None:
+    def no_room(*_: object) -> None:
+        raise FolderError(supervisor.options.model_dir, OSError(errno.ENOSPC, "No space left on device"))
+
+    for name in files:
+        (supervisor.options.model_dir / name).touch()
+    supervisor._note_ready(Ready(["TRAIN"]))
+    make = supervisor._folder.make
+    monkeypatch.setattr(supervisor._folder, "make", no_room)
+    assert supervisor._possible_kinds() == possible
+    assert "claims no TRAIN jobs: no model file can be written in" in (supervisor._reason() or "")
+    monkeypatch.setattr(supervisor._folder, "make", make)
+    assert supervisor._possible_kinds() == possible  # before the next trial
+    supervisor._pauses["folder"].until = 0
+    assert supervisor._possible_kinds() == kinds.names()
+    assert supervisor._reason() is None
+
+
+def test_a_folder_that_does_not_answer_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(model_folder, "check", lambda *_: answers.wait())
+    trial = model_folder.Trial(tmp_path)
+    for _ in range(2):
+        with pytest.raises(FolderError, match="timed out"):
+            trial.make(1, 0.01)
+    answers.set()
+    trial.make(1, 60)
+
+
+def test_pauses_grow_up_to_a_bound_and_start_anew_after_a_success() -> None:
+    pause = Pause(longest=15)
+    lasted = []
+    for _ in range(8):
+        pause.lengthen()
+        lasted.append(pause.until - time.monotonic())
+    for seconds, longest in zip(lasted, [1, 2, 4, 8, 15, 15, 15, 15], strict=True):
+        assert 0.7 * longest < seconds <= longest
+    pause.end()
+    assert pause.is_over
+    pause.lengthen()
+    assert pause.until - time.monotonic() <= 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, one
@@ -33,6 +34,24 @@ def test_a_worker_is_seen_with_what_it_runs(
     assert (second["concurrency"], second["login"]) == (2, "wanda")
     assert first["started_at"] == second["started_at"]
     assert first["last_sign_at"] < second["last_sign_at"]
+
+
+def test_a_worker_that_lacks_something_is_seen_as_paused_and_those_who_wait_are_told(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    job_id = insert_job(client, **TRAIN)
+    queue = "SELECT progress_msg FROM ml_queue WHERE status = 'PENDING'"
+    call(worker, "record_sign", "w1", 1, "1 minute", "no room in /models")
+    paused = one(reader, "SELECT * FROM ml_workers")
+    assert (paused["state"], paused["reason"]) == ("PAUSED", "no room in /models")
+    assert one(reader, queue)["progress_msg"] == "worker w1 has paused: no room in /models"
+    with pytest.raises(psycopg.Error) as caught:
+        reader.execute("CALL ml.wait(%s, '0.1 seconds'::interval)", [job_id])
+    assert "worker w1 has paused: no room in /models" in str(caught.value)
+    call(worker, "record_sign", "w2", 1, "1 minute")
+    assert one(reader, queue)["progress_msg"] is None
+    call(worker, "record_sign", "w1", 1, "1 minute")
+    assert [row["state"] for row in workers(reader)] == ["IDLE", "IDLE"]
 
 
 def test_a_worker_that_stopped_or_fell_silent_is_not_alive(worker: Connection, reader: Connection) -> None:

@@ -35,6 +35,7 @@ def write(model: Pipeline, path: Path) -> Artifact:
         FolderError: the folder cannot be written, or the disk is full.
     """
     unfinished = path.with_suffix(".unfinished")
+    written = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -44,6 +45,7 @@ def write(model: Pipeline, path: Path) -> Artifact:
                 os.fsync(file.fileno())
             unfinished.rename(path)
         except BaseException:
+            written = unfinished.stat().st_size if unfinished.exists() else 0
             unfinished.unlink(missing_ok=True)
             raise
         folder = os.open(path.parent, os.O_RDONLY)
@@ -53,7 +55,7 @@ def write(model: Pipeline, path: Path) -> Artifact:
             os.close(folder)
         return Artifact(path, _sha256(path), path.stat().st_size)
     except OSError as error:
-        raise FolderError(path.parent, error) from error
+        raise FolderError(path.parent, error, written) from error
 
 
 def read(recorded: str, sha256: str, folder: Path) -> Pipeline:

@@ -1,8 +1,9 @@
 """The child process: does one job and exits.
 
-It gets ready, which is to connect to the database. Then it reads one JSON line from its channel (the job, the
-folder of the models) and writes JSON lines to it: progress, then one outcome. It never writes to the
-database. When it has said that, or its supervisor is gone, it ends with all its descendants.
+It gets ready, which is to connect to the database, and says so. Then it reads one JSON line from its channel
+(the job, the folder of the models) and writes JSON lines to it: progress, then one outcome. It never writes
+to the database. When it has said that, or that it cannot get ready, or its supervisor is gone, it ends with
+all its descendants.
 """
 
 import logging
@@ -14,7 +15,8 @@ import socket
 import threading
 from contextlib import suppress
 
-from worker.protocol import Message, Progress, read_order, to_line
+from worker.database.connection import Connection, is_open
+from worker.protocol import Message, Progress, Ready, Unable, read_order, to_line
 
 WATCH_SECONDS = 0.5
 
@@ -33,10 +35,21 @@ def run(channel: socket.socket, supervisor: int, url: str) -> None:
     threading.Thread(target=_obey_supervisor, args=[channel, supervisor, orders], daemon=True).start()
 
     # The fork server has imported it. The supervisor, which imports this module, must not.
-    from worker.child import attempt  # noqa: PLC0415
+    from worker.child import attempt, kinds  # noqa: PLC0415
 
-    connection = attempt.get_ready(url) if orders.empty() else None
-    order = read_order(orders.get())
+    ahead = attempt.get_ready(url)
+    if not isinstance(ahead, Unable):
+        _say(channel, Ready(kinds.writing()))
+    while not isinstance(ahead, Unable) and (line := _next_order(orders, ahead)) is None:
+        ahead.close()  # it broke while it waited
+        ahead = attempt.get_ready(url)
+    if isinstance(ahead, Unable):
+        with suppress(OSError):
+            _say(channel, ahead)
+        _end_with_descendants()
+        return
+    assert line is not None  # noqa: S101  # by the loop
+    order, connection = read_order(line), ahead
 
     def report(progress: float, message: str) -> None:
         _say(channel, Progress(progress, message))
@@ -44,6 +57,15 @@ def run(channel: socket.socket, supervisor: int, url: str) -> None:
     with suppress(OSError):  # the supervisor is gone, which the other thread may not have heard yet
         _say(channel, attempt.attempt(order, url, connection, report))
     _end_with_descendants()
+
+
+def _next_order(orders: queue.SimpleQueue[bytes], connection: Connection) -> bytes | None:
+    """Wait for the order; None if the connection breaks first."""
+    while True:
+        with suppress(queue.Empty):
+            return orders.get(timeout=WATCH_SECONDS)
+        if not is_open(connection):
+            return None
 
 
 def _say(channel: socket.socket, message: Message) -> None:

@@ -5,9 +5,11 @@ No thread may run afterwards, since none would be there in the child.
 
 import gc
 
+from worker.child import kinds
 from worker.child.attempt import thread_pools
 
 thread_pools()
+kinds.writing()
 # The collector of a child leaves alone what was there before: it would copy each page that it looks at.
 gc.collect()
 gc.freeze()

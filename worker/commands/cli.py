@@ -226,8 +226,8 @@ def top(once: bool) -> None:
 def health() -> None:
     """Check that a worker on this host is alive.
 
-    A health check for containers: exit code 0 if one is, 1 if none is or the
-    database cannot be reached.
+    A health check for containers: exit code 0 if one is and nothing keeps it
+    from jobs, 1 if none is or the database cannot be reached.
     """
     host = socket.gethostname()
     server = Server(settings.home())
@@ -241,7 +241,12 @@ def health() -> None:
         raise click.ClickException(
             f"no worker on {host} is alive; start one: ml-worker run. The view ml_workers lists all that are."
         )
-    click.echo("\n".join(f"{worker_id} is alive" for worker_id in workers))
+    for worker_id, reason in workers:
+        click.echo(f"{worker_id} is alive" + (f" but has paused: {reason}" if reason else ""))
+    if all(reason for _, reason in workers):
+        raise click.ClickException(
+            f"every worker on {host} has paused; it goes on by itself once it has what it lacks"
+        )
 
 
 @main.command()

@@ -245,23 +245,24 @@ def _workers(_title: str, workers: Sequence[Row], width: int) -> RenderableType:
         return _quiet("none is alive; start one: ml-worker run")
     table = _table()
     _column(table, ratio=2, justify="left")
-    _column(table, width=4, justify="left")
+    _column(table, width=6, justify="left")
     _column(table, width=_bar_width(width))
     _column(table, width=7)
     if width >= 60:
         _column(table, width=11)
         _column(table, ratio=2, justify="left")
     for worker in workers:
-        busy = worker["running"] > 0
+        reason = worker.get("reason")
+        colour = "red" if reason else "yellow" if worker["running"] else "green"
         cells: list[RenderableType] = [
             Text(_plain(worker["worker_id"])),
-            Text(worker["state"], "yellow" if busy else "green"),
+            Text(worker["state"], colour),
             ProgressBar(total=worker["concurrency"], completed=worker["running"], complete_style="yellow"),
             Text(f"{worker['running']} of {worker['concurrency']}"),
         ]
         if width >= 60:
             ids = f"jobs {worker['job_ids']}" if worker["job_ids"] else ""
-            cells += [Text(f"up {_duration(worker['up'])}"), Text(ids)]
+            cells += [Text(f"up {_duration(worker['up'])}"), Text(_plain(reason) if reason else ids)]
         table.add_row(*cells)
     return table
 

@@ -17,8 +17,15 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-# What this code relies on, whatever a login, a role, a database, the connection or the environment has set.
+# What this code relies on, whatever a login, a role, a database, the connection or the environment has set. No timeouts:
+# the supervisor has deadlines of its own, a load may take hours, and a session waits for its job.
 _RELIED_ON: LiteralString = """
+    SET statement_timeout TO 0; -- the first at once: it may be shorter than all of this takes
+    SET lock_timeout TO 0;
+    SET idle_in_transaction_session_timeout TO 0;
+    SET idle_session_timeout TO 0;
+    SELECT pg_catalog.set_config('transaction_timeout', '0', false) -- from version 17 on
+    WHERE pg_catalog.current_setting('transaction_timeout', true) OPERATOR(pg_catalog.<>) '0';
     SET default_transaction_read_only TO off;
     SET default_transaction_isolation TO 'read committed';
     SET default_transaction_deferrable TO off;
@@ -47,6 +54,10 @@ _RELIED_ON: LiteralString = """
 # Nobody else's operators and functions, even where everybody may create some in public.
 _FOR_WORKER: LiteralString = "SET search_path TO pg_catalog, pg_temp"
 _ORIGIN: LiteralString = "SELECT pg_catalog.current_setting('session_replication_role')"
+
+
+# Classes of errors of the server at this moment, while the connection is good: deadlock, no room, a limit, …
+_PASSING = {"40", "53", "54", "55", "58", "XX"}
 
 
 class UnsuitableDatabaseError(Exception):
@@ -138,6 +149,21 @@ def name_and_host(url: str) -> tuple[str, str]:
 def ping(connection: Connection) -> None:
     """See that the server answers. Raises psycopg.OperationalError."""
     connection.execute("SELECT")
+
+
+def is_open(connection: Connection) -> bool:
+    """Whether the server has closed it, as far as that can be heard without asking."""
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return not connection.closed
+
+
+def may_pass(connection: Connection, error: BaseException) -> bool:
+    """Whether the server refused a statement for a reason of its own now: no other connection helps."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return not connection.closed and state is not None and state[:2] in _PASSING
 
 
 def check_notifications(connection: Connection, url: str, timeout: float) -> None:

@@ -50,15 +50,21 @@ def was_notified(connection: Connection) -> bool:
     return found
 
 
-def claim_job(connection: Connection, worker_id: str, lease: timedelta, kinds: Collection[str]) -> Job | None:
-    """Take the next job of these kinds; None if none waits."""
+def claim_job(
+    connection: Connection,
+    worker_id: str,
+    lease: timedelta,
+    kinds: Collection[str],
+    but: Collection[int] = (),
+) -> Job | None:
+    """Take the next job of these kinds, but none of these ids; None if none waits."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:
         cursor.execute(
             """
             SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited
-            FROM ml_internal.claim_job(%s, %s, %s) j
+            FROM ml_internal.claim_job(%s, %s, %s, %s) j
             """,
-            [worker_id, lease, sorted(kinds)],
+            [worker_id, lease, sorted(kinds), list(but)],
         )
         return cursor.fetchone()
 
@@ -89,9 +95,21 @@ def release_job(connection: Connection, job: Job, message: str) -> str:
     return str(_call(connection, "release_job", job, message))
 
 
-def record_sign(connection: Connection, worker_id: str, concurrency: int, alive_for: timedelta) -> None:
-    """Send a heartbeat: this worker polls the queue, and will again within this time."""
-    connection.execute("SELECT ml_internal.record_sign(%s, %s, %s)", [worker_id, concurrency, alive_for])
+def record_sign(
+    connection: Connection,
+    worker_id: str,
+    concurrency: int,
+    alive_for: timedelta,
+    reason: str | None = None,
+) -> None:
+    """Send a heartbeat: this worker polls the queue, and will again within this time, and what it lacks."""
+    values = [worker_id, concurrency, alive_for, reason]
+    connection.execute("SELECT ml_internal.record_sign(%s, %s, %s, %s)", values)
+
+
+def notification_usage(connection: Connection) -> float:
+    """How full the server's queue of notifications is, 0 to 1; the server frees what it can meanwhile."""
+    return float(fetch_value(connection, "SELECT pg_notification_queue_usage()"))
 
 
 def expire_leases(connection: Connection) -> int:

@@ -39,10 +39,10 @@ def connect_reader(url: str, timeout: float = 10) -> Connection:
     return connection
 
 
-def living_workers(connection: Connection, host: str) -> list[str]:
-    """Workers on this host that look at the queue."""
-    rows = connection.execute("SELECT worker_id FROM public.ml_workers WHERE host = %s", [host])
-    return [worker_id for (worker_id,) in rows]
+def living_workers(connection: Connection, host: str) -> list[tuple[str, str | None]]:
+    """Workers on this host that look at the queue, each with what keeps it from jobs if anything does."""
+    rows = connection.execute("SELECT worker_id, reason FROM public.ml_workers WHERE host = %s", [host])
+    return [(worker_id, reason) for worker_id, reason in rows]
 
 
 def count_queue(connection: Connection) -> list[dict[str, Any]]:
@@ -108,7 +108,7 @@ _LIVELY_JOBS: LiteralString = """
     ORDER BY j.completed_at DESC NULLS FIRST, j.started_at, j.priority, j.created_at, j.id
 """
 _LIVING_WORKERS: LiteralString = """
-    SELECT w.worker_id, w.state, w.concurrency, w.running, w.job_ids,
+    SELECT w.worker_id, w.state, w.reason, w.concurrency, w.running, w.job_ids,
         date_part('epoch', now() - w.started_at) AS up,
         date_part('epoch', now() - w.last_sign_at) AS seen
     FROM public.ml_workers w

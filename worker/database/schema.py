@@ -123,7 +123,7 @@ def _keep_everybody_out(connection: Connection) -> None:
             with connection.transaction():
                 connection.execute("SET LOCAL statement_timeout = '500ms'")
                 connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
-                connection.execute("SET LOCAL statement_timeout TO DEFAULT")
+                connection.execute("SET LOCAL statement_timeout TO 0")
         except psycopg.errors.QueryCanceled:
             waited = time.monotonic() - began
             if waited > SAY_AFTER_SECONDS and not has_said:

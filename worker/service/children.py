@@ -10,7 +10,6 @@ import os
 import selectors
 import signal
 import socket
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from worker.child import process
-from worker.protocol import Message, Order, read_message, to_line
+from worker.protocol import Message, Order, Ready, Unable, read_message, to_line
+from worker.service.pauses import Pause
 
 log = logging.getLogger("ml-worker")
 
@@ -38,7 +38,6 @@ ENVIRONMENT = {
     # Nor a thread for the memory of pyarrow, which pandas imports where it is installed.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-RESTART_SECONDS = 1.0  # a child that cannot even start is not started in a busy loop
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -51,10 +50,12 @@ def _context() -> ForkServerContext | SpawnContext:
 
 @dataclass(eq=False)
 class Child:
-    """A child process, and the channel to it."""
+    """A child process, and the channel to it; whether it waits for its order, or why it cannot."""
 
     process: BaseProcess
     channel: socket.socket
+    is_ready: bool = False
+    lacks: str | None = None
 
     @property
     def pid(self) -> int:
@@ -73,7 +74,10 @@ class Children:
         selector: calls back when a child has said something.
         hear: is told what a child says.
         ended: is told how a child ended that no longer waited.
-        warm: children that wait.
+        ready: is told what a child says that waits for its order from now on.
+        warm: children that wait, or will once they are ready.
+        trouble: why the last that was started is not ready; None if it is.
+        pause: until the next is started after one that could not.
     """
 
     url: str
@@ -81,19 +85,26 @@ class Children:
     selector: selectors.BaseSelector
     hear: Callable[[Child, Message], None]
     ended: Callable[[Child, str], None]
+    ready: Callable[[Ready], None]
     warm: list[Child] = field(default_factory=list)
+    trouble: str | None = None
+    pause: Pause = field(default_factory=Pause)
 
     def __post_init__(self) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._context = _context()
-        self._not_before = 0.0  # monotonic time before which no child is started
         self._older: set[int] = set()  # process ids of children that are older than the connection
 
     def warm_up(self, number: int) -> None:
-        """Start children until so many wait. The first waits for the imports of the fork server."""
-        if time.monotonic() < self._not_before:
+        """Start children until so many wait. The first waits for the imports of the fork server.
+
+        After one that could not get ready it is one at a time, each a trial.
+        """
+        if not self.pause.is_over:
             return
+        if self.trouble:
+            number = min(number, 1 + sum(child.is_ready for child in self.warm))
         while len(self.warm) < number:
             ours, theirs = socket.socketpair()
             child = Child(
@@ -106,17 +117,30 @@ class Children:
                 # The fork server ended meanwhile; the next start makes another.
                 ours.close()
                 log.error("worker=%s no child could be started: %r", self.worker_id, error)
-                self._not_before = time.monotonic() + RESTART_SECONDS
+                self._fail(f"no process could be started for a job: {error}")
                 return
             finally:
                 theirs.close()
             self.warm.append(child)
             self.selector.register(ours, selectors.EVENT_READ, self._reader(child))
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether a child waits for its order."""
+        return any(child.is_ready for child in self.warm)
+
     def take(self) -> tuple[Child, bool]:
-        """A child that waits, and whether the connection has changed since it was started."""
-        child = self.warm.pop(0)
+        """A child that is ready, and whether the connection has changed since it was started."""
+        child = next(child for child in self.warm if child.is_ready)
+        self.warm.remove(child)
         return child, child.pid in self._older
+
+    def distrust(self, reason: str) -> None:
+        """One has found, with its job, that none could get ready now: those that wait are of no use."""
+        for child in self.warm:
+            child.lacks, child.is_ready = reason, False
+            kill(child)  # its end is read from its channel
+        self._fail(reason)
 
     def note_new_connection(self) -> None:
         """What waits now is older than the supervisor's connection."""
@@ -139,16 +163,35 @@ class Children:
             *lines, rest = buffer.split(b"\n")
             buffer[:] = rest
             for line in lines:
-                self.hear(child, read_message(bytes(line)))
+                self._hear(child, read_message(bytes(line)))
 
         return read
+
+    def _hear(self, child: Child, message: Message) -> None:
+        if isinstance(message, Ready):
+            child.is_ready = True
+            self.trouble = None
+            self.pause.end()
+            self.ready(message)
+        elif isinstance(message, Unable) and child in self.warm:
+            child.lacks, child.is_ready = message.message, False
+        else:
+            self.hear(child, message)
+
+    def _fail(self, reason: str) -> None:
+        self.trouble = reason
+        self.pause.lengthen()
 
     def _note_end(self, child: Child) -> None:
         how = _in_words(kill(child))  # what it started ends with it, however it ended
         if child in self.warm:
             self.warm.remove(child)
-            log.error("worker=%s child pid=%s ended before it had a job: %s", self.worker_id, child.pid, how)
-            self._not_before = time.monotonic() + RESTART_SECONDS
+            if child.lacks is None:
+                log.error(
+                    "worker=%s child pid=%s ended before it had a job: %s", self.worker_id, child.pid, how
+                )
+            if self.pause.is_over:  # not once for each that ends for the same reason
+                self._fail(child.lacks or f"the process for a job {how} before it had one")
         else:
             self.ended(child, how)
 

@@ -24,6 +24,7 @@ from worker.child import kinds
 from worker.protocol import Job
 
 OUTCOMES = ("completed", "failed", "released", "crashed", "cancelled", "lease_lost", "unrecorded")
+LACKS = ("connection", "folder", "server")
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
 
@@ -42,6 +43,14 @@ class Metrics:
         )
         self._concurrency = Gauge("ml_worker_concurrency", "Jobs that it does at a time", registry=registry)
         self._running = Gauge("ml_worker_running_jobs", "Jobs that it does now", registry=registry)
+        self._paused = Gauge(
+            "ml_worker_paused",
+            "1 while it claims no jobs, or not all, for lack of this, else 0: " + ", ".join(LACKS),
+            ["lack"],
+            registry=registry,
+        )
+        for lack in LACKS:
+            self._paused.labels(lack)
         self._reconnects = Counter(
             "ml_worker_reconnects", "Connections made after one was lost", registry=registry
         )
@@ -105,6 +114,10 @@ class Metrics:
         self._concurrency.set(concurrency)
         self._running.set_function(running)
         self._connected.set(1)
+
+    def paused(self, lack: str, is_paused: bool) -> None:
+        """The worker lacks this, or has it again."""
+        self._paused.labels(lack).set(is_paused)
 
     def connection_lost(self) -> None:
         """Nothing is known of the queue until the next look at it."""

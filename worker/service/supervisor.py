@@ -3,6 +3,10 @@
 One thread, one connection, one loop. Whatever happens (a notification, a timer, a message of a child, a new
 connection), the loop does the same: hand over what children have finished, renew leases, look for
 cancelled jobs, and claim while there is room. No ML is imported here.
+
+A job is claimed only by a worker that has all for it: a child that is connected, a folder that takes a
+write, a database that takes the claim. What turns out to be missing later gives the job back; the worker says
+so once, claims no job that needs it, and tries again after growing pauses.
 """
 
 import logging
@@ -25,7 +29,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from worker import model_folder
-from worker.child import kinds
+from worker.child import kinds, memory
 from worker.database import queue, reading
 from worker.database.connection import (
     LOST,
@@ -33,12 +37,26 @@ from worker.database.connection import (
     UnsuitableDatabaseError,
     check_notifications,
     connect,
+    may_pass,
 )
 from worker.database.deadlines import deadline
 from worker.database.queue import SupersededError
 from worker.database.schema import check_version
-from worker.protocol import Completed, Failed, Job, Lost, Message, Order, Outcome, Progress, Released
+from worker.protocol import (
+    Completed,
+    Failed,
+    Job,
+    Lost,
+    Message,
+    Order,
+    Outcome,
+    Progress,
+    Ready,
+    Released,
+    Unable,
+)
 from worker.service.children import Child, Children, give, kill
+from worker.service.pauses import Pause
 
 if TYPE_CHECKING:
     from worker.service.prometheus import Metrics
@@ -51,6 +69,11 @@ PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
 COUNT_SHARE = 0.01  # of the time, at most, goes into them, however long the queue
+FOLDER_SECONDS = 1.0  # a write into the folder of the models is believed for this time
+FOLDER_ANSWERS_SECONDS = 2.0  # else it counts as away: one on a network may wait for ever
+LONGEST_LEFT_SECONDS = 60.0  # until a job is tried again that this worker could not do
+KEPT_SECONDS = 600.0  # at most is an outcome kept alive that the server does not take
+CROWDED = 0.5  # of the server's queue of notifications: time to say so
 SIGN_SECONDS = 10.0  # at most between heartbeats, each of which counts for three times as long
 
 
@@ -85,7 +108,21 @@ class Running:
     token: str = field(default_factory=lambda: secrets.token_hex(4))  # in the names of the attempt's files
     is_sent: bool = False  # whether the result may be recorded, although no answer says so
     not_before: float = 0.0  # monotonic time of the next try, where another session has locked the job
+    refused: Pause = field(default_factory=Pause)  # by the server, for reasons of its own
+    refused_at: float = 0.0  # monotonic time of the first time
     claimed: float = field(default_factory=time.monotonic)
+    oom_kills: int = field(default_factory=memory.oom_kills)  # on this machine before it began
+
+
+@dataclass
+class Left:
+    """A job that this worker cannot do now, for others to take, and when it tries again.
+
+    ``num_bytes`` of memory must be free before.
+    """
+
+    pause: Pause = field(default_factory=lambda: Pause(LONGEST_LEFT_SECONDS))
+    num_bytes: int = 0
 
 
 @dataclass
@@ -111,7 +148,18 @@ class Supervisor:
         self._sign_at = 0.0
         self._count_at = 0.0
         self._signal: int | None = None
-        self.children = Children(self.options.url, self.worker_id, self._selector, self._hear, self._note_end)
+        self._lacks: dict[str, str] = {}  # what this worker lacks now, and in what words
+        self._pauses = {lack: Pause() for lack in ("folder", "server")}
+        self._left: dict[int, Left] = {}  # by the job's id
+        self._folder = model_folder.Trial(self.options.model_dir)
+        self._folder_due = 0.0
+        self._room = model_folder.ROOM
+        self._writing: frozenset[str] = frozenset()  # types of job that need the folder, as children say
+        self._wants_child = False  # whether a claim waits for one
+        self._is_crowded = False
+        self.children = Children(
+            self.options.url, self.worker_id, self._selector, self._hear, self._note_end, self._note_ready
+        )
 
     # ── The loop ────────────────────────────────────────────────────────────────────────────────────
 
@@ -156,6 +204,7 @@ class Supervisor:
     def _step(self) -> None:
         self._obey_signal()
         self._warm_up()
+        self._look_at_children()
         self._kill_past_deadline()
         if self.connection is None and time.monotonic() >= self._reconnect_at:
             self._reconnect()
@@ -165,9 +214,10 @@ class Supervisor:
             with deadline(self.connection, self.options.call_deadline):
                 self._look |= queue.was_notified(self.connection)
                 self._deliver_all(self.connection)
-                if self._look or time.monotonic() >= self._looked_at + self.options.poll:
+                if self._look or time.monotonic() >= self._due_look():
                     self._look, self._looked_at = False, time.monotonic()
                     self._drain(self.connection)
+                    self._failures = 0  # not before: what fails each time is tried ever later
                 self._look |= queue.was_notified(self.connection)
         except psycopg.Error as error:  # one of a schema that is just being upgraded, too
             self._lost_connection(error)
@@ -180,9 +230,12 @@ class Supervisor:
                 self._discard_superseded(running)
             except psycopg.errors.LockNotAvailable:
                 running.not_before = time.monotonic() + LOCKED_SECONDS
-            except LOST:
-                raise
-            except (psycopg.Error, UnicodeError) as error:
+            except (*LOST, UnicodeError, psycopg.Error) as error:
+                if may_pass(connection, error):
+                    self._keep_for_later(connection, running, error)
+                    continue
+                if isinstance(error, LOST):
+                    raise
                 log.exception("job=%s attempt=%s cannot be recorded", running.job.id, running.job.attempt)
                 if isinstance(running.outcome, Failed):
                     self._discard(running, "not even its failure can be recorded", "unrecorded")
@@ -193,6 +246,25 @@ class Supervisor:
                         error.diag.message_primary if isinstance(error, psycopg.Error) else "not valid text"
                     )
                     running.outcome = Failed(f"its result cannot be recorded: {reason}")
+
+    def _keep_for_later(self, connection: Connection, running: Running, error: Exception) -> None:
+        """The server takes no word on a job now: its work is not lost for that, if it passes."""
+        reason = str(error).strip().partition("\n")[0]
+        if not running.refused.failures:
+            running.refused_at = time.monotonic()
+            running.refused.longest = min(running.refused.longest, self.options.lease / 4)
+            log.warning(
+                "job=%s attempt=%s refused, tried again: %s", running.job.id, running.job.attempt, reason
+            )
+        running.refused.lengthen()
+        running.not_before = running.refused.until
+        if running.outcome is None or time.monotonic() > running.refused_at + KEPT_SECONDS:
+            return
+        renewed = time.monotonic()
+        with suppress(psycopg.Error):  # at the next try it is heard
+            words = f"Waiting to be recorded: {reason}"
+            queue.record_progress(connection, running.job, running.progress, words, self._lease())
+            running.renewed = renewed
 
     def _drain(self, connection: Connection) -> None:
         self._claim(connection)  # first of all: somebody may be waiting for it
@@ -208,8 +280,13 @@ class Supervisor:
                     self.metrics.leases_expired(expired)
         if time.monotonic() >= self._sign_at:
             every = max(min(SIGN_SECONDS, self.options.lease / 3), self.options.poll)
+            self._look_at_notifications(connection)
             queue.record_sign(
-                connection, self.worker_id, self.options.concurrency, timedelta(seconds=3 * every)
+                connection,
+                self.worker_id,
+                self.options.concurrency,
+                timedelta(seconds=3 * every),
+                self._reason(),
             )
             self._sign_at = time.monotonic() + every
         if self.metrics and time.monotonic() >= self._count_at:
@@ -220,15 +297,139 @@ class Supervisor:
 
     def _claim(self, connection: Connection) -> None:
         # A job whose outcome cannot be recorded, because a client has locked it, takes no slot.
-        while not self.stopping and self.children.warm and len(self._working()) < self.options.concurrency:
+        while not self.stopping and len(self._working()) < self.options.concurrency:
+            self._wants_child = not self.children.has_ready
+            if self._wants_child or not self._pauses["server"].is_over:
+                break
+            possible = self._possible_kinds()
+            if not possible:
+                break
             renewed = time.monotonic()
             try:
-                job = queue.claim_job(connection, self.worker_id, self._lease(), kinds.names())
+                job = queue.claim_job(
+                    connection, self.worker_id, self._lease(), possible, self._left_to_others()
+                )
             except psycopg.errors.LockNotAvailable:
                 break
+            except psycopg.Error as error:
+                if not may_pass(connection, error):
+                    raise
+                self._pauses["server"].lengthen()
+                self._note_lack(
+                    "server", f"the server refuses claims: {str(error).strip().partition(chr(10))[0]}"
+                )
+                break
+            self._pauses["server"].end()
+            self._note_supply("server")
             if job is None:
                 break
             self._start(job, renewed)
+
+    # ── What this worker lacks ──────────────────────────────────────────────────────────────────────
+
+    def _possible_kinds(self) -> frozenset[str]:
+        """Types of job for which the folder of the models will do."""
+        if not self._pauses["folder"].is_over:
+            return self._without_folder()
+        if "folder" in self._lacks or time.monotonic() >= self._folder_due:
+            try:
+                self._folder.make(self._room, min(FOLDER_ANSWERS_SECONDS, self.options.call_deadline / 4))
+            except model_folder.FolderError as error:
+                self._pauses["folder"].lengthen()
+                self._note_lack("folder", str(error))
+                return self._without_folder()
+            self._pauses["folder"].end()
+            self._note_supply("folder")
+            self._folder_due = time.monotonic() + FOLDER_SECONDS
+        return kinds.names()
+
+    def _without_folder(self) -> frozenset[str]:
+        # An empty one may be where a disk should be mounted: then every model would be called missing.
+        try:
+            has_models = any(self.options.model_dir.iterdir())
+        except OSError:
+            has_models = False
+        return kinds.names() - self._writing if has_models else frozenset()
+
+    def _left_to_others(self) -> list[int]:
+        """Jobs that this worker does not claim now."""
+        for job_id in [
+            i for i, left in self._left.items() if time.monotonic() > left.pause.until + KEPT_SECONDS
+        ]:
+            del self._left[job_id]  # somebody else has done it, most likely
+        if not self._left:
+            return []
+        wants = any(left.num_bytes and left.pause.is_over for left in self._left.values())
+        free = memory.free() if wants else 0.0
+        return [
+            job_id for job_id, left in self._left.items() if not left.pause.is_over or left.num_bytes > free
+        ]
+
+    def _leave(self, job: Job, unable: Unable) -> None:
+        """What a child found missing: the job is for others to take, and so are those that need the same."""
+        left = self._left.setdefault(job.id, Left())
+        left.pause.lengthen()
+        if unable.lack == "memory":
+            left.num_bytes = unable.num_bytes
+        elif unable.lack == "connection":
+            self.children.distrust(unable.message)
+        elif unable.lack == "folder":
+            self._room = max(self._room, model_folder.ROOM + unable.num_bytes)
+            self._pauses["folder"].lengthen()
+            self._note_lack("folder", unable.message)
+
+    def _look_at_children(self) -> None:
+        if self.children.has_ready:
+            self._note_supply("connection")
+        elif self.children.trouble and not self.stopping and len(self._working()) < self.options.concurrency:
+            self._note_lack("connection", self.children.trouble)
+
+    def _look_at_notifications(self, connection: Connection) -> None:
+        """Say that they are held up, before they are left out; jobs are found by the timer all the same."""
+        usage = queue.notification_usage(connection)
+        if usage >= CROWDED and not self._is_crowded:
+            log.warning(
+                "worker=%s notifications fill %.0f %% of the server's queue, because a session listens in an "
+                "open transaction; above 90 %% jobs are found by the timer alone",
+                self.worker_id,
+                100 * usage,
+            )
+        self._is_crowded = usage >= CROWDED
+
+    def _note_lack(self, lack: str, reason: str) -> None:
+        """Say once what keeps this worker from jobs."""
+        if self._lacks.get(lack) == reason:
+            return
+        if lack not in self._lacks:
+            log.error("worker=%s paused lack=%s: %s", self.worker_id, lack, reason)
+        self._lacks[lack] = reason
+        self._sign_at, self._look = 0.0, True
+        if self.metrics:
+            self.metrics.paused(lack, True)
+
+    def _note_supply(self, lack: str) -> None:
+        """Say once that it is there again."""
+        if self._lacks.pop(lack, None) is None:
+            return
+        log.info("worker=%s resumed lack=%s", self.worker_id, lack)
+        self._sign_at, self._look = 0.0, True
+        if self.metrics:
+            self.metrics.paused(lack, False)
+
+    def _reason(self) -> str | None:
+        """What keeps this worker from all jobs, or from some."""
+        some = f"claims no {' and '.join(sorted(self._writing))} jobs: " if self._writing else ""
+        reasons = [
+            (some if lack == "folder" else "") + reason for lack, reason in sorted(self._lacks.items())
+        ]
+        return "; ".join(reasons) or None
+
+    def _due_look(self) -> float:
+        """Monotonic time of the next look at the queue without being told: by the timer, or for a trial."""
+        pauses = [self._pauses[lack] for lack in self._lacks if lack in self._pauses]
+        pauses += [left.pause for left in self._left.values()]
+        trials = [pause.until for pause in pauses if pause.until > self._looked_at]
+        return min([self._looked_at + self.options.poll, *trials])
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
@@ -237,7 +438,9 @@ class Supervisor:
         elif self._look:
             return 0.0
         else:
-            due = [self._looked_at + self.options.poll, *(self._due(r) for r in self.running.values())]
+            due = [self._due_look(), *(self._due(r) for r in self.running.values())]
+        if not self.children.pause.is_over:
+            due.append(self.children.pause.until)
         return max(0.0, min(due) - time.monotonic())
 
     def _working(self) -> list[Running]:
@@ -266,11 +469,15 @@ class Supervisor:
             if isinstance(outcome, Completed):
                 running.is_sent = True
                 result_id = queue.record_result(connection, job, outcome.result)
+                if job.job_type in self._writing:
+                    self._room = model_folder.ROOM
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
                 ended = "completed"
             else:
                 self._drop_files(running)
                 ended = self._report_end(connection, job, outcome)
+            if not isinstance(outcome, Unable):
+                self._left.pop(job.id, None)
             self._forget(running, ended)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
@@ -279,12 +486,16 @@ class Supervisor:
             running.renewed, running.reported = renewed, reported
 
     @staticmethod
-    def _report_end(connection: Connection, job: Job, outcome: Failed | Lost | Released) -> str:
+    def _report_end(connection: Connection, job: Job, outcome: Failed | Lost | Released | Unable) -> str:
         """Tell the database how an attempt without a result ended; returns it in a word for the metrics."""
         if isinstance(outcome, Failed):
             queue.record_failure(connection, job, outcome.message)
             log.error("job=%s attempt=%s failed error=%r", job.id, job.attempt, outcome.message)
             return "failed"
+        if isinstance(outcome, Unable):
+            queue.release_job(connection, job, outcome.message)
+            log.warning("job=%s attempt=%s given back: %s", job.id, job.attempt, outcome.message)
+            return "released"
         if isinstance(outcome, Released):
             queue.release_job(connection, job, outcome.message)
             log.info("job=%s attempt=%s released", job.id, job.attempt)
@@ -336,22 +547,33 @@ class Supervisor:
     # ── Children ────────────────────────────────────────────────────────────────────────────────────
 
     def _warm_up(self) -> None:
-        """Keep a child ready for every free slot."""
+        """Keep a child ready for every free slot, and for the next that gets free."""
         if not self.stopping:
-            self.children.warm_up(self.options.concurrency - len(self._working()))
+            self.children.warm_up(max(1, self.options.concurrency - len(self._working())))
 
     def _hear(self, child: Child, message: Message) -> None:
         for running in self.running.values():
             if running.child is child:
                 if isinstance(message, Progress):
                     running.progress, running.message = message.share, message.message
-                else:
+                elif not isinstance(message, Ready):
                     running.outcome = message
+                if isinstance(message, Unable):
+                    self._leave(running.job, message)
+
+    def _note_ready(self, ready: Ready) -> None:
+        self._writing = frozenset(ready.writing)
+        self._look |= self._wants_child
 
     def _note_end(self, child: Child, how: str) -> None:
         for running in self.running.values():
             if running.child is child and running.outcome is None:
                 running.outcome = Lost(f"the process of the job {how}")
+                if len(self.running) > 1 and "SIGKILL" in how and memory.oom_kills() > running.oom_kills:
+                    running.outcome = Unable(
+                        "memory", "the system had no memory left for this job beside others"
+                    )
+                    self._leave(running.job, running.outcome)
 
     # ── Connection and signals ──────────────────────────────────────────────────────────────────────
 
@@ -367,7 +589,6 @@ class Supervisor:
             connection.close()
             raise
         self.connection = connection
-        self._failures = 0
         self._look = True
         self.children.note_new_connection()
         self._selector.register(connection.fileno(), selectors.EVENT_READ, self._note_change)
@@ -375,7 +596,7 @@ class Supervisor:
     def _reconnect(self) -> None:
         try:
             self._connect()
-        except (*LOST, UnsuitableDatabaseError) as error:
+        except (psycopg.Error, UnsuitableDatabaseError) as error:
             self._lost_connection(error)
         else:
             log.info("worker=%s reconnected", self.worker_id)
@@ -395,7 +616,7 @@ class Supervisor:
                     with suppress(SupersededError):  # cancelled just now
                         queue.release_job(self.connection, job, "the answer to its claim was lost")
                         log.warning("job=%s attempt=%s released, its claim was lost", job.id, job.attempt)
-        except LOST as error:
+        except psycopg.Error as error:
             self._lost_connection(error)
 
     def _lost_connection(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def start(set_session: Any = os.setsid) -> None:
             return found
 
         select.select = select_late
+    if os.environ.get("TEST_MEMORY"):
+        memory: Any = import_module("worker.child.memory")
+        # Free is as much as half again of what one job will take, however little that is.
+        memory._WORTH_A_NOTE = 0
+        memory._resident = lambda _pid: 0
+        memory._bytes = lambda *_: 2e9
+        memory.available = lambda: 3_000_000_000
     if limit := os.environ.get("TEST_FILE_SIZE"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 

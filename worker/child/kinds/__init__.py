@@ -16,7 +16,10 @@ GROUP = "ml_worker.kinds"
 
 
 class Kind(Protocol):
-    """What a module of this package offers."""
+    """What a module of this package offers.
+
+    Where it writes into the folder of the models there is also ``WRITES = True``.
+    """
 
     def run(self, task: "Task", /) -> "Result":
         """Do the job; returns its result as plain numbers.
@@ -47,3 +50,9 @@ def preload() -> None:
     """Import all kinds that come with the worker."""
     for name in modules.own(__name__):
         load(name)
+
+
+def writing() -> list[str]:
+    """The job types that come with the worker and write into the folder of the models. Imports them all."""
+    own = sorted(name.upper() for name in modules.own(__name__))
+    return [name for name in own if getattr(load(name), "WRITES", False)]

@@ -16,6 +16,7 @@ from worker.child.task import LOADED, SCORED, Result, Task, load_rows
 from worker.errors import JobError
 
 FITTED = 0.85  # of the progress bar
+WRITES = True
 
 
 def run(task: Task) -> Result:
