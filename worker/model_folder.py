@@ -1,7 +1,29 @@
-"""The folder of the model files: whether it can be written."""
+"""The folder of the model files: whether it can be written, and which part of it belongs to a database.
 
+Each database has a folder of its own in it, ``database_NAME``, where the name is what
+``ml_internal.folder_name`` says. Files of models that were made before schema version 6 lie beside these.
+"""
+
+import re
 import tempfile
 from pathlib import Path
+
+_OF_DATABASE = re.compile("database_[0-9a-f]{16}")
+
+
+def of_database(root: Path, name: str) -> Path:
+    """The folder of a database.
+
+    Args:
+        root: the folder of all model files.
+        name: what ``ml_internal.folder_name`` says.
+    """
+    return root / name
+
+
+def is_of_database(folder: Path) -> bool:
+    """Whether it is the folder of one database."""
+    return _OF_DATABASE.fullmatch(folder.name) is not None
 
 
 class FolderError(OSError):
