@@ -88,4 +88,5 @@ GRANT EXECUTE ON FUNCTION ml_internal.record_failure(bigint, integer, text) TO m
 GRANT EXECUTE ON FUNCTION ml_internal.record_loss(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.release_job(bigint, integer, text) TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.expire_leases() TO ml_worker;
+GRANT EXECUTE ON FUNCTION ml_internal.folder_name() TO ml_worker;
 GRANT EXECUTE ON FUNCTION ml_internal.record_sign(text, integer, interval) TO ml_worker;

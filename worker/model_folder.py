@@ -1,7 +1,6 @@
 """The folder of the model files: whether it can be written, and which part of it belongs to a database.
 
-Each database has a folder of its own in it, ``database_NAME``, where the name is what
-``ml_internal.folder_name`` says. Files of models that were made before schema version 6 lie beside these.
+Each database has a folder of its own in it, whose name ``ml_internal.folder_name`` tells. Files of models that were made before schema version 6 lie beside these.
 """
 
 import re
@@ -9,16 +8,6 @@ import tempfile
 from pathlib import Path
 
 _OF_DATABASE = re.compile("database_[0-9a-f]{16}")
-
-
-def of_database(root: Path, name: str) -> Path:
-    """The folder of a database.
-
-    Args:
-        root: the folder of all model files.
-        name: what ``ml_internal.folder_name`` says.
-    """
-    return root / name
 
 
 def is_of_database(folder: Path) -> bool:

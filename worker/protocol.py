@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Order:
-    """What a supervisor tells a child: the job, where the models are, and how many share the machine's cores.
+    """What a supervisor tells a child: the job, where the models of its database are, and how many share the machine's cores.
 
     ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
     ``has_changed`` says that the supervisor has connected anew since the child was started: the child's own

@@ -50,6 +50,11 @@ def was_notified(connection: Connection) -> bool:
     return found
 
 
+def folder_name(connection: Connection) -> str:
+    """Name of this database's folder in that of the model files."""
+    return str(fetch_value(connection, "SELECT ml_internal.folder_name()"))
+
+
 def claim_job(connection: Connection, worker_id: str, lease: timedelta, kinds: Collection[str]) -> Job | None:
     """Take the next job of these kinds; None if none waits."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:

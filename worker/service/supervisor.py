@@ -111,6 +111,7 @@ class Supervisor:
         self._sign_at = 0.0
         self._count_at = 0.0
         self._signal: int | None = None
+        self._folder = self.options.model_dir  # that of the database, once it is known
         self.children = Children(self.options.url, self.worker_id, self._selector, self._hear, self._note_end)
 
     # ── The loop ────────────────────────────────────────────────────────────────────────────────────
@@ -252,7 +253,7 @@ class Supervisor:
         child, has_changed = self.children.take()
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
-        give(child, Order(job, str(options.model_dir), running.token, options.concurrency, has_changed))
+        give(child, Order(job, str(self._folder), running.token, options.concurrency, has_changed))
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
         if self.metrics:
             self.metrics.claimed(job)
@@ -321,7 +322,7 @@ class Supervisor:
     def _drop_files(self, running: Running) -> None:
         """Remove what an attempt wrote whose result does not count; its child has ended."""
         try:
-            for path in self.options.model_dir.glob(f"*_{running.token}.*"):
+            for path in self._folder.glob(f"*_{running.token}.*"):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the folder may have become read-only, or be away
             log.warning("job=%s attempt=%s its files stay: %s", running.job.id, running.job.attempt, error)
@@ -361,6 +362,7 @@ class Supervisor:
             with deadline(connection, self.options.call_deadline):
                 check_version(connection)
                 queue.limit_lock_waits(connection, LOCK_TIMEOUT)
+                self._folder = self.options.model_dir / queue.folder_name(connection)
                 check_notifications(connection, self.options.url, self.options.call_deadline / 2)
                 queue.listen(connection, self._note_change)
         except BaseException:
