@@ -63,7 +63,9 @@ class Assignment:
 def read(told: Mapping[str, Any]) -> Assignment:
     """Read what ``ml_internal.assignment`` tells."""
     return Assignment(
-        models=tuple(_model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]),
+        models=tuple(
+            _model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]
+        ),
         period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
         phases=None if told["phases"] is None else tuple(told["phases"]),
         request=told["request"],

@@ -16,10 +16,13 @@ _NUMBERS = {
 }
 _CONSTANTS = {ord("Z"): None, ord("T"): True, ord("F"): False}
 _DEEPEST = 16
-_OF_EACH_NODE = (
-    *("left_children", "right_children", "parents", "split_indices", "split_conditions"),
-    *("base_weights", "default_left", "split_type", "loss_changes", "sum_hessian"),
-)
+_OF_EACH_NODE = {
+    ">i4": ("left_children", "right_children", "parents", "split_indices"),
+    ">f4": ("split_conditions", "base_weights", "loss_changes", "sum_hessian"),
+    "|u1": ("default_left", "split_type"),
+}
+_OF_CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+_NO_PARENT = 2**31 - 1
 
 
 class BoosterError(ValueError):
@@ -73,7 +76,9 @@ def _check(model: dict[str, Any], num_features: int) -> None:
     booster, numbers = learner["gradient_booster"], learner["learner_model_param"]
     trees = booster["model"]["trees"]
     expected = {"num_class": "0", "num_feature": str(num_features), "num_target": "1"}
-    if booster["name"] != "gbtree" or any(numbers.get(name, value) != value for name, value in expected.items()):
+    if booster["name"] != "gbtree" or any(
+        numbers.get(name, value) != value for name, value in expected.items()
+    ):
         raise BoosterError(f"they are not for two classes and {num_features} features")
     rounds = np.asarray(booster["model"]["iteration_indptr"])
     if (
@@ -84,21 +89,37 @@ def _check(model: dict[str, Any], num_features: int) -> None:
         or np.asarray(booster["model"]["tree_info"]).tolist() != [0] * len(trees)
     ):
         raise BoosterError("their number is not as it says")
-    for tree in trees:
-        num_nodes = int(tree["tree_param"]["num_nodes"])
-        left, feature = np.asarray(tree["left_children"]), np.asarray(tree["split_indices"])
-        if (
-            any(len(tree[name]) != num_nodes for name in _OF_EACH_NODE)
-            or int(tree["tree_param"]["size_leaf_vector"]) > 1
-            or int(tree["tree_param"]["num_feature"]) != num_features
-            or np.any(tree["split_type"])
-        ):
-            raise BoosterError("a tree is not as it says")
-        is_leaf = left == -1
-        require_trees(left, np.asarray(tree["right_children"]), is_leaf)
-        inner = feature[~is_leaf]
-        if (inner < 0).any() or (inner >= num_features).any():
-            raise BoosterError("a tree asks for a feature that is not there")
+    if any(len(part) for part in booster["model"].get("cats", {}).values()):
+        raise BoosterError("they have categories")
+    for number, tree in enumerate(trees):
+        _check_tree(tree, number, num_features)
+
+
+def _check_tree(tree: dict[str, Any], number: int, num_features: int) -> None:
+    num_nodes = int(tree["tree_param"]["num_nodes"])
+    parts = [(tree[name], kind) for kind, names in _OF_EACH_NODE.items() for name in names]
+    if (
+        any((part.dtype.str, part.shape) != (kind, (num_nodes,)) for part, kind in parts)
+        or int(tree["tree_param"]["size_leaf_vector"]) > 1
+        or int(tree["tree_param"]["num_feature"]) != num_features
+        or tree["id"] != number
+    ):
+        raise BoosterError("a tree is not as it says")
+    if tree["split_type"].any() or any(len(tree[name]) for name in _OF_CATEGORIES):
+        raise BoosterError("a tree has categories")
+    left, right, parents, asked = (tree[name] for name in _OF_EACH_NODE[">i4"])
+    is_leaf = left == -1
+    require_trees(left, right, is_leaf)
+    inner = np.flatnonzero(~is_leaf)
+    if (
+        any((parents[children[inner]] != inner).any() for children in (left, right))
+        or parents[0] != _NO_PARENT
+        or (parents < 0).any()
+        or (parents[1:] >= num_nodes).any()
+    ):
+        raise BoosterError("its nodes are no tree")
+    if (asked[inner] < 0).any() or (asked[inner] >= num_features).any():
+        raise BoosterError("a tree asks for a feature that is not there")
 
 
 class _Reader:

@@ -76,8 +76,10 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
         pipelines.append(models.from_file(models.load(model.model_type), read.pipeline, task.threads))
         made_by = libraries.differences(model.library_versions) or read.made_by
         if made_by:
-            notes.append(f"model {model.id} may predict otherwise than when it was trained: "
-                f"{libraries.told(made_by)}; train it again to be sure")
+            notes.append(
+                f"model {model.id} may predict otherwise than when it was trained: "
+                f"{libraries.told(made_by)}; train it again to be sure"
+            )
     return pipelines, "; ".join(notes) or None
 
 
