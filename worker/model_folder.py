@@ -1,6 +1,7 @@
 """The folder of the model files: whether it can be written, and which part of it belongs to a database.
 
-Each database has a folder of its own in it, whose name ``ml_internal.folder_name`` tells. Files of models that were made before schema version 6 lie beside these.
+Each database has a folder of its own in it, whose name ``ml_internal.folder_name`` tells. Files of
+models that were made before schema version 6 lie beside these.
 """
 
 import re

@@ -177,7 +177,7 @@ def test_what_a_name_stands_for_is_not_called_unless_its_arguments_are_looked_at
 
 def test_a_name_of_another_type_is_refused() -> None:
     names = models.load("logistic_regression").NAMES
-    with pytest.raises(ValueError, match="refers to xgboost.core.Booster, which no model of its type needs"):
+    with pytest.raises(ValueError, match=r"refers to xgboost\.core\.Booster, which no model"):
         load(pickle.PROTO + b"\4" + name("xgboost.core.Booster") + pickle.STOP, names)
 
 

@@ -27,7 +27,7 @@ class Fewest:
 
 @dataclass(frozen=True)
 class Model:
-    """What a model predicts, from what, and its file (path, SHA-256 and libraries are None before it is READY).
+    """What a model predicts, from what, and its file (path, SHA-256 and libraries: None before it is READY).
 
     ``features`` are columns of ``coin_metrics`` in the order that the model is fitted on; ``params`` are all
     hyperparameters of its type, name to (kind, value as text).

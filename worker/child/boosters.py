@@ -1,7 +1,7 @@
 """Trees of xgboost as bytes: whether they are trees at all, which xgboost itself does not look at.
 
-It follows the numbers of a file's children and features wherever they lead, and a crash is the mildest that can
-come of that. The format is UBJSON, https://ubjson.org, as xgboost writes it: all lengths are of 8 bytes.
+It follows the numbers of a file's children and features wherever they lead, and a crash is the mildest that
+can come of that. The format is UBJSON, https://ubjson.org, as xgboost writes it: all lengths are of 8 bytes.
 """
 
 import struct

@@ -4,9 +4,9 @@ Whoever may record a training may record any path. So only a regular file in the
 opened, under its own name; it is hashed and read through one descriptor, by :mod:`worker.child.unpickling`;
 and no message tells a hash that was found.
 
-In a file two steps stand before those that were fitted: the first knows the features by name, refuses columns
-that are others or in another order, and turns whatever is a number into one; the second makes the same float32
-of them that the worker reads. The worker, which knows its columns, leaves both out.
+In a file two steps stand before those that were fitted: the first knows the features by name, refuses
+columns that are others or in another order, and turns whatever is a number into one; the second makes the
+same float32 of them that the worker reads. The worker, which knows its columns, leaves both out.
 """
 
 import hashlib
@@ -132,8 +132,8 @@ def read(model: Model, folder: Path) -> Read:
         free = memory.available()
         if free is not None and size > free:
             raise JobError(
-                f"the model file {path} has {size} bytes, and {free} bytes of memory are free on the worker's "
-                "machine; use a machine that has more, or train a smaller model"
+                f"the model file {path} has {size} bytes, and {free} bytes of memory are free on the "
+                "worker's machine; use a machine that has more, or train a smaller model"
             )
         try:
             with _interrupted_after(READ_SECONDS), warnings.catch_warnings(record=True) as caught:
@@ -146,8 +146,8 @@ def read(model: Model, folder: Path) -> Read:
         except Exception as error:  # unpickling raises whatever it likes
             made_by = libraries.differences(model.library_versions)
             raise JobError(
-                f"the model file {path} is as it was recorded, but this worker's libraries cannot load a model "
-                f"from it ({type(error).__name__}: {str(error)[:300]}); "
+                f"the model file {path} is as it was recorded, but this worker's libraries cannot load "
+                f"a model from it ({type(error).__name__}: {str(error)[:300]}); "
                 + (f"{libraries.told(made_by)}; run a worker that has these, or " if made_by else "")
                 + "train the model again"
             ) from error
@@ -179,7 +179,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def _checked(found: object, features: Sequence[str]) -> Pipeline:
-    """A pipeline that gives two probabilities from these features, without the steps that a file has before it.
+    """A pipeline that gives two probabilities from these features, without what a file has before it.
 
     Raises:
         Exception: it is none.
@@ -254,7 +254,8 @@ def _require_file(found: os.stat_result, path: Path) -> None:
         raise JobError(f"the model file {path} cannot be read: it is {kind}, not a file; {_RESTORE}")
     if found.st_size > MOST_BYTES:
         raise JobError(
-            f"the model file {path} has {found.st_size} bytes, more than the {MOST_BYTES} that are read; {_RESTORE}"
+            f"the model file {path} has {found.st_size} bytes, more than the {MOST_BYTES} that are read; "
+            f"{_RESTORE}"
         )
 
 

@@ -1,9 +1,9 @@
-"""Reads a pickle by joblib as data: it makes objects of named classes, and calls nothing but what stands here.
+"""Reads a pickle by joblib as data: makes objects of named classes, and calls nothing but what stands here.
 
-A pickle is a program. Of its instructions only those are obeyed that joblib's pickles of models have. A name is
-looked up only if it is on the list of the model's type. A class makes an empty object, which takes its
-attributes; what is called instead (:data:`CALLS`) looks at its arguments first. No array is larger than the bytes
-that the file has for it. What compiled code would follow blindly, the nodes of trees, is checked.
+A pickle is a program. Of its instructions only those are obeyed that joblib's pickles of models have. A name
+is looked up only if it is on the list of the model's type. A class makes an empty object, which takes its
+attributes; what is called instead (:data:`CALLS`) looks at its arguments first. No array is larger than the
+bytes that the file has for it. What compiled code would follow blindly, the nodes of trees, is checked.
 """
 
 import functools

@@ -30,8 +30,8 @@ class ModelType(Protocol):
     Attributes:
         TO_TRAIN: bytes that a TRAIN takes at its peak, for each value (rows by features) and for each row.
         TO_PREDICT: the same of a job that only predicts.
-        NAMES: what the pickle of a fitted pipeline may refer to, as ``module.qualname``. A class among them is
-            made without arguments and told its attributes; what is to be called must be one of
+        NAMES: what the pickle of a fitted pipeline may refer to, as ``module.qualname``. A class among them
+            is made without arguments and told its attributes; what is to be called must be one of
             :data:`worker.child.unpickling.CALLS`. So each must be harmless whatever its attributes are.
     """
 

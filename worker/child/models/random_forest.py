@@ -222,7 +222,7 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
 
 
 def _share_of_a_tree(num_trees: int) -> float:
-    """What a tree adds for a row that is surely positive; with all others that is at most 1 in float32, too."""
+    """What a tree adds for a row that is surely positive; all together at most 1, in float32, too."""
     share = np.float32(1 / num_trees)
     while np.full(num_trees, share).cumsum(dtype=np.float32)[-1] > 1:
         share = np.nextafter(share, np.float32(0))
