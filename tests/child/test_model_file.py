@@ -18,7 +18,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from worker.child import libraries, model_file
+from worker.child import libraries, model_file, unpickling
 from worker.child.assignment import Fewest, Model
 from worker.child.labels.value import Label
 from worker.errors import JobError
@@ -209,7 +209,7 @@ def test_a_file_that_takes_too_long_to_read_fails_the_job(
 ) -> None:
     written = model_file.write(pipeline, FEATURES, tmp_path / "model.pkl")
     monkeypatch.setattr(model_file, "READ_SECONDS", 0.1)
-    monkeypatch.setattr(model_file.unpickling, "load", lambda *_: time.sleep(60))
+    monkeypatch.setattr(unpickling, "load", lambda *_: time.sleep(60))
     assert "took more than" in refused(known(written.path, written.sha256), tmp_path)
 
 
@@ -276,7 +276,7 @@ def test_an_altered_file_is_not_even_unpickled(
 ) -> None:
     written = model_file.write(pipeline, FEATURES, tmp_path / "model.pkl")
     joblib.dump(Trap(tmp_path / "sprung"), written.path)
-    monkeypatch.setattr(model_file.unpickling, "load", lambda *_: pytest.fail("it was unpickled"))
+    monkeypatch.setattr(unpickling, "load", lambda *_: pytest.fail("it was unpickled"))
     assert "altered" in refused(known(written.path, written.sha256), tmp_path)
 
 

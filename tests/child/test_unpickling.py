@@ -153,7 +153,7 @@ def test_a_hostile_pickle_is_refused_without_harm(content: bytes) -> None:
 
 
 def test_each_instruction_of_a_pickle_is_obeyed_only_if_joblib_gives_it() -> None:
-    refused = set(pickle._Unpickler.dispatch) - set(unpickling._Unpickler._obeyed)  # type: ignore[attr-defined]
+    refused = set(pickle._Unpickler.dispatch) - set(unpickling._Unpickler._obeyed)
     for instruction in (
         *(pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4),
         *(pickle.PERSID, pickle.BINPERSID, pickle.NEXT_BUFFER, pickle.DUP, pickle.FROZENSET),

@@ -10,6 +10,7 @@ same float32 of them that the worker reads. The worker, which knows its columns,
 """
 
 import hashlib
+import io
 import os
 import re
 import signal
@@ -22,7 +23,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
 
 import joblib
 import numpy as np
@@ -203,7 +203,7 @@ def _checked(found: object, features: Sequence[str]) -> Pipeline:
 
 
 @contextmanager
-def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[io.BufferedIOBase, Path]]:
     """Open the file of a model, a regular one, by its own name in one of the folders that it may be in."""
     name = Path(recorded).name
     path = _place(Path(recorded), folder)
@@ -259,14 +259,14 @@ def _require_file(found: os.stat_result, path: Path) -> None:
         )
 
 
-def _require_hash(file: BinaryIO, path: Path, sha256: str) -> None:
+def _require_hash(file: io.BufferedIOBase, path: Path, sha256: str) -> None:
     with _interrupted_after(READ_SECONDS):
         found = _sha256(file)
     if found != sha256:
         raise JobError(f"the model file {path} was altered: its SHA-256 is not the recorded one; {_RESTORE}")
 
 
-def _sha256(file: BinaryIO) -> str:
+def _sha256(file: io.BufferedIOBase) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 

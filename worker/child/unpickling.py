@@ -7,15 +7,17 @@ bytes that the file has for it. What compiled code would follow blindly, the nod
 """
 
 import functools
+import io
 import pickle
 import re
 import time
 from collections.abc import Callable, Collection
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.random import _pickle as random_pickle  # type: ignore[attr-defined]
+from numpy.random import _pickle as random_pickle
 from numpy.random import bit_generator
+from numpy.typing import NDArray
 from sklearn._loss._loss import CyHalfBinomialLoss
 from sklearn.tree._tree import Tree
 
@@ -30,7 +32,7 @@ class UnreadableError(ValueError):
     """The pickle does what no model's pickle does."""
 
 
-def load(file: BinaryIO, size: int, names: Collection[str], num_features: int, until: float) -> Any:
+def load(file: io.BufferedIOBase, size: int, names: Collection[str], num_features: int, until: float) -> Any:
     """Read an object.
 
     Args:
@@ -112,7 +114,7 @@ def _generator(generator: Any, _ctor: Any = None) -> Any:
 def _seed_sequence(kind: type, checksum: int, state: None) -> Any:
     if kind is not np.random.SeedSequence or state is not None:
         raise UnreadableError("an unknown generator of random numbers")
-    return bit_generator.__pyx_unpickle_SeedSequence(kind, checksum, state)
+    return bit_generator.__pyx_unpickle_SeedSequence(kind, checksum, state)  # type: ignore[attr-defined]
 
 
 def _loss() -> Any:
@@ -120,6 +122,7 @@ def _loss() -> Any:
 
 
 CALLS: dict[str, Callable[..., Any]] = {
+    "_loss.CyHalfBinomialLoss": _loss,
     "builtins.bytearray": _bytearray,
     "functools.partial": _partial,
     "numpy._core.multiarray.scalar": _scalar,
@@ -136,7 +139,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 class _File:
     """Gives no more bytes than there are, and makes no room for others."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: io.BufferedIOBase, size: int) -> None:
         self._file = file
         self.left = size
 
@@ -153,7 +156,7 @@ class _File:
 
     def readinto(self, into: memoryview) -> None:
         """Bytes that were required before."""
-        if self._file.readinto(into) != len(into):  # type: ignore[attr-defined]
+        if self._file.readinto(into) != len(into):
             raise EOFError("it ends too early")
 
     def readline(self) -> bytes:
@@ -212,7 +215,7 @@ def _require_new_attributes(holder: object, state: Any) -> None:
             raise UnreadableError(f"an attribute {str(name)[:50]} of a {type(holder).__name__}")
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class _Unpickler(pickle._Unpickler):
     """The machine; see the module's docstring."""
 
     def __init__(
@@ -244,7 +247,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
                 instruction = self._obeyed.get(key[0])
                 if instruction is None:
                     raise UnreadableError(f"it is no model's pickle (instruction {key!r})")
-                instruction(self)
+                instruction(self)  # type: ignore[arg-type]
         except pickle._Stop as stop:  # type: ignore[attr-defined]
             if any(tree.node_count == 0 for tree in self._trees):  # its code would read what is not there
                 raise BoosterError("a tree has no nodes") from None
@@ -270,7 +273,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         kind = self.stack.pop()
         if not isinstance(kind, type) or kind not in self._made or args != ():
             raise UnreadableError("an object of no known class")
-        self.append(kind.__new__(kind))
+        self.append(kind.__new__(kind))  # type: ignore[call-overload]
 
     def _call(self) -> None:
         args = self.stack.pop()
@@ -354,8 +357,8 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         if state.get("numpy_array_alignment_bytes") is not None:
             self._file.read(self._file.read(1)[0])
         self._file.require(count * kind.itemsize)
-        array = np.empty(count, kind)
-        view = memoryview(array.view(np.uint8))
+        array: NDArray[Any] = np.empty(count, kind)
+        view = memoryview(array.view(np.uint8))  # type: ignore[arg-type]
         for first in range(0, count * kind.itemsize, _BLOCK):
             if time.monotonic() > self._until:
                 raise UnreadableError("it takes too long")
@@ -369,7 +372,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         self._put(self.stack[-1], [(key, value)])
 
     def _set_items(self) -> None:
-        items = self.pop_mark()
+        items = self.pop_mark()  # type: ignore[attr-defined]
         self._put(self.stack[-1], list(zip(items[::2], items[1::2], strict=True)))
 
     @staticmethod
@@ -384,7 +387,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         self._extend(self.stack[-1], [value])
 
     def _appends(self) -> None:
-        items = self.pop_mark()
+        items = self.pop_mark()  # type: ignore[attr-defined]
         self._extend(self.stack[-1], items)
 
     @staticmethod
@@ -399,7 +402,7 @@ class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
 
     # The instructions that joblib's pickles of models have, in protocols 2 to 5.
     _obeyed = {
-        key[0]: pickle._Unpickler.dispatch[key[0]]  # type: ignore[attr-defined]
+        key[0]: pickle._Unpickler.dispatch[key[0]]
         for key in (
             *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.POP, pickle.POP_MARK),
             *(pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE, pickle.BININT, pickle.BININT1, pickle.BININT2),

@@ -49,7 +49,7 @@ class Trees(xgboost.callback.TrainingCallback):
 
 def use_threads(model: Any, threads: int) -> None:
     """Let trees of xgboost predict with so many threads."""
-    model.set_params(n_jobs=threads)
+    model.n_jobs = threads  # set_params would ask for what a model of an older version does not have
     model.get_booster().set_param({"nthread": threads})
 
 
