@@ -324,6 +324,7 @@ def test_a_booster_of_any_broken_bytes_is_refused_or_sound(booster: xgboost.Boos
             model_in(raw[:length], FEATURES)
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_a_pickle_of_any_broken_bytes_is_refused_or_sound(tmp_path: Path) -> None:
     """Of each type that has trees of compiled code."""
     features, labels = rows()
