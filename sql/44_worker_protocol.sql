@@ -134,6 +134,7 @@ BEGIN
             'period_end', j.period_end,
             'phases', string_to_array(ml_internal.common_items(VARIADIC m.phases), ',')::integer [],
             'models', coalesce(m.models, '[]'),
+            'library_versions', coalesce(m.libraries, '{}'),
             'request', (
                 SELECT jsonb_object_agg(substr(f.key, length(j.job_type) + 2), f.value)
                 FROM public.ml_jobs x
@@ -143,9 +144,14 @@ BEGIN
         )
         FROM ml.jobs j
         CROSS JOIN LATERAL (
-            SELECT jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models, array_agg(m.phases_csv) AS phases
+            SELECT
+                jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models,
+                array_agg(m.phases_csv) AS phases,
+                -- Not in describe_model, where a worker of version 5 would not expect it.
+                jsonb_object_agg(m.id, r.library_versions_csv) FILTER (WHERE r.id IS NOT NULL) AS libraries
             FROM ml.job_models u
             JOIN public.ml_models m ON m.id = u.model_id
+            LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
             WHERE u.job_id = j.id
         ) m
         WHERE j.id = p_job_id
@@ -443,6 +449,32 @@ BEGIN
 END
 $$;
 
+-- Model files of several databases may lie in one folder. A database that is renamed keeps its part of it; a copy, and
+-- a database of another server, have parts of their own.
+CREATE OR REPLACE FUNCTION ml_internal.folder_name()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_server text;
+BEGIN
+    BEGIN
+        v_server := (SELECT c.system_identifier::text FROM pg_control_system() c);
+    EXCEPTION
+        -- A platform that keeps it to itself: then when this schema came here.
+        WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
+            v_server := (SELECT extract(epoch FROM min(v.installed_at))::text FROM ml.schema_version v);
+    END;
+    RETURN 'database_' || left(encode(sha256(convert_to(
+        v_server || ' ' || (SELECT d.oid::text FROM pg_database d WHERE d.datname = current_database()), 'UTF8'
+    )), 'hex'), 16);
+END
+$$;
+
+COMMENT ON FUNCTION ml_internal.folder_name() IS 'Worker: name of this database''s folder in that of the model files; it outlives a change of the database''s name.';
 COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the server at this moment, not of what was asked.';
 COMMENT ON PROCEDURE ml_internal.refuse_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
 COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then age) and returns its row; none: no row.';

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
     average_precision numeric(5, 4),
+    note text,
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -135,7 +136,7 @@ BEGIN
     SELECT t.id, format(
         'test %s of model %s: %s, F1 %s, ROC AUC %s',
         t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none')
-    )
+    ) || coalesce('; ' || t.note, '')
     INTO NEW.result_test_id, NEW.progress_msg
     FROM public.ml_test_results t
     WHERE t.job_id = NEW.id;
@@ -154,7 +155,7 @@ SELECT
     t.id AS test_id, t.job_id, t.model_id, t.created_at, t.test_start AS period_start, t.test_end AS period_end,
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
-    t.seconds_loading, t.seconds_scoring, t.average_precision
+    t.seconds_loading, t.seconds_scoring, t.average_precision, t.note
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -174,7 +175,7 @@ BEGIN
     SELECT format(
         '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml_internal.period_text(t.test_start, t.test_end),
         coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
-    ) || coalesce('; ' || t.overlap_note, '')
+    ) || coalesce('; ' || t.overlap_note, '') || coalesce('; ' || t.note, '')
     FROM public.ml_test_results t
     WHERE t.model_id = p_model_id
     ORDER BY t.created_at DESC, t.id DESC
@@ -251,6 +252,8 @@ COMMENT ON COLUMN public.ml_test_results.data_fingerprint IS 'SHA-256 over the r
 COMMENT ON COLUMN public.ml_test_results.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_test_results.seconds_scoring IS 'Seconds spent predicting and measuring.';
 COMMENT ON COLUMN public.ml_test_results.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where there was only one class, and before version 5.';
+COMMENT ON COLUMN public.ml_test_results.note IS 'What else to know of it, in words: that the model was made by other versions of the libraries; NULL: nothing.';
+COMMENT ON COLUMN public.ml_fact_tests.note IS 'What else to know of it, in words; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_tests.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON VIEW public.ml_fact_tests IS 'Test results as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_tests.test_id IS 'Number of the test result.';

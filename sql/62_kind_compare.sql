@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     data_fingerprint char(64) NOT NULL,
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
+    note text,
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -187,7 +188,7 @@ BEGIN
         '%s; F1 of model %s is %s, of model %s %s',
         coalesce('model ' || c.winner_id || ' wins', 'a tie, no winner'),
         c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
-    )
+    ) || coalesce('; ' || c.note, '')
     INTO NEW.result_comparison_id, NEW.progress_msg
     FROM public.ml_comparisons c
     WHERE c.job_id = NEW.id;
@@ -207,7 +208,7 @@ SELECT
     c.test_start AS period_start, c.test_end AS period_end, c.num_samples, c.num_unlabelled,
     c.a_accuracy, c.a_precision, c.a_recall, c.a_f1, c.a_roc_auc,
     c.b_accuracy, c.b_precision, c.b_recall, c.b_f1, c.b_roc_auc,
-    c.seconds_loading, c.seconds_scoring
+    c.seconds_loading, c.seconds_scoring, c.note
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -232,7 +233,7 @@ BEGIN
         o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
         coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
         coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
-    )
+    ) || coalesce('; ' || c.note, '')
     FROM public.ml_comparisons c
     JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> p_model_id
     WHERE p_model_id IN (c.model_a_id, c.model_b_id)
@@ -322,6 +323,8 @@ COMMENT ON COLUMN public.ml_comparisons.num_unlabelled IS 'Rows left out because
 COMMENT ON COLUMN public.ml_comparisons.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
 COMMENT ON COLUMN public.ml_comparisons.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON COLUMN public.ml_comparisons.note IS 'What else to know of it, in words: that a model was made by other versions of the libraries; NULL: nothing.';
+COMMENT ON COLUMN public.ml_fact_comparisons.note IS 'What else to know of it, in words; NULL: nothing.';
 COMMENT ON VIEW public.ml_fact_comparisons IS 'Comparisons as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the comparison.';
 COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';

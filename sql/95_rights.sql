@@ -49,7 +49,7 @@ CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.cancel_job');
 CALL ml_internal.allow('ml_worker', 'EXECUTE', '
     ml_internal.claim_job, ml_internal.assignment, ml_internal.record_result, ml_internal.record_progress,
     ml_internal.record_failure, ml_internal.record_loss, ml_internal.release_job, ml_internal.expire_leases,
-    ml_internal.record_sign
+    ml_internal.record_sign, ml_internal.folder_name
 ');
 
 -- ── The catalog is made to be the list ──────────────────────────────────────────────────────────────

@@ -300,6 +300,11 @@ class Worker:
     def log(self) -> str:
         return self.log_file.read_text()
 
+    @property
+    def files(self) -> list[Path]:
+        """Model files that it and its like wrote, also unfinished ones."""
+        return sorted(path for path in self.model_dir.rglob("*") if path.is_file())
+
     def child_of(self, job_id: int, attempt: int = 1) -> int:
         """Process id of the child that does this attempt; waits for the claim to be logged."""
         pattern = rf"job={job_id} attempt={attempt} claimed .* pid=(\d+)"

@@ -127,6 +127,17 @@ def test_every_command_of_the_documents_runs(place: tuple[Path, dict[str, str]])
                 assert psql.returncode == (3 if "ERROR" in block.output else 0), f"{block.code}\n{said}"
                 assert_shown(block, said)
                 continue
+            if block.language == "python":
+                url = {"DATABASE_URL": Server(Path(environment["ML_HOME"])).url()}
+                python = subprocess.run(
+                    [sys.executable, "-c", block.code],
+                    env=environment | url,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                assert python.returncode == 0, f"{block.code}\n{python.stderr}"
+                continue
             for command in commands(block) if block.language == "console" else ():
                 dry = next((other for shown, other in DRY.items() if command.startswith(shown)), None)
                 if dry is not None:
@@ -151,7 +162,7 @@ def test_every_command_of_the_documents_runs(place: tuple[Path, dict[str, str]])
 def test_the_page_sells_on_one_page_and_shows_no_other_kind_of_block() -> None:
     assert len(TEXTS[README].splitlines()) <= 190
     for text in TEXTS.values():
-        assert {block.language for block in blocks(text)} <= {"console", "sql"}
+        assert {block.language for block in blocks(text)} <= {"console", "sql", "python"}
     assert len([block for block in blocks(TEXTS[README]) if block.language == "sql"]) >= 5
 
 

@@ -521,7 +521,7 @@ def test_a_result_that_the_database_refuses_fails_its_job_and_not_the_worker(
         job = wait_for(client, insert_job(client, **TRAIN))
         assert job["status"] == "FAILED"
         assert "cannot be recorded" in job["error_msg"]
-        assert list(worker.model_dir.glob("*.pkl")) == []
+        assert worker.files == []
         owner.execute("ALTER TABLE ml_training_runs DROP CONSTRAINT refused")
         assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
 

@@ -1,12 +1,23 @@
-"""The folder of the model files: whether it can be written."""
+"""The folder of the model files: whether it can be written, and which part of it belongs to a database.
+
+Each database has a folder of its own in it, whose name ``ml_internal.folder_name`` tells. Files of
+models that were made before schema version 6 lie beside these.
+"""
 
 import errno
 import os
+import re
 import tempfile
 import threading
 from pathlib import Path
 
 ROOM = 1 << 20  # bytes that must be free for the next model, where nothing is known of it
+_OF_DATABASE = re.compile("database_[0-9a-f]{16}")
+
+
+def is_of_database(folder: Path) -> bool:
+    """Whether it is the folder of one database."""
+    return _OF_DATABASE.fullmatch(folder.name) is not None
 
 
 class FolderError(OSError):

@@ -24,8 +24,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Order:
-    """What a supervisor tells a child: the job, where the models are, and how many share the machine's cores.
+    """What a supervisor tells a child: the job, where models are, and how many share the machine's cores.
 
+    ``model_dir`` is the folder of the database, within that of all model files.
     ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
     ``has_changed`` says that the supervisor has connected anew since the child was started: the child's own
     connection, made before it had a job, may lead to a server that is none any more.

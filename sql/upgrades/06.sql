@@ -67,6 +67,9 @@ BEGIN
     END LOOP;
 END
 $$;
+-- What a worker says of a result in words: that the model was made by other versions of the libraries.
+ALTER TABLE public.ml_test_results ADD COLUMN note text;
+ALTER TABLE public.ml_comparisons ADD COLUMN note text;
 
 INSERT INTO ml.schema_version (version)
 VALUES (6);

@@ -65,7 +65,7 @@ def measure(url: str, folder: Path) -> list[Row]:
     measuring.score(probabilities, labels)
     measuring.curve(probabilities, labels)
     scoring = watch.lap()
-    file = model_file.write(pipeline, folder / "model.pkl")
+    file = model_file.write(pipeline, data.names, folder / "model.pkl")
     writing = watch.lap()
 
     server = seconds_of_server(url, cast="")

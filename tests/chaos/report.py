@@ -200,7 +200,7 @@ def _orphans(soak: Soak) -> tuple[list[str], list[str]]:
     owned = {row["artifact_path"] for row in soak.ask(invariants.MODEL_FILES)}
     logs = "".join(log_file.read_text(errors="replace") for log_file in soak.home.glob("worker-*.log"))
     left, others = [], []
-    for path in sorted(soak.model_dir.glob("*")):
+    for path in sorted(path for path in soak.model_dir.rglob("*") if path.is_file()):
         if str(path) in owned:
             continue
         named = re.match(r"model_(\d+)_attempt_(\d+)_", path.name)

@@ -113,5 +113,5 @@ def test_a_result_that_arrives_after_a_takeover_is_refused(
         until(lambda: f"job={job_id} attempt=1 discarded" in cut_off.log, "the worker to give up")
         assert_one_result(client, job_id)
         recorded = one(client, "SELECT artifact_path FROM ml_training_runs")["artifact_path"]
-        assert [str(path) for path in cut_off.model_dir.iterdir()] == [recorded]
+        assert [str(path) for path in cut_off.files] == [recorded]
         cut_off.stop()

@@ -38,7 +38,7 @@ STEPS = [
 ]
 
 
-def assert_one_outcome(client: Connection, job_id: int, model_dir: Path) -> str:
+def assert_one_outcome(client: Connection, job_id: int, worker: Worker) -> str:
     """All tables and the folder agree on one terminal state; returns it."""
     status: str = job_row(client, job_id)["status"]
     found = one(
@@ -53,7 +53,7 @@ def assert_one_outcome(client: Connection, job_id: int, model_dir: Path) -> str:
         WHERE j.id = %s""",
         [job_id],
     )
-    files = [str(path) for path in model_dir.glob(f"model_{found['model']}_*")]
+    files = [str(path) for path in worker.files if path.name.startswith(f"model_{found['model']}_")]
     assert found["ends"] == [status]
     if status == "COMPLETED":
         assert (found["status"], [found["artifact_path"]]) == ("READY", files)
@@ -99,10 +99,10 @@ def test_a_cancel_at_any_step_has_one_outcome_and_leaves_no_process_and_no_file(
                 if not waits:
                     words = f"job={job_id} attempt=1 {expected}"
                     until(lambda words=words: words in worker.log, words)  # type: ignore[misc]
-                status = assert_one_outcome(client, job_id, worker.model_dir)
+                status = assert_one_outcome(client, job_id, worker)
                 assert status == ("COMPLETED" if step == "after:record_result" else "CANCELLED"), step
             assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
-        assert len(list(worker.model_dir.iterdir())) == done + 1
+        assert len(worker.files) == done + 1
     finally:
         worker.stop(signal.SIGKILL)  # it may be stopped
 

@@ -123,5 +123,5 @@ def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
         ).fetchall()
         assert after == before
         recorded = client.execute("SELECT artifact_path FROM ml_training_runs").fetchall()
-        found = {str(path) for path in victim.model_dir.iterdir()}
+        found = {str(path) for path in victim.files}
         assert found == {row["artifact_path"] for row in recorded}

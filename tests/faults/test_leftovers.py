@@ -28,7 +28,7 @@ def test_a_worker_that_takes_over_its_own_lost_job_removes_the_file_of_the_lost_
             until(lambda: bool(one(client, ended, [job_id])["has_ended"]), "the end of the lease")
         assert wait_for(client, job_id)["status"] == "COMPLETED"
         run = one(client, "SELECT artifact_path FROM ml_training_runs")
-        assert {str(path) for path in worker.model_dir.iterdir()} == {run["artifact_path"]}
+        assert {str(path) for path in worker.files} == {run["artifact_path"]}
 
 
 def test_a_worker_that_stops_without_its_server_leaves_no_file_of_a_result_that_it_never_sent(
@@ -40,7 +40,7 @@ def test_a_worker_that_stops_without_its_server_leaves_no_file_of_a_result_that_
         insert_job(client, **TRAIN)
         until(lambda: is_stopped(worker.process.pid), "the last step before the file", 120)
     # The child writes the file; its supervisor wakes without a connection, and there is none to be had.
-    until(lambda: any(worker.model_dir.glob("*.pkl")), "the file", 120)
+    until(lambda: any(path.suffix == ".pkl" for path in worker.files), "the file", 120)
     with psycopg.connect(db.url, dbname="postgres", autocommit=True) as admin:
         name = sql.Identifier(str(conninfo_to_dict(db.url)["dbname"]))
         admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
@@ -49,4 +49,4 @@ def test_a_worker_that_stops_without_its_server_leaves_no_file_of_a_result_that_
     worker.process.send_signal(signal.SIGCONT)
     until(lambda: "connection lost" in worker.log, "the worker to notice")
     assert worker.stop() == 0
-    assert list(worker.model_dir.iterdir()) == []
+    assert worker.files == []

@@ -23,6 +23,7 @@ WORKER_ROUTINES = {
     "record_result",
     "release_job",
     "expire_leases",
+    "folder_name",
     "record_sign",
 }
 LOGINS = {"rosa": "ml_reader", "anna": "ml_client", "wanda": "ml_worker"}

@@ -27,7 +27,7 @@ class Fewest:
 
 @dataclass(frozen=True)
 class Model:
-    """What a model predicts, from what, and its file (path and SHA-256 are None before it is READY).
+    """What a model predicts, from what, and its file (path, SHA-256 and libraries: None before it is READY).
 
     ``features`` are columns of ``coin_metrics`` in the order that the model is fitted on; ``params`` are all
     hyperparameters of its type, name to (kind, value as text).
@@ -43,6 +43,7 @@ class Model:
     fewest: Fewest
     artifact_path: str | None
     artifact_sha256: str | None
+    library_versions: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,21 @@ class Assignment:
 def read(told: Mapping[str, Any]) -> Assignment:
     """Read what ``ml_internal.assignment`` tells."""
     return Assignment(
-        models=tuple(_model(model) for model in told["models"]),
+        models=tuple(
+            _model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]
+        ),
         period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
         phases=None if told["phases"] is None else tuple(told["phases"]),
         request=told["request"],
     )
 
 
-def _model(told: Mapping[str, Any]) -> Model:
+def _model(told: Mapping[str, Any], library_versions: str | None) -> Model:
     parts = {
         "label": Label(**told["label"]),
         "features": tuple(told["features"]),
         "params": {name: tuple(param) for name, param in told["params"].items()},
         "fewest": Fewest(**told["fewest"]),
+        "library_versions": library_versions,
     }
     return Model(**{**told, **parts})

@@ -1,17 +1,53 @@
-"""Model files: a scikit-learn pipeline in a joblib pickle, known by its SHA-256."""
+"""Model files: a scikit-learn pipeline in a joblib pickle, known by its SHA-256.
+
+Whoever may record a training may record any path. So only a regular file in the folder of the models is
+opened, under its own name; it is hashed and read through one descriptor, by :mod:`worker.child.unpickling`;
+and no message tells a hash that was found.
+
+In a file two steps stand before those that were fitted: the first knows the features by name, refuses
+columns that are others or in another order, and turns whatever is a number into one; the second makes the
+same float32 of them that the worker reads. The worker, which knows its columns, leaves both out.
+"""
 
 import hashlib
+import io
 import os
+import re
+import signal
+import stat
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import joblib
+import numpy as np
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from worker.child import libraries, memory, models, unpickling
+from worker.child.assignment import Model
 from worker.errors import JobError
-from worker.model_folder import FolderError
+from worker.model_folder import FolderError, is_of_database
 
+MOST_BYTES = 16 << 30
+READ_SECONDS = 300.0  # to hash a file, and to make a model of it, each
 _SUFFIXES = (".pkl", ".unfinished")
+_COLUMNS, _FLOAT32 = "columns", "float32"
+_RESTORE = "restore it, or train the model again"
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @dataclass(frozen=True)
@@ -23,24 +59,41 @@ class Artifact:
     num_bytes: int
 
 
+@dataclass(frozen=True)
+class Read:
+    """A model that was read, and the versions of libraries that its own file names, where they are others."""
+
+    pipeline: Pipeline
+    made_by: dict[str, str]
+
+
 def path_of(folder: Path, model_id: int, attempt: int, token: str) -> Path:
-    """File of an attempt at a model; the token keeps attempts of two databases with one folder apart."""
+    """File of an attempt at a model; the token keeps attempts of copies of a database apart."""
     return folder / f"model_{model_id}_attempt_{attempt}_{token}.pkl"
 
 
-def write(model: Pipeline, path: Path) -> Artifact:
+def write(model: Pipeline, features: Sequence[str], path: Path) -> Artifact:
     """Write a model atomically: it is there whole and on disk, or not at all.
+
+    Args:
+        model: fitted on these features, in their order.
+        features: their names.
+        path: the file.
 
     Raises:
         FolderError: the folder cannot be written, or the disk is full.
     """
+    columns = StandardScaler(copy=False, with_mean=False, with_std=False)  # which changes nothing
+    columns.fit(np.zeros((1, len(features)), np.float32))
+    columns.feature_names_in_ = np.array(features)
+    whole = Pipeline([(_COLUMNS, columns), (_FLOAT32, FunctionTransformer(np.float32)), *model.steps])
     unfinished = path.with_suffix(".unfinished")
     written = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with unfinished.open("wb") as file:
-                joblib.dump(model, file)
+                joblib.dump(whole, file)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(path)
@@ -53,65 +106,73 @@ def write(model: Pipeline, path: Path) -> Artifact:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return Artifact(path, _sha256(path), path.stat().st_size)
+        with path.open("rb") as file:
+            return Artifact(path, _sha256(file), os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise FolderError(path.parent, error, written) from error
 
 
-def read(recorded: str, sha256: str, folder: Path) -> Pipeline:
-    """Read a model, after its SHA-256 was checked: an altered file is never unpickled.
+def read(model: Model, folder: Path) -> Read:
+    """Read a model, after its SHA-256 was checked. Nothing in the file is executed.
 
-    Args: as of :func:`check`.
+    Args:
+        model: what the database knows of it.
+        folder: folder of the model files of this database here, where the worker that wrote it may have seen
+            another path.
 
     Raises:
         JobError: the file is missing, unreadable or altered, or holds no model that this worker can use.
+        TimeoutError: the disk does not give it in time.
     """
-    path = check(recorded, sha256, folder)
-    try:
-        model = joblib.load(path)
-        if not isinstance(model, Pipeline):
-            raise TypeError(f"it holds a {type(model).__name__}")
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # unpickling raises whatever it likes
-        raise JobError(
-            f"the model file {path} is as it was recorded, but this worker's libraries cannot load a model "
-            f"from it ({type(error).__name__}: {error}); train the model again"
-        ) from error
-    return model
+    assert model.artifact_path is not None  # noqa: S101  # as of every READY model
+    assert model.artifact_sha256 is not None  # noqa: S101
+    names = models.load(model.model_type).NAMES
+    with _opened(model.artifact_path, model.id, folder) as (file, path):
+        _require_hash(file, path, model.artifact_sha256)
+        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
+        free = memory.available()
+        if free is not None and size > free:
+            raise JobError(
+                f"the model file {path} has {size} bytes, and {free} bytes of memory are free on the "
+                "worker's machine; use a machine that has more, or train a smaller model"
+            )
+        try:
+            with _interrupted_after(READ_SECONDS), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                until = time.monotonic() + READ_SECONDS
+                found = unpickling.load(file, size, names, len(model.features), until)
+                pipeline = _checked(found, model.features)
+        except (JobError, MemoryError):
+            raise
+        except Exception as error:  # unpickling raises whatever it likes
+            made_by = libraries.differences(model.library_versions)
+            raise JobError(
+                f"the model file {path} is as it was recorded, but this worker's libraries cannot load "
+                f"a model from it ({type(error).__name__}: {str(error)[:300]}); "
+                + (f"{libraries.told(made_by)}; run a worker that has these, or " if made_by else "")
+                + "train the model again"
+            ) from error
+    said = [warning.message for warning in caught]
+    versions = [w.original_sklearn_version for w in said if isinstance(w, InconsistentVersionWarning)]
+    return Read(pipeline, {"scikit-learn": versions[0]} if versions else {})
 
 
-def check(recorded: str, sha256: str, folder: Path) -> Path:
-    """Find the file of a model, and see that it is as it was written.
+def check(recorded: str, model_id: int, sha256: str, folder: Path) -> None:
+    """See that the file of a model is as it was written.
 
     Args:
         recorded: path in the database.
+        model_id: of its model.
         sha256: SHA-256 in the database.
-        folder: folder of the model files here, where the worker that wrote it may have seen another path.
+        folder: as of :func:`read`.
 
     Raises:
         JobError: the file is missing, unreadable or altered.
+        TimeoutError: the disk does not give it in time.
     """
-    path = Path(recorded)
-    if not os.path.exists(path):  # false where a folder on the way may not be entered, too
-        path = folder / path.name
-    try:
-        found = _sha256(path)
-    except FileNotFoundError as error:
-        raise JobError(
-            f"the model file {recorded} is missing; restore it, or train the model again"
-        ) from error
-    except OSError as error:
-        raise JobError(
-            f"the model file {path} cannot be read: {error.strerror}; "
-            "let the worker's user read it, or train the model again"
-        ) from error
-    if found != sha256:
-        raise JobError(
-            f"the model file {path} was altered: its SHA-256 is {found}, recorded was {sha256}; "
-            "restore it, or train the model again"
-        )
-    return path
+    with _opened(recorded, model_id, folder) as (file, path):
+        _require_hash(file, path, sha256)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -119,6 +180,112 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("model_*_attempt_*_*.*") if path.suffix in _SUFFIXES)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _checked(found: object, features: Sequence[str]) -> Pipeline:
+    """A pipeline that gives two probabilities from these features, without what a file has before it.
+
+    Raises:
+        Exception: it is none.
+    """
+    if not isinstance(found, Pipeline):
+        raise TypeError(f"it holds a {type(found).__name__}")
+    if found.n_features_in_ != len(features):
+        raise ValueError(f"it holds a model of {found.n_features_in_} features, not {len(features)}")
+    steps = list(found.steps)
+    if steps[0][0] == _COLUMNS:  # else it is of the time before version 6
+        if list(steps[0][1].feature_names_in_) != list(features):
+            raise ValueError(f"it holds a model of other features than {', '.join(features)}"[:300])
+        steps = steps[2:]
+    pipeline = Pipeline(steps)
+    if hasattr(pipeline[-1], "n_jobs"):
+        pipeline[-1].n_jobs = 1  # as many threads as a file may ask for are nobody's wish
+    tried = pipeline.predict_proba(np.zeros((2, len(features)), np.float32))
+    if np.shape(tried) != (2, 2) or not np.all((tried > -0.01) & (tried < 1.01)):
+        raise ValueError("it holds a model that gives no probabilities")
+    return pipeline
+
+
+@contextmanager
+def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[io.BufferedIOBase, Path]]:
+    """Open the file of a model, a regular one, by its own name in one of the folders that it may be in."""
+    name = Path(recorded).name
+    path = _place(Path(recorded), folder)
+    try:
+        other = re.match(r"model_(\d+)_attempt_", name)
+        if other is not None and int(other[1]) != model_id:
+            raise JobError(f"the model file {path} is that of model {other[1]}, not {model_id}; {_RESTORE}")
+        within = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _require_file(os.stat(name, dir_fd=within, follow_symlinks=False), path)
+            # It may have become something else since; no open of whatever it is now waits or follows.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            file = os.fdopen(os.open(name, flags, dir_fd=within), "rb")
+        finally:
+            os.close(within)
+        with file:
+            _require_file(os.fstat(file.fileno()), path)
+            yield file, path
+    except FileNotFoundError as error:
+        raise JobError(f"the model file {recorded} is missing in {path.parent}; {_RESTORE}") from error
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise JobError(
+            f"the model file {path} cannot be read: {error.strerror}; "
+            "let the worker's user read it, or train the model again"
+        ) from error
+
+
+def _place(recorded: Path, folder: Path) -> Path:
+    """Where the file of a model is here: in the folder that it was written to, else in this one or above it.
+
+    Of a recorded path no more counts than the file's name, and that of the folder of a database.
+    """
+    root = folder.parent if is_of_database(folder) else folder
+    written_to = [root / recorded.parent.name] if is_of_database(recorded.parent) else []
+    for place in [*written_to, folder, root]:
+        with suppress(OSError):
+            if recorded.name not in ("", ".", "..") and not place.is_symlink():
+                os.lstat(place / recorded.name)
+                return place / recorded.name
+    return folder / recorded.name
+
+
+def _require_file(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise JobError(f"the model file {path} cannot be read: it is {kind}, not a file; {_RESTORE}")
+    if found.st_size > MOST_BYTES:
+        raise JobError(
+            f"the model file {path} has {found.st_size} bytes, more than the {MOST_BYTES} that are read; "
+            f"{_RESTORE}"
+        )
+
+
+def _require_hash(file: io.BufferedIOBase, path: Path, sha256: str) -> None:
+    with _interrupted_after(READ_SECONDS):
+        found = _sha256(file)
+    if found != sha256:
+        raise JobError(f"the model file {path} was altered: its SHA-256 is not the recorded one; {_RESTORE}")
+
+
+def _sha256(file: io.BufferedIOBase) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _interrupted_after(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the main thread, which is the only one that can be interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"reading a model file took more than {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

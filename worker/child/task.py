@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from sklearn.pipeline import Pipeline
 
-from worker.child import dataset, memory, model_file, models
+from worker.child import dataset, libraries, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
 from worker.child.progress import Report, seldom
@@ -31,7 +31,7 @@ class Task:
     Attributes:
         assignment: what the job asks for.
         attempt: number of this attempt at it.
-        model_dir: folder of the model files.
+        model_dir: folder of the model files of this database.
         token: is in the name of every file that this attempt writes.
         threads: how many may compute.
         report: is told of progress, as a share and in words.
@@ -61,22 +61,26 @@ class Task:
         return model_file.path_of(self.model_dir, self.assignment.models[0].id, self.attempt, self.token)
 
 
-def read_models(task: Task) -> list[Pipeline]:
+def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
     """Read the files of the task's models, which are fitted.
 
+    Returns:
+        The models, and what the user should know of them; None where there is nothing.
+
     Raises:
-        JobError: a file is missing, unreadable or altered.
+        JobError: a file is missing, unreadable or altered, or holds no model of its type.
     """
-    pipelines = []
+    pipelines, notes = [], []
     for model in task.assignment.models:
-        assert model.artifact_path is not None  # noqa: S101  # as of every READY model
-        assert model.artifact_sha256 is not None  # noqa: S101
-        pipeline = model_file.read(model.artifact_path, model.artifact_sha256, task.model_dir)
-        use_threads = getattr(models.load(model.model_type), "use_threads", None)
-        if use_threads is not None:
-            use_threads(pipeline[-1], task.threads)
-        pipelines.append(pipeline)
-    return pipelines
+        read = model_file.read(model, task.model_dir)
+        pipelines.append(models.from_file(models.load(model.model_type), read.pipeline, task.threads))
+        made_by = libraries.differences(model.library_versions) or read.made_by
+        if made_by:
+            notes.append(
+                f"model {model.id} may predict otherwise than when it was trained: "
+                f"{libraries.told(made_by)}; train it again to be sure"
+            )
+    return pipelines, "; ".join(notes) or None
 
 
 def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:

@@ -357,10 +357,11 @@ _add_program("pg_restore", "Restore a backup by pg_restore.")
 def verify(remove: bool, model_dir: Path) -> None:
     """Check the model files.
 
-    Lists the models whose file is missing or altered, and the files in the folder
-    that belong to no model: those of failed attempts and of models that ml.prune
-    removed. If several databases share the folder, files of the others' models are
-    among them: remove nothing then.
+    Lists the models whose file is missing or altered, and the files in the
+    database's own folder that belong to no model: those of failed attempts and of
+    models that ml.prune removed. Files of other databases, which may share
+    ML_MODEL_DIR, and those that a worker before schema version 6 wrote beside their
+    folders, are left alone.
 
     Exit code 0 if all is well, 1 otherwise.
     """
@@ -376,10 +377,10 @@ def verify(remove: bool, model_dir: Path) -> None:
         click.echo(f"{file} belongs to no model{' and was removed' if remove else ''}")
     click.echo(
         f"{found.models} models in {_where(url)}; files missing or altered: {len(found.faults)}; "
-        f"files of no model in {model_dir}: {len(found.orphans)}"
+        f"files of no model in {found.folder}: {len(found.orphans)}"
     )
     if found.orphans and not remove:
-        click.echo("If no other database uses this folder: ml-worker verify --remove", err=True)
+        click.echo("To remove them: ml-worker verify --remove", err=True)
     if found.faults or (found.orphans and not remove):
         raise SystemExit(1)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from worker.child import model_file
 from worker.database.connection import connect
+from worker.database.queue import folder_name
 from worker.database.reading import recorded_files, running_attempts
 from worker.database.schema import check_version
 from worker.errors import JobError
@@ -16,11 +17,13 @@ class Findings:
     """What was found.
 
     Attributes:
+        folder: folder of this database.
         models: number of models that have a file.
         faults: what is wrong with a model's file, a line each.
-        orphans: files in the folder that no model owns.
+        orphans: files in the folder of this database that no model owns.
     """
 
+    folder: Path
     models: int
     faults: tuple[str, ...]
     orphans: tuple[Path, ...]
@@ -31,23 +34,24 @@ def verify(url: str, folder: Path) -> Findings:
 
     Args:
         url: database, with a login that has the role of a worker: it sees the models of all teams.
-        folder: folder of the model files.
+        folder: folder of the model files, where other databases may have theirs; those are left alone.
     """
-    # In this order: what an attempt wrote by now is recorded by the time that it no longer runs.
-    files = model_file.files_in(folder)
     with connect(url, role="ml_worker") as connection:
         check_version(connection)
+        own = folder / folder_name(connection)
+        # Before the rest: what an attempt wrote by now is recorded by the time that it no longer runs.
+        files = model_file.files_in(own)
         running = running_attempts(connection)
         recorded = recorded_files(connection)
     faults = []
     for file in recorded:
         try:
-            model_file.check(file.path, file.sha256, folder)
-        except JobError as error:
+            model_file.check(file.path, file.model_id, file.sha256, own)
+        except (JobError, TimeoutError) as error:
             faults.append(f"model {file.model_id} ({file.name}): {error}")
     owned = {Path(file.path).name for file in recorded}
     orphans = [file for file in files if file.name not in owned and _attempt(file) not in running]
-    return Findings(len(recorded), tuple(faults), tuple(orphans))
+    return Findings(own, len(recorded), tuple(faults), tuple(orphans))
 
 
 def _attempt(file: Path) -> tuple[int, int] | None:

@@ -17,8 +17,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # Errors after which a new connection may help: it broke, or the server has become a standby.
 LOST = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-# What this code relies on, whatever a login, a role, a database, the connection or the environment has set. No timeouts:
-# the supervisor has deadlines of its own, a load may take hours, and a session waits for its job.
+# What this code relies on, whatever a login, a role, a database, the connection or the environment has set.
+# No timeouts: the supervisor has deadlines of its own, a load may take hours, a session waits for its job.
 _RELIED_ON: LiteralString = """
     SET statement_timeout TO 0; -- the first at once: it may be shorter than all of this takes
     SET lock_timeout TO 0;

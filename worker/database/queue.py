@@ -50,6 +50,11 @@ def was_notified(connection: Connection) -> bool:
     return found
 
 
+def folder_name(connection: Connection) -> str:
+    """Name of this database's folder in that of the model files."""
+    return str(fetch_value(connection, "SELECT ml_internal.folder_name()"))
+
+
 def claim_job(
     connection: Connection,
     worker_id: str,

@@ -151,7 +151,8 @@ class Supervisor:
         self._lacks: dict[str, str] = {}  # what this worker lacks now, and in what words
         self._pauses = {lack: Pause() for lack in ("folder", "server")}
         self._left: dict[int, Left] = {}  # by the job's id
-        self._folder = model_folder.Trial(self.options.model_dir)
+        self._folder = self.options.model_dir  # that of the database, once it is known
+        self._folder_trial = model_folder.Trial(self._folder)
         self._folder_due = 0.0
         self._room = model_folder.ROOM
         self._writing: frozenset[str] = frozenset()  # types of job that need the folder, as children say
@@ -333,7 +334,8 @@ class Supervisor:
             return self._without_folder()
         if "folder" in self._lacks or time.monotonic() >= self._folder_due:
             try:
-                self._folder.make(self._room, min(FOLDER_ANSWERS_SECONDS, self.options.call_deadline / 4))
+                seconds = min(FOLDER_ANSWERS_SECONDS, self.options.call_deadline / 4)
+                self._folder_trial.make(self._room, seconds)
             except model_folder.FolderError as error:
                 self._pauses["folder"].lengthen()
                 self._note_lack("folder", str(error))
@@ -346,7 +348,8 @@ class Supervisor:
     def _without_folder(self) -> frozenset[str]:
         # An empty one may be where a disk should be mounted: then every model would be called missing.
         try:
-            has_models = any(self.options.model_dir.iterdir())
+            is_old = (path.is_file() for path in self.options.model_dir.iterdir())
+            has_models = any(self._folder.iterdir()) or any(is_old)
         except OSError:
             has_models = False
         return kinds.names() - self._writing if has_models else frozenset()
@@ -455,7 +458,7 @@ class Supervisor:
         child, has_changed = self.children.take()
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
-        give(child, Order(job, str(options.model_dir), running.token, options.concurrency, has_changed))
+        give(child, Order(job, str(self._folder), running.token, options.concurrency, has_changed))
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
         if self.metrics:
             self.metrics.claimed(job)
@@ -532,7 +535,7 @@ class Supervisor:
     def _drop_files(self, running: Running) -> None:
         """Remove what an attempt wrote whose result does not count; its child has ended."""
         try:
-            for path in self.options.model_dir.glob(f"*_{running.token}.*"):
+            for path in self._folder.glob(f"*_{running.token}.*"):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the folder may have become read-only, or be away
             log.warning("job=%s attempt=%s its files stay: %s", running.job.id, running.job.attempt, error)
@@ -583,6 +586,8 @@ class Supervisor:
             with deadline(connection, self.options.call_deadline):
                 check_version(connection)
                 queue.limit_lock_waits(connection, LOCK_TIMEOUT)
+                self._folder = self.options.model_dir / queue.folder_name(connection)
+                self._folder_trial = model_folder.Trial(self._folder)
                 check_notifications(connection, self.options.url, self.options.call_deadline / 2)
                 queue.listen(connection, self._note_change)
         except BaseException:

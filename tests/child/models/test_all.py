@@ -1,20 +1,25 @@
 """The five model types: hyperparameters, missing values, scale, determinism, progress."""
 
-import io
-from collections.abc import Callable
+import secrets
+import warnings
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from joblib.numpy_pickle import NumpyUnpickler
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
 from tests.conftest import Database
-from worker.child import models
+from worker.child import libraries, model_file, models
+from worker.child.assignment import Fewest, Model
 from worker.child.fitting import fit, parse_params
+from worker.child.labels.value import Label
 from worker.errors import JobError
 
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
@@ -90,8 +95,11 @@ def test_every_hyperparameter_is_accepted_by_its_estimator_at_its_bounds(
             assert model.predict_proba(data[0]).shape == (60, 2)
 
 
-def names_in(model: Pipeline, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """What reading its file looks up."""
+NAMES = ("price_open", "volume_sol", "a", "b")  # of the features
+
+
+def names_in(file: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What a notebook that reads it looks up."""
     found: set[str] = set()
     look_up = NumpyUnpickler.find_class
 
@@ -99,30 +107,90 @@ def names_in(model: Pipeline, monkeypatch: pytest.MonkeyPatch) -> set[str]:
         found.add(f"{module}.{name}")
         return look_up(self, module, name)
 
-    file = io.BytesIO()
-    joblib.dump(model, file)
-    file.seek(0)
     with monkeypatch.context() as patch:
         patch.setattr(NumpyUnpickler, "find_class", spy)
         joblib.load(file)
     return found
 
 
-@pytest.mark.parametrize("model_type", TYPES)
-def test_a_file_needs_no_names_but_those_of_its_type(
-    reference: list[dict[str, Any]], model_type: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def write(model_type: str, model: Pipeline, folder: Path) -> Model:
+    """Write a model's file; returns what the database knows of it."""
+    written = model_file.write(
+        models.for_file(models.load(model_type), model), NAMES, folder / f"model_1_{secrets.token_hex(4)}.pkl"
+    )
+    label, fewest = Label("market_cap_close", ">", "1", None), Fewest(20, 2, 10)
+    path = str(written.path)
+    return Model(1, model_type, label, 0.2, 42, NAMES, {}, fewest, path, written.sha256, libraries.to_csv())
+
+
+def variants(
+    reference: list[dict[str, Any]], model_type: str, data: tuple[np.ndarray, np.ndarray]
+) -> Iterator[Pipeline]:
+    """A small model of each value of each hyperparameter."""
     few = {"n_estimators": ("integer", "3"), "max_iter": ("integer", "5")}
     params = defaults(reference, model_type)
     params |= {name: value for name, value in few.items() if name in params}
-    found: set[str] = set()
     for row in reference:
         if row["model_type"] == model_type and row["name"] not in few:
             for value in bounds(row):
-                model = fitted(model_type, params | {row["name"]: (row["kind"], value)}, rows(60))
-                found |= names_in(model, monkeypatch)
+                yield fitted(model_type, params | {row["name"]: (row["kind"], value)}, data)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_file_needs_no_names_but_those_of_its_type_and_is_read_as_it_was(
+    reference: list[dict[str, Any]], model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With every solver and option; and none of our own, because a notebook has none of them."""
+    found: set[str] = set()
+    data = rows(60)
+    for model in variants(reference, model_type, data):
+        known = write(model_type, model, tmp_path)
+        assert known.artifact_path is not None
+        found |= names_in(Path(known.artifact_path), monkeypatch)
+        read = model_file.read(known, tmp_path)
+        again = models.from_file(models.load(model_type), read.pipeline, 1)
+        assert np.array_equal(again.predict_proba(data[0]), model.predict_proba(data[0]))
+        assert read.made_by == {}
     assert "sklearn.pipeline.Pipeline" in found
     assert found <= models.load(model_type).NAMES
+    assert not any(name.startswith("worker") for name in found)
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_a_notebook_gives_columns_by_name_and_gets_the_same_predictions(
+    reference: list[dict[str, Any]], model_type: str, tmp_path: Path
+) -> None:
+    """Decimal and None, as psycopg returns them, are numbers; other columns or another order are refused."""
+    features, labels = rows(300)
+    model = fitted(model_type, defaults(reference, model_type), (features, labels))
+    expected = model.predict_proba(features)
+    public = joblib.load(write(model_type, model, tmp_path).artifact_path)
+    assert list(public.feature_names_in_) == list(NAMES)
+    plain = pd.DataFrame(features, columns=list(NAMES))
+    decimals = plain.astype(object).map(lambda x: None if np.isnan(x) else Decimal(str(x)))
+    for frame in (
+        plain,
+        plain.astype("float64"),
+        decimals,
+        decimals[sorted(NAMES)],
+        decimals.assign(more="x"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = public.predict_proba(frame[public.feature_names_in_])
+        assert np.allclose(found, expected, rtol=0, atol=1e-6)
+        assert ((found >= 0) & (found <= 1)).all()
+        assert np.array_equal(public.predict(frame[public.feature_names_in_]), found[:, 1] > 0.5)
+    for frame in (
+        plain[sorted(NAMES)],
+        plain.assign(more=1),
+        plain.drop(columns="a"),
+        decimals[sorted(NAMES)],
+    ):
+        with pytest.raises(ValueError, match="feature names should match"):
+            public.predict_proba(frame)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        public.predict_proba(plain.assign(a="many"))
 
 
 # Bounds that are ours: below them the estimator would take the value and do nothing, or next to nothing.

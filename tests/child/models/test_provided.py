@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child.models.test_all import TYPES, names_in, rows
+from tests.child.models.test_all import TYPES, names_in, rows, write
 from tests.conftest import TRAIN, Connection, Database, Worker, insert_job, job_row, one, wait_for
 from tests.sql.helpers import TEST_PERIOD, refused
 from worker.child import fitting, memory, models
@@ -17,7 +17,7 @@ def test_the_types_that_come_with_the_worker_are_its_files() -> None:
 
 
 def test_a_type_that_another_distribution_provides_is_made_fitted_and_asked_for_its_memory(
-    provide: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    provide: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with pytest.raises(JobError, match="this worker has no model type extra_trees, only gradient_boosting, "):
         models.load("extra_trees")
@@ -33,7 +33,8 @@ def test_a_type_that_another_distribution_provides_is_made_fitted_and_asked_for_
     assert len(told) == 5
     assert (pipeline.predict(features) == labels).mean() > 0.9
     assert extra_trees.engine(pipeline[-1]) == "scikit-learn"
-    assert names_in(pipeline, monkeypatch) <= extra_trees.NAMES
+    file = Path(str(write("extra_trees", pipeline, tmp_path).artifact_path))
+    assert names_in(file, monkeypatch) <= extra_trees.NAMES
 
     monkeypatch.setattr(memory, "available", lambda: 10**9)
     memory.require("TO_PREDICT", {"extra_trees"}, 1_000_000, 10)

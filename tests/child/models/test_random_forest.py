@@ -1,16 +1,32 @@
 """The forest on histograms: as good as scikit-learn's, and when scikit-learn's own is taken instead."""
 
+import hashlib
 import pickle
+import struct
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import xgboost
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
 
 from tests.child.models.test_all import rows
-from worker.child.models.random_forest import TREES_AT_ONCE, HistogramForest, engine, make
+from worker.child import model_file
+from worker.child.assignment import Fewest, Model
+from worker.child.labels.value import Label
+from worker.child.models.random_forest import (
+    TREES_AT_ONCE,
+    HistogramForest,
+    _share_of_a_tree,
+    engine,
+    for_file,
+    from_file,
+    make,
+)
 
 DEFAULTS: dict[str, Any] = {
     "n_estimators": 50,
@@ -93,8 +109,49 @@ def test_its_file_holds_the_trees_in_a_format_that_later_versions_read() -> None
     assert np.array_equal(again.predict(features), forest.predict_proba(features)[:, 1] > 0.5)
 
 
-def test_a_file_of_the_first_version_can_be_read() -> None:
-    """There the forest was in another module."""
+@pytest.mark.parametrize("module", ["worker.forest", "worker.child.models.random_forest"])
+def test_a_file_of_an_older_version_can_be_read(module: str, tmp_path: Path) -> None:
+    """There the forest was our own, and at first in another module."""
+    features, labels = rows(500)
+    forest = HistogramForest(**DEFAULTS, random_state=1).fit(features, labels)
+    file = tmp_path / "model.pkl"
+    joblib.dump(Pipeline([("model", forest)]), file)
+    own = b"\x8c\x21worker.child.models.random_forest\x94"
+    content = file.read_bytes()
+    assert content.count(own) == 1
+    # The frame is shorter by as much.
+    start = content.rindex(b"\x95", 0, content.index(own))
+    (length,) = struct.unpack_from("<Q", content, start + 1)
+    name = bytes([0x8C, len(module)]) + module.encode() + b"\x94"
+    content = content[: start + 1] + struct.pack("<Q", length - len(own) + len(name)) + content[start + 9 :]
+    file.write_bytes(content.replace(own, name))
+    label, fewest = Label("market_cap_close", ">", "1", None), Fewest(20, 2, 10)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    known = Model(1, "random_forest", label, 0.2, 42, ("a", "b", "c", "d"), {}, fewest, str(file), sha256)
+    read = model_file.read(known, tmp_path / "database_0123456789abcdef")
+    again = from_file(read.pipeline[-1])
+    assert np.array_equal(again.predict_proba(features), forest.predict_proba(features))
+
+
+@pytest.mark.parametrize("n_estimators", [1, 10, 11, 100, 3000, 10_000])
+def test_the_trees_never_add_up_to_more_than_certainty(n_estimators: int) -> None:
+    """In float32, tree by tree, as xgboost does."""
+    share = np.float32(_share_of_a_tree(n_estimators))
+    total = np.full(n_estimators, share).cumsum(dtype=np.float32)[-1]
+    assert 0.999 < total <= 1
+    assert share == pytest.approx(1 / n_estimators, rel=1e-3)
+
+
+def test_a_file_holds_a_forest_of_xgboost_that_predicts_the_same() -> None:
+    features, labels = rows(1000)
+    forest = HistogramForest(**DEFAULTS, random_state=1).fit(features, labels)
+    public = for_file(forest)
+    assert type(public) is xgboost.XGBRFClassifier
+    assert np.array_equal(public.predict_proba(features), forest.predict_proba(features))
+    assert np.array_equal(from_file(public).predict_proba(features), forest.predict_proba(features))
+
+
+def test_an_old_forest_can_be_unpickled_by_whoever_has_this_package() -> None:
     features, labels = rows(500)
     forest = HistogramForest(**DEFAULTS, random_state=1).fit(features, labels)
     old = pickle.dumps(forest, protocol=2).replace(

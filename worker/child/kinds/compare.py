@@ -13,7 +13,7 @@ def run(task: Task) -> Result:
     The result is a row of ``ml_comparisons``.
     """
     models = task.assignment.models
-    pipelines = read_models(task)
+    pipelines, note = read_models(task)
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     result: Result = {"num_samples": len(rows)}
@@ -29,6 +29,7 @@ def run(task: Task) -> Result:
     return result | {
         "num_unlabelled": rows.num_unlabelled,
         "data_fingerprint": rows.fingerprint,
+        "note": note,
         "seconds_loading": seconds_loading,
         "seconds_scoring": round(time.monotonic() - started, 3),
     }

@@ -9,7 +9,7 @@ from worker.child.task import LOADED, Result, Task, load_rows, read_models
 def run(task: Task) -> Result:
     """Measure the model; the result is a row of ``ml_test_results``."""
     (model,) = task.assignment.models
-    (pipeline,) = read_models(task)
+    (pipeline,), note = read_models(task)
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
@@ -17,6 +17,7 @@ def run(task: Task) -> Result:
     return measured | {
         "num_unlabelled": rows.num_unlabelled,
         "data_fingerprint": rows.fingerprint,
+        "note": note,
         "seconds_loading": seconds_loading,
         "seconds_scoring": round(time.monotonic() - started, 3),
     }

@@ -1,14 +1,11 @@
 """TRAIN: fits a model on one part of the rows, measures it on the other, and writes its file."""
 
-import platform
 import time
 
 import numpy as np
-import sklearn
-import xgboost
 from numpy.typing import NDArray
 
-from worker.child import fitting, holdout, model_file, models
+from worker.child import fitting, holdout, libraries, model_file, models
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure
@@ -55,7 +52,7 @@ def run(task: Task) -> Result:
         pipeline, rows.names, rows.features[held_out], rows.labels[held_out], model.random_state
     )
     task.report(SCORED, "Writing the model file")
-    file = model_file.write(pipeline, task.path)
+    file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     return measured | {
         "holdout": parts.kind,
         "num_coins": parts.num_coins,
@@ -67,7 +64,7 @@ def run(task: Task) -> Result:
         "artifact_sha256": file.sha256,
         "artifact_bytes": file.num_bytes,
         "data_fingerprint": rows.fingerprint,
-        "library_versions_csv": _library_versions(),
+        "library_versions_csv": libraries.to_csv(),
         "engine": model_type.engine(pipeline[-1]),
         "seconds_loading": seconds_loading,
         "seconds_fitting": round(seconds_fitting, 3),
@@ -104,13 +101,3 @@ def _require_values_to_fit(features: NDArray[np.float32], parts: holdout.Holdout
                 f"all its values are in the {len(parts.held_out)} held-out rows. "
                 "Leave it out, or choose another period"
             )
-
-
-def _library_versions() -> str:
-    versions = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scikit-learn": sklearn.__version__,
-        "xgboost": xgboost.__version__,
-    }
-    return ";".join(f"{name}={version}" for name, version in versions.items())

@@ -4,6 +4,7 @@ Other distributions add types by the entry point group ``ml_worker.models``. Imp
 none of them, and no ML.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from worker.child import modules
@@ -22,12 +23,16 @@ class ModelType(Protocol):
     """What a module of this package offers.
 
     Where a fitted model predicts with several threads, there is also ``use_threads(model, threads)``, which
-    sets their number in a model that was fitted elsewhere.
+    sets their number in a model that was fitted elsewhere. Where the worker's own model is more than the
+    public libraries know, there are ``for_file(model)``, which gives the same model as they know it, and
+    ``from_file(model)``, which takes it back.
 
     Attributes:
         TO_TRAIN: bytes that a TRAIN takes at its peak, for each value (rows by features) and for each row.
         TO_PREDICT: the same of a job that only predicts.
-        NAMES: what the pickle of a fitted pipeline refers to, as ``module.qualname``.
+        NAMES: what the pickle of a fitted pipeline may refer to, as ``module.qualname``. A class among them
+            is made without arguments and told its attributes; what is to be called must be one of
+            :data:`worker.child.unpickling.CALLS`. So each must be harmless whatever its attributes are.
     """
 
     TO_TRAIN: tuple[float, float]
@@ -59,6 +64,27 @@ def load(model_type: str) -> ModelType:
     if module is None:
         raise JobError(f"this worker has no model type {model_type}, only {', '.join(sorted(names()))}")
     return cast(ModelType, module)
+
+
+def for_file(module: ModelType, pipeline: "Pipeline") -> "Pipeline":
+    """The fitted pipeline as the public libraries alone can load it."""
+    return _with_last(pipeline, getattr(module, "for_file", None))
+
+
+def from_file(module: ModelType, pipeline: "Pipeline", threads: int) -> "Pipeline":
+    """The pipeline of a file as the worker predicts with it, with so many threads."""
+    pipeline = _with_last(pipeline, getattr(module, "from_file", None))
+    use_threads = getattr(module, "use_threads", None)
+    if use_threads is not None:
+        use_threads(pipeline[-1], threads)
+    return pipeline
+
+
+def _with_last(pipeline: "Pipeline", change: Callable[[Any], Any] | None) -> "Pipeline":
+    if change is None:
+        return pipeline
+    *before, (name, last) = pipeline.steps
+    return type(pipeline)([*before, (name, change(last))])
 
 
 def preload() -> None:

@@ -15,19 +15,20 @@ Params = dict[str, Any]
 Features = NDArray[np.float32]
 Labels = NDArray[np.uint8]
 
-# What the pickles of several types refer to.
+# What the pickles of all types refer to: arrays, the pipeline, and its first two steps (see model_file).
 NAMES = frozenset(
     {
         "joblib.numpy_pickle.NumpyArrayWrapper",
         "numpy._core.multiarray.scalar",
         "numpy.dtype",
+        "numpy.float32",
         "numpy.ndarray",
         "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.preprocessing._function_transformer.FunctionTransformer",
     }
 )
-NAMES_OF_IMPUTED_AND_SCALED = frozenset(
-    {"sklearn.impute._base.SimpleImputer", "sklearn.preprocessing._data.StandardScaler"}
-)
+NAMES_OF_IMPUTED_AND_SCALED = frozenset({"sklearn.impute._base.SimpleImputer"})
 
 
 class Trees(xgboost.callback.TrainingCallback):
@@ -48,7 +49,7 @@ class Trees(xgboost.callback.TrainingCallback):
 
 def use_threads(model: Any, threads: int) -> None:
     """Let trees of xgboost predict with so many threads."""
-    model.set_params(n_jobs=threads)
+    model.n_jobs = threads  # set_params would ask for what a model of an older version does not have
     model.get_booster().set_param({"nthread": threads})
 
 

@@ -19,16 +19,18 @@ from worker.child.progress import Report
 TO_TRAIN = (16.0, 150.0)  # of scikit-learn's forest where it takes more
 TO_PREDICT = (10.5, 90.0)
 NAMES = _shared.NAMES | {
+    "builtins.bytearray",
     "functools.partial",
     "numpy.clip",
     "numpy.multiply",
     "sklearn.ensemble._forest.RandomForestClassifier",
     "sklearn.preprocessing._data.MaxAbsScaler",
-    "sklearn.preprocessing._function_transformer.FunctionTransformer",
     "sklearn.tree._classes.DecisionTreeClassifier",
     "sklearn.tree._tree.Tree",
-    "worker.child.models.random_forest.HistogramForest",
+    "worker.child.models.random_forest.HistogramForest",  # in files of versions before 6
     "worker.forest.HistogramForest",  # in files of the first version
+    "xgboost.core.Booster",
+    "xgboost.sklearn.XGBRFClassifier",
 }
 
 FEWEST_BINS, MOST_BINS = 32, 256
@@ -75,6 +77,37 @@ def use_threads(model: RandomForestClassifier, threads: int) -> None:
     """Let a forest that was fitted elsewhere predict with so many threads."""
     if isinstance(model, HistogramForest):
         _shared.use_threads(model, threads)
+
+
+def for_file(model: RandomForestClassifier) -> RandomForestClassifier | xgboost.XGBRFClassifier:
+    """A forest that any notebook can load: of the same trees, which xgboost predicts with."""
+    if not isinstance(model, HistogramForest):
+        return model
+    public = xgboost.XGBRFClassifier(
+        n_estimators=model.n_estimators,
+        max_depth=model.max_depth,
+        max_leaves=model.max_leaf_nodes,
+        subsample=BOOTSTRAP_SHARE if model.bootstrap else 1,
+        reg_lambda=0,
+        tree_method="hist",
+        random_state=model.random_state,
+        n_jobs=model.n_jobs,
+    )
+    public.load_model(model.booster_.save_raw("ubj"))  # the squared error of 0 and 1: its sum is the share
+    return public
+
+
+def from_file(
+    model: RandomForestClassifier | xgboost.XGBRFClassifier,
+) -> RandomForestClassifier:
+    """The forest that predicts as it did when it was trained."""
+    if not isinstance(model, xgboost.XGBRFClassifier):
+        return model
+    booster = model.get_booster()
+    forest = HistogramForest(n_estimators=booster.num_boosted_rounds())
+    forest.classes_, forest.n_features_in_, forest.n_outputs_ = np.array([0, 1]), booster.num_features(), 1
+    forest.booster_ = booster
+    return forest
 
 
 class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
@@ -129,7 +162,7 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
             "tree_method": "hist",
             "max_bin": bins,
             "base_score": 0,
-            "learning_rate": 1 / self.n_estimators,  # the sum of the trees is their mean
+            "learning_rate": _share_of_a_tree(self.n_estimators),  # the sum of the trees is their mean
             "subsample": BOOTSTRAP_SHARE if self.bootstrap else 1,
             "colsample_bynode": self._share_of_features(num_features, int(varies.sum())),
             "max_depth": self.max_depth or 0,
@@ -186,6 +219,14 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
             tried = self.max_features * num_features
         number = min(max(1, int(tried)), max(1, num_varying))
         return min(1.0, (number + 0.01) / num_features)
+
+
+def _share_of_a_tree(num_trees: int) -> float:
+    """What a tree adds for a row that is surely positive; all together at most 1, in float32, too."""
+    share = np.float32(1 / num_trees)
+    while np.full(num_trees, share).cumsum(dtype=np.float32)[-1] > 1:
+        share = np.nextafter(share, np.float32(0))
+    return float(share)
 
 
 def _varies(column: NDArray[np.float32]) -> bool:
