@@ -66,17 +66,29 @@ END
 $$;
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
--- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
+-- It may name every column, because ORMs do: triggers refuse, with a reason, the values that are not the client's to set
+-- or to change. Column by column, because the right on a whole table would be one to lock it.
 -- The fields of a kind of job are granted with it.
 GRANT INSERT (
+    id, job_type, status, priority, max_attempts,
+    created_at, started_at, completed_at, progress, progress_msg, error_msg,
+    worker_id, attempt, lease_until, created_by
+) ON public.ml_jobs TO ml_client;
+GRANT UPDATE (
     job_type, status, priority, max_attempts,
     created_at, started_at, completed_at, progress, progress_msg, error_msg,
     worker_id, attempt, lease_until, created_by
 ) ON public.ml_jobs TO ml_client;
--- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
--- "permission denied".
-GRANT UPDATE (status, priority, job_type, created_at, max_attempts) ON public.ml_jobs TO ml_client;
-GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
+GRANT UPDATE (
+    name, model_type, status, created_at, updated_at, is_deleted, deleted_at,
+    target_variable, target_operator, target_value, future_minutes, train_start, train_end, test_size, random_state,
+    features_csv, phases_csv, params_csv, feature_importance_csv,
+    training_accuracy, training_f1, training_precision, training_recall,
+    model_file_path, description, train_job_id
+) ON public.ml_models TO ml_client;
+GRANT EXECUTE ON FUNCTION ml_internal.changed_columns(jsonb, jsonb, text []) TO ml_client;
+-- lastval() and currval(), but not nextval() and setval().
+GRANT SELECT ON SEQUENCE public.ml_jobs_id_seq TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
 
 -- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.

@@ -23,5 +23,20 @@ BEGIN
 END
 $$;
 
+-- What a job asks for is kept one step earlier now.
+DO $$
+DECLARE
+    v_trigger name;
+BEGIN
+    FOR v_trigger IN
+        SELECT t.tgname
+        FROM pg_trigger t
+        WHERE t.tgrelid = 'public.ml_jobs'::regclass AND t.tgname LIKE 'ml\_jobs\_30\_%\_is\_final'
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON public.ml_jobs', v_trigger);
+    END LOOP;
+END
+$$;
+
 INSERT INTO ml.schema_version (version)
 VALUES (6);

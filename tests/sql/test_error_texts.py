@@ -72,6 +72,10 @@ def compare(message: str, hint: str, sqlstate: str = "23514", /, **changes: Any)
     return Refusal(insert(COMPARE | changes), sqlstate, message, hint)
 
 
+KEPT = (
+    "A client changes {}; the service keeps the other columns. If your ORM sends them all, read the row again "
+    "before you save it, or let it send only what you change."
+)
 LIST_JOBS = "SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs."
 # The models are 1 and 2 (READY, alike), 3 (another target), 4 and 5 (phase 1, phase 2), 6 (deleted),
 # 7 (FAILED) and 8 (TRAINING), made by the jobs of these numbers. Job 9 waits, with the name "waiting".
@@ -354,8 +358,26 @@ OURS = [
     Refusal(
         "UPDATE ml_jobs SET train_value = 1 WHERE id = 9",
         "ML002",
-        "the request of job 9 cannot be changed",
+        "the request of job 9 cannot be changed: train_value",
         "Cancel it (CALL ml.cancel_job(9)) and insert another job; only status and priority can be updated.",
+    ),
+    Refusal(
+        "UPDATE ml_jobs SET progress = 0.9, worker_id = 'me' WHERE id = 8",
+        "42501",
+        "progress, worker_id of job 8 cannot be changed",
+        KEPT.format("status, priority"),
+    ),
+    Refusal(
+        "UPDATE ml_models SET status = 'READY' WHERE id = 7",
+        "42501",
+        "status of model 7 cannot be changed",
+        KEPT.format("name, description, is_deleted"),
+    ),
+    Refusal(
+        "INSERT INTO ml_jobs (id, job_type) OVERRIDING SYSTEM VALUE VALUES (100, 'TRAIN')",
+        "428C9",
+        "a new job cannot have the id 100",
+        "Leave id out, or write DEFAULT: the service gives the numbers, and RETURNING id tells which.",
     ),
     # What is called by hand.
     Refusal(
@@ -489,7 +511,6 @@ POSTGRES = [
             for statement, what in (
                 ("DELETE FROM ml_jobs WHERE id = 9", "table ml_jobs"),
                 ("INSERT INTO ml_models (name) VALUES ('mine')", "table ml_models"),
-                ("UPDATE ml_models SET status = 'READY' WHERE id = 7", "table ml_models"),
                 ("UPDATE ml_test_results SET fp = 0", "table ml_test_results"),
                 ("INSERT INTO ref_model_types (id) VALUES (6)", "table ref_model_types"),
                 ("SELECT ml_internal.claim_job('me', '1 day', '{TRAIN}')", "function claim_job"),
