@@ -351,12 +351,17 @@ BEGIN
             w.place,
             CASE
                 WHEN w.item = '' THEN format('%s %L has an empty name', w.field, left(w.csv, 200))
+                WHEN u.column_name IS NOT NULL THEN format('column %L cannot be used: its name has a comma, semicolon, equals sign or outer blank (%s)', u.column_name, w.field)
                 WHEN c.column_name IS NULL THEN format('coin_metrics has no column %L (%s)', left(w.item, 200), w.field)
                 WHEN NOT c.is_numeric THEN format('column %L is %s, not numeric (%s)', w.item, c.data_type, w.field)
                 WHEN w.times > 1 THEN format('feature %L is given %s times', w.item, w.times)
             END AS message,
             CASE
                 WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
+                WHEN u.column_name IS NOT NULL THEN format(
+                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO …; '
+                    'or give its values another name: ADD COLUMN … GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
+                )
                 WHEN w.times > 1 THEN 'Name each feature once.'
                 ELSE ml_internal.suggest_names(
                     w.item, (SELECT array_agg(n.column_name) FROM public.ml_metric_columns n WHERE n.is_numeric)
@@ -364,6 +369,13 @@ BEGIN
             END AS hint
         FROM wanted w
         LEFT JOIN public.ml_metric_columns c ON c.column_name = w.item
+        LEFT JOIN LATERAL (
+            SELECT n.column_name
+            FROM public.ml_metric_columns n
+            WHERE c.is_numeric IS NOT TRUE AND strpos(w.csv, n.column_name) > 0 AND n.column_name ~ '[,;=]|^[[:space:]]|[[:space:]]$'
+            ORDER BY length(n.column_name) DESC
+            LIMIT 1
+        ) u ON true
         WHERE w.item = '' OR c.is_numeric IS NOT TRUE OR w.times > 1
         UNION ALL
         SELECT
@@ -375,6 +387,18 @@ BEGIN
         WHERE j.same_row AND j.target IN (SELECT i.item FROM ml_internal.list_items(j.features_csv) i)
     )
     SELECT f.field, f.message, f.hint INTO v_fault FROM faults f ORDER BY f.place LIMIT 1;
+
+    IF v_fault IS NULL THEN
+        SELECT
+            'train_phases_csv' AS field,
+            'coin_metrics has no column phase_id_at_time, which train_phases_csv would be compared with' AS message,
+            'Leave train_phases_csv out, or add the column to coin_metrics.' AS hint
+        INTO v_fault
+        FROM new_jobs j
+        WHERE j.train_phases_csv IS NOT NULL
+            AND NOT EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time')
+        LIMIT 1;
+    END IF;
 
     IF v_fault IS NULL THEN
         SELECT

@@ -27,6 +27,7 @@ GRANT EXECUTE ON FUNCTION ml.preview(
 ) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.preview_job(public.ml_jobs) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.base_type(oid), ml_internal.number_expression(text), ml_internal.require_metrics() TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.count_text(bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params TO ml_reader;

@@ -23,6 +23,9 @@ BEGIN
 END
 $$;
 
+-- It counts what is too small as well.
+DROP FUNCTION IF EXISTS ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz);
+
 -- What a job asks for is kept one step earlier now.
 DO $$
 DECLARE

@@ -265,7 +265,7 @@ def test_a_client_may_not_choose_the_id_of_a_job(client: Connection) -> None:
 def test_a_client_may_not_lock_a_table_that_it_may_change(client: Connection, table: str) -> None:
     for mode in ("ROW SHARE", "ROW EXCLUSIVE", "SHARE", "ACCESS EXCLUSIVE"):
         if (mode, client.info.server_version >= 160000) == ("ROW SHARE", True):
-            continue  # whoever reads may take it from version 16 on, and it is in nobody's way but an installer's
+            continue  # from version 16 on every reader may, and it is in nobody's way
         with refused(PERMISSION_DENIED), client.transaction():
             client.execute(f"LOCK TABLE {table} IN {mode} MODE")
 

@@ -1,4 +1,4 @@
-"""Clients that name every column, as ORMs do: what they send is taken where it changes nothing of the service's."""
+"""Clients that name every column, as ORMs do: that is taken where it changes nothing of the service's."""
 
 from collections.abc import Mapping
 from datetime import datetime
