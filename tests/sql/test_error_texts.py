@@ -19,11 +19,10 @@ TEST = {"job_type": "TEST", "test_model_id": 1, **TEST_PERIOD}
 COMPARE = {"job_type": "COMPARE", "compare_model_a_id": 1, "compare_model_b_id": 2, **COMPARE_PERIOD}
 COLUMNS = (
     "phase_id_at_time, price_open, price_high, price_low, price_close, market_cap_close, bonding_curve_pct, "
-    "virtual_sol_reserves, is_koth, "
-    "volume_sol, buy_volume_sol, sell_volume_sol, num_buys, num_sells, "
-    "unique_wallets, num_micro_trades, dev_sold_amount, max_single_buy_sol, max_single_sell_sol, net_volume_sol, "
-    "volatility_pct, avg_trade_size_sol, whale_buy_volume_sol, whale_sell_volume_sol, num_whale_buys, "
-    "num_whale_sells, buy_pressure_ratio, unique_signer_ratio"
+    "virtual_sol_reserves, is_koth, volume_sol, buy_volume_sol, sell_volume_sol, num_buys, num_sells, "
+    "unique_wallets, num_micro_trades, dev_sold_amount, max_single_buy_sol, max_single_sell_sol, "
+    "net_volume_sol, volatility_pct, avg_trade_size_sol, whale_buy_volume_sol, whale_sell_volume_sol, "
+    "num_whale_buys, num_whale_sells, buy_pressure_ratio, unique_signer_ratio"
 )
 PHASES = (
     "Known phases: 1 (Baby Zone), 2 (Survival Zone), 3 (Mature Zone), 99 (Finished). "

@@ -37,7 +37,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "boolean target": {"train_target_var": "is_koth", "train_operator": "=", "train_value": 1},
     "boolean target and feature": {
         "train_target_var": "is_koth",
-        "train_value": 0.5,
+        "train_value": "0.5",
         "train_future_minutes": 7,
         "train_phases_csv": "2,3",
         "train_features_csv": "is_koth,volume_sol",
