@@ -34,7 +34,7 @@ def db(make_database: Callable[[], Database], start_worker: Callable[..., Worker
         owner.execute("ALTER TABLE coin_metrics ADD up flag, ADD paid paid")
         for name in ODD:
             query = "ALTER TABLE coin_metrics ADD COLUMN {0} real; UPDATE coin_metrics SET {0} = price_open"
-            owner.execute(sql.SQL(query).format(sql.Identifier(name)))  # type: ignore[arg-type]
+            owner.execute(sql.SQL(query).format(sql.Identifier(name)))
         owner.execute(
             "UPDATE coin_metrics SET is_koth = volume_sol > 5, up = market_cap_close > price_open * 1e9 OR"
             " market_cap_close > 50000, paid = volume_sol"
