@@ -837,12 +837,25 @@ LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job public.ml_jobs := ml_internal.try_train(
+    v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
+BEGIN
+    v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
         phases, params, name, description, test_size, random_state, priority, max_attempts
     );
-BEGIN
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    -- Said anew, because the context of the first is our own queries.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
 

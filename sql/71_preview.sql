@@ -274,6 +274,11 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
 BEGIN
     SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = job_id;
     IF NOT FOUND THEN
@@ -281,6 +286,13 @@ BEGIN
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
     END IF;
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    -- Said anew, because the context of the first is our own queries.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
 

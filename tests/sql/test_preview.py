@@ -356,6 +356,7 @@ def test_data_that_cannot_be_read_is_told_in_words(
     assert hint in (said.message_hint or "")
     assert said.internal_query is None
     assert said.internal_position is None
+    assert "SELECT" not in (said.context or "")
 
 
 def test_a_label_counts_time_and_not_rows_here_too(
