@@ -32,6 +32,61 @@ EXCEPTION
 END
 $$;
 
+-- Clients may name every column of a row that they update, because ORMs do, but change only some. Among the columns that
+-- are kept, a moment is the same to the millisecond: JavaScript and others read no more of it.
+CREATE OR REPLACE FUNCTION ml_internal.changed_columns(
+    p_old jsonb,
+    p_new jsonb,
+    p_columns text []
+)
+RETURNS text []
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT n.key
+        FROM jsonb_each(p_new) n
+        JOIN jsonb_each(p_old) o ON o.key = n.key
+        WHERE n.key = ANY (p_columns) AND CASE
+            WHEN n.value = o.value THEN false
+            WHEN concat(n.value, o.value) ~ '^("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}([.][0-9]+)?[+-][0-9:]{5}"){2}$'
+                THEN date_trunc('milliseconds', (n.value #>> '{}')::timestamptz) <> date_trunc('milliseconds', (o.value #>> '{}')::timestamptz)
+            ELSE true
+        END
+        ORDER BY n.key
+    );
+$$;
+
+-- Arguments: the columns that a client may change. The owner may change all, and so may our definer routines.
+CREATE OR REPLACE FUNCTION ml_internal.keep_owned_columns()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- The service sets updated_at whatever an ORM sends.
+    v_owned jsonb;
+    v_changed text [];
+BEGIN
+    IF pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    v_owned := to_jsonb(OLD) - TG_ARGV - 'updated_at';
+    v_changed := ml_internal.changed_columns(v_owned, to_jsonb(NEW), ARRAY(SELECT jsonb_object_keys(v_owned)));
+    IF v_changed <> '{}' THEN
+        RAISE EXCEPTION '% of % % cannot be changed',
+            array_to_string(v_changed, ', '), CASE TG_TABLE_NAME WHEN 'ml_jobs' THEN 'job' ELSE 'model' END, OLD.id
+            USING ERRCODE = 'insufficient_privilege', TABLE = TG_TABLE_NAME, COLUMN = v_changed[1],
+            HINT = format(
+                'A client changes %s; the service keeps the other columns. If your ORM sends them all, read the row again '
+                'before you save it, or let it send only what you change.', array_to_string(TG_ARGV, ', ')
+            );
+    END IF;
+    RETURN jsonb_populate_record(NEW, v_owned);
+END
+$$;
+
 -- A procedure that commits cannot run inside a transaction of its caller.
 -- PostgreSQL says so only as 'invalid transaction termination', at the first COMMIT. The one here is refused in any
 -- case, because of the EXCEPTION, but with another message where nothing else is in the way. A clock would not tell:
@@ -75,6 +130,8 @@ END
 $$;
 
 COMMENT ON PROCEDURE ml_internal.keep_constraint(regclass, text, text, text) IS 'Adds a CHECK to a table (how: NOT VALID or nothing), or replaces one that was defined differently.';
+COMMENT ON FUNCTION ml_internal.changed_columns(jsonb, jsonb, text []) IS 'Which of these columns differ in two versions of a row; a moment is the same to the millisecond.';
+COMMENT ON FUNCTION ml_internal.keep_owned_columns() IS 'Trigger: a client may send every column of a row, and change only those named.';
 COMMENT ON FUNCTION ml_internal.refuse_change_of_fact() IS 'Trigger: refuses UPDATE, DELETE and TRUNCATE on a fact table.';
 COMMENT ON PROCEDURE ml_internal.require_autocommit(text) IS 'Refuses a caller who is inside a transaction, for a routine that commits.';
 COMMENT ON FUNCTION ml_internal.commit_is_impossible() IS 'What PostgreSQL says of a COMMIT inside a transaction, in the language of the session.';

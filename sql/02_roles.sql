@@ -64,8 +64,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     INSERT INTO ml_internal.rights (grantee, privilege, object, column_name)
     SELECT p_grantee, p_privilege, o.name, c.name
-    FROM regexp_split_to_table(p_objects, '[\s,]+') o (name)
-    CROSS JOIN regexp_split_to_table(p_columns, '[\s,]+') c (name)
+    FROM regexp_split_to_table(p_objects, '[[:space:],]+') o (name)
+    CROSS JOIN regexp_split_to_table(p_columns, '[[:space:],]+') c (name)
     WHERE o.name <> '' AND (c.name <> '' OR p_columns = '')
     ON CONFLICT DO NOTHING;
 $$;

@@ -3,6 +3,127 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- What a type stands for: a domain for its type, a domain over a domain for that one's.
+CREATE OR REPLACE FUNCTION ml_internal.base_type(
+    p_type oid
+)
+RETURNS regtype
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE types AS (
+        SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = p_type
+        UNION ALL
+        SELECT b.oid, b.typbasetype FROM types t JOIN pg_type b ON b.oid = t.typbasetype
+    )
+    SELECT t.oid::regtype FROM types t WHERE t.typbasetype = 0;
+$$;
+
+-- A second, empty table beside the collectors' own would be found by nobody, and be taken for theirs by everybody. The
+-- files set a search_path of their own; those of the users are the defaults of the session, the database and the roles.
+CREATE OR REPLACE PROCEDURE ml_internal.require_in_public(
+    p_table name
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_schema name;
+BEGIN
+    IF to_regclass(format('public.%I', p_table)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT n.nspname INTO v_schema
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT s.reset_val AS path FROM pg_settings s WHERE s.name = 'search_path'
+        UNION ALL
+        SELECT substr(o.setting, length('search_path=') + 1)
+        FROM pg_db_role_setting r
+        CROSS JOIN LATERAL unnest(r.setconfig) o (setting)
+        WHERE starts_with(o.setting, 'search_path=')
+            AND r.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+    ) p
+    CROSS JOIN LATERAL string_to_table(p.path, ',') i (item)
+    WHERE c.relname = p_table AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE btrim(i.item, ' "')
+        WHEN '$user' THEN n.nspname IN (SELECT r.rolname FROM pg_roles r)
+        ELSE n.nspname = btrim(i.item, ' "')
+    END
+    ORDER BY n.nspname
+    LIMIT 1;
+    IF v_schema IS NOT NULL THEN
+        RAISE EXCEPTION '% stands in the schema %, and is needed in public', p_table, v_schema
+            USING ERRCODE = 'invalid_schema_name', TABLE = p_table, SCHEMA = v_schema, HINT = format(
+                'Move it: ALTER TABLE %1$I.%2$I SET SCHEMA public; or show it there: '
+                'CREATE VIEW public.%2$I AS SELECT * FROM %1$I.%2$I; then install again.', v_schema, p_table
+            );
+    END IF;
+END
+$$;
+
+-- What the service reads of every row: which coin, when, and in which phase if there are phases.
+CREATE OR REPLACE FUNCTION ml_internal.require_metrics()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_kind text := (
+        SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'f' THEN 'table' END
+        FROM pg_class c
+        WHERE c.oid = to_regclass('public.coin_metrics')
+    );
+    v_column record;
+    v_instead text := CASE v_kind
+        WHEN 'view' THEN 'Give the view public.coin_metrics this column by CREATE OR REPLACE VIEW'
+        ELSE 'Or leave your table as it is under another name, with a view in its place: ALTER TABLE public.coin_metrics '
+            'RENAME TO my_metrics; CREATE VIEW public.coin_metrics AS SELECT … FROM my_metrics'
+    END || '; then install again.';
+BEGIN
+    IF v_kind IS NULL THEN
+        RAISE EXCEPTION 'public.coin_metrics is no table and no view'
+            USING ERRCODE = 'wrong_object_type', TABLE = 'coin_metrics', HINT = 'Rename or drop what has this name; then install again.';
+    END IF;
+    FOR v_column IN
+        SELECT n.name, n.needed, n.types, n.added, ml_internal.base_type(a.atttypid) AS type, format_type(a.atttypid, a.atttypmod) AS shown
+        FROM (VALUES
+            ('mint', 'which coin a row is of', NULL, 'text'),
+            ('timestamp', 'when a row was taken', '{timestamptz,timestamp,date}'::regtype [], 'timestamptz'),
+            ('phase_id_at_time', NULL, '{integer,bigint,smallint}'::regtype [], 'integer')
+        ) n (name, needed, types, added)
+        LEFT JOIN pg_attribute a ON a.attrelid = 'public.coin_metrics'::regclass AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
+    LOOP
+        IF v_column.type IS NULL AND v_column.needed IS NOT NULL THEN
+            RAISE EXCEPTION 'coin_metrics has no column %, which says %', v_column.name, v_column.needed
+                USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = v_column.name, HINT = CASE v_kind
+                    WHEN 'view' THEN ''
+                    ELSE format('Rename the column that has it: ALTER TABLE public.coin_metrics RENAME COLUMN … TO %I; ', v_column.name)
+                        || format('or add one: ADD COLUMN %I %s. ', v_column.name, v_column.added)
+                END || v_instead;
+        ELSIF v_column.type <> ALL (v_column.types) THEN
+            RAISE EXCEPTION 'the column % of coin_metrics is %, not %', v_column.name, v_column.shown, v_column.added
+                USING ERRCODE = 'datatype_mismatch', TABLE = 'coin_metrics', COLUMN = v_column.name, HINT = CASE v_kind
+                    WHEN 'view' THEN ''
+                    ELSE format(
+                        'Change its type: ALTER TABLE public.coin_metrics ALTER COLUMN %1$I TYPE %2$s USING %3$s. ',
+                        v_column.name, v_column.added, CASE
+                            WHEN v_column.name = 'timestamp' AND v_column.type IN ('bigint'::regtype, 'integer'::regtype, 'numeric'::regtype, 'float8'::regtype)
+                                THEN 'to_timestamp("timestamp"), or to_timestamp("timestamp" / 1000.0) where it is in milliseconds'
+                            ELSE format('%I::%s', v_column.name, v_column.added)
+                        END
+                    )
+                END || v_instead;
+        END IF;
+    END LOOP;
+END
+$$;
+
+CALL ml_internal.require_in_public('ref_coin_phases');
+CALL ml_internal.require_in_public('coin_metrics');
+
 DO $$
 DECLARE
     v_new text [] := '{}';
@@ -113,13 +234,20 @@ BEGIN
 END
 $$;
 
+DO $$
+BEGIN
+    PERFORM ml_internal.require_metrics();
+END
+$$;
+
+-- A name that cannot be told from its neighbours in a list, "a,b" or "a=1;b=2", can be neither feature nor target.
 CREATE OR REPLACE VIEW public.ml_metric_columns WITH (security_invoker = true) AS
 SELECT
     a.attname::text AS column_name,
     pg_catalog.format_type(a.atttypid, a.atttypmod) AS data_type,
-    coalesce(nullif(t.typbasetype, 0), t.oid) IN (
-        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype
-    ) AS is_numeric
+    CASE t.typtype WHEN 'd' THEN ml_internal.base_type(t.oid) ELSE t.oid END IN (
+        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'bool'::regtype
+    ) AND a.attname !~ '[,;=]|^[[:space:]]|[[:space:]]$' AS is_numeric
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = 'public.coin_metrics'::regclass
@@ -127,7 +255,46 @@ WHERE a.attrelid = 'public.coin_metrics'::regclass
     AND NOT a.attisdropped
 ORDER BY a.attnum;
 
-COMMENT ON VIEW public.ml_metric_columns IS 'Columns of coin_metrics as they are now; the numeric ones can be features and targets.';
+-- A column of coin_metrics as a number, of a row m.
+CREATE OR REPLACE FUNCTION ml_internal.number_expression(
+    p_column text
+)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_type regtype := (
+        SELECT ml_internal.base_type(a.atttypid)
+        FROM pg_attribute a
+        WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = p_column AND a.attnum > 0 AND NOT a.attisdropped
+    );
+BEGIN
+    CASE
+        WHEN v_type IS NULL THEN
+            RAISE EXCEPTION 'coin_metrics has no column % any more', quote_literal(p_column)
+                USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = p_column,
+                HINT = 'Bring it back under this name, or train another model without it.';
+        WHEN v_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN
+            RETURN format('m.%I::numeric', p_column);
+        WHEN v_type IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
+            RETURN format('nullif(m.%I::numeric, ''NaN'')', p_column);
+        WHEN v_type = 'bool'::regtype THEN
+            RETURN format('m.%I::integer::numeric', p_column);
+        ELSE
+            RAISE EXCEPTION 'column % is % now, not numeric', quote_literal(p_column), v_type
+                USING ERRCODE = 'datatype_mismatch', TABLE = 'coin_metrics', COLUMN = p_column,
+                HINT = 'Make it a number or a boolean again, or train another model without it.';
+    END CASE;
+END
+$$;
+
+COMMENT ON FUNCTION ml_internal.base_type(oid) IS 'The type that a domain, or a domain over a domain, stands for; any other type itself.';
+COMMENT ON FUNCTION ml_internal.number_expression(text) IS 'Part of ml.preview: a column of coin_metrics as an expression of SQL that is numeric; a boolean is 0 or 1.';
+COMMENT ON PROCEDURE ml_internal.require_in_public(name) IS 'Refuses to install beside a table of the user''s own that stands in another schema of a search_path.';
+COMMENT ON FUNCTION ml_internal.require_metrics() IS 'Refuses a coin_metrics whose coin, time or phase cannot be read, and says how to make it one that can.';
+COMMENT ON VIEW public.ml_metric_columns IS 'Columns of coin_metrics as they are now, and whether they can be features and targets.';
 COMMENT ON COLUMN public.ml_metric_columns.column_name IS 'Name of the column, as in features_csv.';
 COMMENT ON COLUMN public.ml_metric_columns.data_type IS 'SQL type of the column.';
-COMMENT ON COLUMN public.ml_metric_columns.is_numeric IS 'Whether it can be a feature or a target.';
+COMMENT ON COLUMN public.ml_metric_columns.is_numeric IS 'Whether it can be a feature or a target: a number or a boolean (0 or 1), with a name without comma, semicolon and equals sign.';

@@ -158,6 +158,10 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE TRIGGER ml_models_10_owned_columns
+BEFORE UPDATE ON public.ml_models
+FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_owned_columns('name', 'description', 'is_deleted');
+
 CREATE OR REPLACE TRIGGER ml_models_30_rules
 BEFORE UPDATE ON public.ml_models
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_rules();

@@ -53,23 +53,68 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION ml_internal.refuse_new_request()
+-- The id is the service's. Clients may name it, for ORMs send DEFAULT for it; what is given in another way (OVERRIDING
+-- SYSTEM VALUE, COPY) is not the number that this session has just drawn.
+CREATE OR REPLACE FUNCTION ml_internal.refuse_own_id()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'the request of job % cannot be changed', OLD.id
-        USING ERRCODE = 'ML002', TABLE = 'ml_jobs',
-        HINT = format('Cancel it (CALL ml.cancel_job(%s)) and insert another job; only status and priority can be updated.', OLD.id);
+    BEGIN
+        IF NEW.id = currval('public.ml_jobs_id_seq') THEN
+            RETURN NEW;
+        END IF;
+    EXCEPTION
+        WHEN object_not_in_prerequisite_state THEN NULL; -- it has drawn none
+    END;
+    IF pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'a new job cannot have the id %', coalesce(NEW.id::text, 'NULL')
+        USING ERRCODE = 'generated_always', TABLE = 'ml_jobs', COLUMN = 'id',
+        HINT = 'Leave id out, or write DEFAULT: the service gives the numbers, and RETURNING id tells which.';
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_jobs_30_request_is_final
+-- The number that was given last, to whomever, is mostly this one's; to look closer takes longer than all other rules.
+CREATE OR REPLACE TRIGGER ml_jobs_11_own_id
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.id IS DISTINCT FROM pg_sequence_last_value('public.ml_jobs_id_seq'))
+EXECUTE FUNCTION ml_internal.refuse_own_id();
+
+CREATE OR REPLACE FUNCTION ml_internal.refuse_new_request()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_changed text [] := ml_internal.changed_columns(to_jsonb(OLD), to_jsonb(NEW), TG_ARGV);
+BEGIN
+    IF v_changed <> '{}' THEN
+        RAISE EXCEPTION 'the request of job % cannot be changed: %', OLD.id, array_to_string(v_changed, ', ')
+            USING ERRCODE = 'ML002', TABLE = 'ml_jobs', COLUMN = v_changed[1],
+            HINT = format('Cancel it (CALL ml.cancel_job(%s)) and insert another job; only status and priority can be updated.', OLD.id);
+    END IF;
+    RETURN jsonb_populate_record(NEW, (
+        SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(to_jsonb(OLD)) o WHERE o.key = ANY (TG_ARGV)
+    ));
+END
+$$;
+
+-- Before everything that itself changes a new row.
+CREATE OR REPLACE TRIGGER ml_jobs_10_request_is_final
 BEFORE UPDATE OF
     id, job_type, created_at, max_attempts
 ON public.ml_jobs
-FOR EACH ROW EXECUTE FUNCTION ml_internal.refuse_new_request();
+FOR EACH ROW
+WHEN ((NEW.id, NEW.job_type, NEW.created_at, NEW.max_attempts) IS DISTINCT FROM (OLD.id, OLD.job_type, OLD.created_at, OLD.max_attempts))
+EXECUTE FUNCTION ml_internal.refuse_new_request('id', 'job_type', 'created_at', 'max_attempts');
+
+CREATE OR REPLACE TRIGGER ml_jobs_11_owned_columns
+BEFORE UPDATE ON public.ml_jobs
+FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_owned_columns('status', 'priority');
 
 CREATE OR REPLACE FUNCTION ml_internal.keep_priority_rules()
 RETURNS trigger
@@ -213,6 +258,7 @@ BEGIN
 END
 $$;
 
+COMMENT ON FUNCTION ml_internal.refuse_own_id() IS 'Trigger: the number of a new job is the one that the service gives.';
 COMMENT ON FUNCTION ml_internal.refuse_new_request() IS 'Trigger: what a job asks for is final once it is accepted.';
 COMMENT ON FUNCTION ml_internal.keep_priority_rules() IS 'Trigger: the priority is 1 to 10 and changes only while the job waits.';
 COMMENT ON FUNCTION ml_internal.keep_status_rules() IS 'Trigger: refuses any change of state that no event implies, except a cancel.';

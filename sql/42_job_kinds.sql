@@ -1,6 +1,6 @@
 -- Kinds of job. A kind is a file NN_kind_NAME.sql, and no other file names it: it adds its fields to ml_jobs (their
 -- prefix is the kind's name), makes its result table, calls ml_internal.define_kind, and adds its own rules as triggers.
--- Triggers fire in the order of their names, so these begin with a step: 10 sign and defaults, 15 models that the role
+-- Triggers fire in the order of their names, so these begin with a step: 10 sign, defaults and what stays as it is, 15 models that the role
 -- sees, 19 fields of the service, 20 type and defaults of the kind, 30 fields and states, 40 rules of the kind, 50 period
 -- and models, 60 lists, 70 model, 80 result, 90 tell.
 
@@ -294,9 +294,11 @@ BEGIN
             WHEN (NEW.%1$s_start >= NEW.%1$s_end OR NEW.%1$s_start < ''0002-01-01 00:00:00+00''
                 OR NEW.%1$s_end >= ''9999-01-01 00:00:00+00'')
             EXECUTE FUNCTION ml_internal.refuse_period(''%1$s_start'', ''%1$s_end'');
-        CREATE OR REPLACE TRIGGER ml_jobs_30_%1$s_is_final BEFORE UPDATE OF %7$s ON public.ml_jobs FOR EACH ROW
-            EXECUTE FUNCTION ml_internal.refuse_new_request()',
-        v_prefix, define_kind.job_type, v_needs_new, v_needs_args, v_new, v_result, v_list
+        CREATE OR REPLACE TRIGGER ml_jobs_10_%1$s_is_final BEFORE UPDATE OF %7$s ON public.ml_jobs FOR EACH ROW
+            WHEN ((%5$s) IS DISTINCT FROM (%8$s)) EXECUTE FUNCTION ml_internal.refuse_new_request(%9$s)',
+        v_prefix, define_kind.job_type, v_needs_new, v_needs_args, v_new, v_result, v_list,
+        (SELECT string_agg('OLD.' || quote_ident(f), ', ') FROM unnest(v_fields) f),
+        (SELECT string_agg(quote_literal(f), ', ') FROM unnest(v_fields) f)
     );
     CALL ml_internal.keep_constraint('public.ml_jobs', format('ml_jobs_%s_fields', v_prefix), format(
         'CASE job_type WHEN %L THEN num_nulls(%s) = 0 ELSE num_nonnulls(%s) = 0 END', define_kind.job_type,
@@ -309,7 +311,7 @@ BEGIN
         '(job_type = %L AND status = ''COMPLETED'') = (%I IS NOT NULL)', define_kind.job_type, v_result
     ));
     EXECUTE format(
-        'GRANT INSERT (%1$s, %2$I), UPDATE (%1$s) ON public.ml_jobs TO ml_client;
+        'GRANT INSERT (%1$s, %2$I), UPDATE (%1$s, %2$I) ON public.ml_jobs TO ml_client;
         GRANT SELECT ON public.%3$I TO ml_reader', v_list, v_result, v_table
     );
 

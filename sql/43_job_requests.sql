@@ -12,7 +12,7 @@ SET search_path TO pg_catalog, pg_temp
 SET quote_all_identifiers TO off
 AS $$
 BEGIN
-    NEW.created_by := coalesce(NEW.created_by, current_user);
+    NEW.created_by := coalesce(nullif(NEW.created_by, ''), current_user);
     IF NEW.created_by <> current_user THEN
         RAISE EXCEPTION 'a job of % cannot be inserted as %', NEW.created_by, current_user
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'created_by',
@@ -28,14 +28,14 @@ FOR EACH ROW
 WHEN (NEW.created_by IS DISTINCT FROM current_user)
 EXECUTE FUNCTION ml_internal.sign_job();
 
--- Clients that send every column send NULL for those they leave out.
+-- Clients that send every column send NULL for those they leave out, or an empty text (Django).
 CREATE OR REPLACE FUNCTION ml_internal.fill_job()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    NEW.status := coalesce(NEW.status, 'PENDING');
+    NEW.status := coalesce(nullif(NEW.status, ''), 'PENDING');
     NEW.priority := coalesce(NEW.priority, 5);
     NEW.created_at := coalesce(NEW.created_at, now());
     NEW.progress := coalesce(NEW.progress, 0);
@@ -48,7 +48,7 @@ $$;
 CREATE OR REPLACE TRIGGER ml_jobs_12_fill
 BEFORE INSERT ON public.ml_jobs
 FOR EACH ROW
-WHEN (num_nulls(NEW.status, NEW.priority, NEW.created_at, NEW.progress, NEW.attempt, NEW.max_attempts) > 0)
+WHEN (num_nulls(nullif(NEW.status, ''), NEW.priority, NEW.created_at, NEW.progress, NEW.attempt, NEW.max_attempts) > 0)
 EXECUTE FUNCTION ml_internal.fill_job();
 
 CREATE OR REPLACE FUNCTION ml_internal.refuse_job()

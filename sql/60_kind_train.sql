@@ -366,12 +366,17 @@ BEGIN
             w.place,
             CASE
                 WHEN w.item = '' THEN format('%s %L has an empty name', w.field, left(w.csv, 200))
+                WHEN u.column_name IS NOT NULL THEN format('column %L cannot be used: its name has a comma, semicolon, equals sign or outer blank (%s)', u.column_name, w.field)
                 WHEN c.column_name IS NULL THEN format('coin_metrics has no column %L (%s)', left(w.item, 200), w.field)
                 WHEN NOT c.is_numeric THEN format('column %L is %s, not numeric (%s)', w.item, c.data_type, w.field)
                 WHEN w.times > 1 THEN format('feature %L is given %s times', w.item, w.times)
             END AS message,
             CASE
                 WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
+                WHEN u.column_name IS NOT NULL THEN format(
+                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO …; '
+                    'or give its values another name: ADD COLUMN … GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
+                )
                 WHEN w.times > 1 THEN 'Name each feature once.'
                 ELSE ml_internal.suggest_names(
                     w.item, (SELECT array_agg(n.column_name) FROM public.ml_metric_columns n WHERE n.is_numeric)
@@ -379,6 +384,13 @@ BEGIN
             END AS hint
         FROM wanted w
         LEFT JOIN public.ml_metric_columns c ON c.column_name = w.item
+        LEFT JOIN LATERAL (
+            SELECT n.column_name
+            FROM public.ml_metric_columns n
+            WHERE c.is_numeric IS NOT TRUE AND strpos(w.csv, n.column_name) > 0 AND n.column_name ~ '[,;=]|^[[:space:]]|[[:space:]]$'
+            ORDER BY length(n.column_name) DESC
+            LIMIT 1
+        ) u ON true
         WHERE w.item = '' OR c.is_numeric IS NOT TRUE OR w.times > 1
         UNION ALL
         SELECT
@@ -390,6 +402,18 @@ BEGIN
         WHERE j.same_row AND j.target IN (SELECT i.item FROM ml_internal.list_items(j.features_csv) i)
     )
     SELECT f.field, f.message, f.hint INTO v_fault FROM faults f ORDER BY f.place LIMIT 1;
+
+    IF v_fault IS NULL THEN
+        SELECT
+            'train_phases_csv' AS field,
+            'coin_metrics has no column phase_id_at_time, which train_phases_csv would be compared with' AS message,
+            'Leave train_phases_csv out, or add the column to coin_metrics.' AS hint
+        INTO v_fault
+        FROM new_jobs j
+        WHERE j.train_phases_csv IS NOT NULL
+            AND NOT EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time')
+        LIMIT 1;
+    END IF;
 
     IF v_fault IS NULL THEN
         SELECT
@@ -836,12 +860,25 @@ ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job public.ml_jobs := ml_internal.try_train(
+    v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
+BEGIN
+    v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
         phases, params, name, description, test_size, random_state, priority, max_attempts
     );
-BEGIN
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    -- Said anew, because the context of the first is our own queries.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
 

@@ -20,14 +20,22 @@ CREATE OR REPLACE FUNCTION ml_internal.count_rows(
     OUT first_at timestamptz,
     OUT last_at timestamptz,
     OUT num_known bigint [],
-    OUT num_too_large bigint []
+    OUT num_too_large bigint [],
+    OUT num_too_small bigint [],
+    OUT num_lost bigint []
 )
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
 AS $$
+DECLARE
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_has_phases boolean := EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time');
 BEGIN
+    PERFORM ml_internal.require_metrics();
     EXECUTE (
         SELECT format(
             $query$
@@ -39,18 +47,20 @@ BEGIN
                 min(o."timestamp"),
                 max(o."timestamp"),
                 ARRAY[%s],
-                ARRAY[%s]
+                ARRAY[%s],
+                ARRAY[%s]::bigint [],
+                ARRAY[%s]::bigint []
             FROM (
                 SELECT s.*, %s AS label
                 FROM (
                     SELECT
-                        m.mint COLLATE "C" AS mint,
-                        m."timestamp",
-                        m.phase_id_at_time AS phase,
+                        coalesce(m.mint::text, '') COLLATE "C" AS mint,
+                        m."timestamp"::timestamptz AS "timestamp",
+                        %s AS phase,
                         ml_internal.is_positive($1, t.target, $2) AS own_label,
                         %s
                     FROM public.coin_metrics m
-                    CROSS JOIN LATERAL (SELECT nullif(m.%I::numeric, 'NaN') AS target) t
+                    CROSS JOIN LATERAL (SELECT %s AS target) t
                     WHERE m."timestamp" >= $3 AND m."timestamp" < $4
                     %s
                 ) s
@@ -63,15 +73,34 @@ BEGIN
                 format('count(*) FILTER (WHERE o.label IS NOT NULL AND abs(o.f%s) >= 3.4028235677973366e38)', f.place),
                 ', ' ORDER BY f.place
             ),
+            -- What is not 0, and is 0 in double precision.
+            string_agg(CASE WHEN f.type = 'numeric'::regtype THEN format('count(*) FILTER (WHERE o.f%1$s <> 0 AND abs(o.f%1$s) < 1e-308)', f.place) ELSE '0' END, ', ' ORDER BY f.place),
+            -- And in single precision.
+            string_agg(
+                CASE WHEN f.expression LIKE 'nullif%' THEN format('count(*) FILTER (WHERE o.label IS NOT NULL AND o.f%1$s <> 0 AND abs(o.f%1$s) <= 7.006492321624085e-46)', f.place) ELSE '0' END,
+                ', ' ORDER BY f.place
+            ),
             ml_internal.label_expression(p_future_minutes),
-            string_agg(format('nullif(m.%I::numeric, ''NaN'') AS f%s', f.name, f.place), ', ' ORDER BY f.place),
-            p_target,
+            CASE WHEN v_has_phases THEN 'm.phase_id_at_time' ELSE 'NULL::integer' END,
+            string_agg(format('%s AS f%s', f.expression, f.place), ', ' ORDER BY f.place),
+            ml_internal.number_expression(p_target),
             CASE WHEN p_future_minutes IS NOT NULL THEN 'ORDER BY 1, 2, 4' END -- of rows at one moment a negative one comes first
         )
-        FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
+        FROM (
+            SELECT n.place, ml_internal.number_expression(n.name) AS expression, (
+                SELECT ml_internal.base_type(a.atttypid) FROM pg_attribute a WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = n.name
+            ) AS type
+            FROM unnest(p_features) WITH ORDINALITY AS n (name, place)
+        ) f
     )
-    INTO num_rows, num_labelled, num_positive, num_coins, first_at, last_at, num_known, num_too_large
+    INTO num_rows, num_labelled, num_positive, num_coins, first_at, last_at, num_known, num_too_large, num_too_small, num_lost
     USING p_operator, p_value, p_start, p_end, string_to_array(p_phases_csv, ',')::integer [];
+EXCEPTION
+    -- Of what is wrong with a view of the user's own, or with his rights, but not the query above.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
+        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = 'coin_metrics',
+            HINT = coalesce(nullif(v_hint, ''), 'That is what reading coin_metrics gave: SELECT * FROM coin_metrics; shows whether you can.');
 END
 $$;
 
@@ -173,11 +202,22 @@ BEGIN
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_labelled > 0 AND v_rows.num_known[f.place] = 0
         UNION ALL
-        SELECT 4, format('the feature %s is infinite or larger than 3.4e38 in %s rows', f.name, v_rows.num_too_large[f.place])
+        SELECT 4, format(
+            'the feature %s is infinite or larger than 3.4e38 in %s of %s rows; correct them in coin_metrics, or leave the feature out',
+            f.name, v_rows.num_too_large[f.place], v_rows.num_labelled
+        )
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_too_large[f.place] > 0
         UNION ALL
-        SELECT 5, format('too little to learn from: needed are %s labelled rows, and %s of each class', v_fewest.rows, v_fewest.of_a_class)
+        SELECT 5, format(
+            'the feature %s is not 0, but smaller than 1e-308 in %s of %s rows; set them to 0 in coin_metrics, '
+            'multiply the column, or leave the feature out',
+            f.name, v_rows.num_too_small[f.place], v_rows.num_rows
+        )
+        FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
+        WHERE v_rows.num_too_small[f.place] > 0
+        UNION ALL
+        SELECT 6, format('too little to learn from: needed are %s labelled rows, and %s of each class', v_fewest.rows, v_fewest.of_a_class)
         WHERE v_makes AND v_rows.num_labelled > 0 AND (v_rows.num_labelled < v_fewest.rows OR v_rarer < v_fewest.of_a_class)
     ) x
     ORDER BY x.place;
@@ -208,6 +248,13 @@ BEGIN
         SELECT 7, format('the feature %s is NULL in more than half of the labelled rows', f.name)
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_known[f.place] < 0.5 * v_rows.num_labelled
+        UNION ALL
+        SELECT 8, format(
+            'the feature %s is not 0, but smaller than 7e-46 in %s of %s rows, which models take for 0: multiply the column',
+            f.name, v_rows.num_lost[f.place], v_rows.num_labelled
+        )
+        FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
+        WHERE v_rows.num_lost[f.place] > 0
     ) x
     ORDER BY x.place;
     IF NOT FOUND THEN
@@ -230,6 +277,11 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
 BEGIN
     SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = job_id;
     IF NOT FOUND THEN
@@ -237,6 +289,13 @@ BEGIN
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
     END IF;
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    -- Said anew, because the context of the first is our own queries.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
 

@@ -51,10 +51,10 @@ SELECT
     m.name AS model_name,
     f.place::integer AS place,
     btrim(f.feature) AS feature,
-    split_part(i.item, '=', 2)::numeric AS importance
+    substring(i.item FROM '=([+-]?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?)$')::numeric AS importance
 FROM public.ml_models m
 CROSS JOIN LATERAL unnest(string_to_array(m.features_csv, ',')) WITH ORDINALITY AS f (feature, place)
-LEFT JOIN LATERAL unnest(string_to_array(m.feature_importance_csv, ';')) AS i (item) ON split_part(i.item, '=', 1) = btrim(f.feature)
+LEFT JOIN LATERAL unnest(string_to_array(m.feature_importance_csv, ';')) AS i (item) ON substring(i.item FROM '^(.*)=') = btrim(f.feature)
 ORDER BY m.id, importance DESC NULLS LAST, f.place;
 
 CREATE OR REPLACE VIEW public.ml_model_params WITH (security_invoker = true) AS

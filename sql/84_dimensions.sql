@@ -59,15 +59,16 @@ SELECT
     x.model_id,
     x.source,
     x.source_id,
-    split_part(i.item, '=', 1) AS feature,
+    substring(i.item FROM '^(.*)=') AS feature,
     i.place::integer AS rank,
-    split_part(i.item, '=', 2)::numeric AS importance
+    substring(i.item FROM '=([+-]?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?)$')::numeric AS importance
 FROM (
     SELECT r.model_id, 'training' AS source, r.id AS source_id, r.feature_importance_csv FROM public.ml_training_runs r
     UNION ALL
     SELECT t.model_id, 'test' AS source, t.id AS source_id, t.feature_importance_csv FROM public.ml_test_results t
 ) x
-CROSS JOIN LATERAL unnest(string_to_array(x.feature_importance_csv, ';')) WITH ORDINALITY AS i (item, place);
+CROSS JOIN LATERAL unnest(string_to_array(x.feature_importance_csv, ';')) WITH ORDINALITY AS i (item, place)
+WHERE i.item LIKE '%=%';
 
 COMMENT ON VIEW public.ml_dim_models IS 'Models as a dimension, one row each, deleted and failed ones included.';
 COMMENT ON COLUMN public.ml_dim_models.model_id IS 'Number of the model.';
@@ -88,7 +89,7 @@ COMMENT ON COLUMN public.ml_dim_models.test_size IS 'Share of the rows held out.
 COMMENT ON COLUMN public.ml_dim_models.random_state IS 'Seed of everything random in the training.';
 COMMENT ON COLUMN public.ml_dim_models.description IS 'Free text of the user.';
 COMMENT ON COLUMN public.ml_dim_models.job_id IS 'Job that makes or made it.';
-COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the numeric columns of coin_metrics.';
+COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the columns of coin_metrics that can be one.';
 COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of coin_metrics, as in features_csv.';
 COMMENT ON COLUMN public.ml_dim_features.data_type IS 'SQL type of the column.';
 COMMENT ON COLUMN public.ml_dim_features.description IS 'Its comment.';

@@ -1,4 +1,4 @@
--- Who may do what with all that kinds of job share; a kind's own fields, results and functions are on the list by its
+-- Who may do what with all that kinds of job share; a kind's own results and functions are on the list by its
 -- file. At the end the rights in the catalog are made those of the list.
 
 SET search_path TO pg_catalog, pg_temp;
@@ -21,7 +21,7 @@ CALL ml_internal.allow('ml_reader', 'SELECT', '
 -- Says before, during and after a job what a reader could find out by queries of his own.
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml.help, ml.preview, ml.report, ml.wait,
-    ml_internal.count_rows, ml_internal.preview_job, ml_internal.count_text,
+    ml_internal.count_rows, ml_internal.base_type, ml_internal.number_expression, ml_internal.require_metrics, ml_internal.preview_job, ml_internal.count_text,
     ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text,
     ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
     ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
@@ -32,18 +32,12 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
 ');
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.
--- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
--- The fields of a kind of job are allowed with it.
-CALL ml_internal.allow('ml_client', 'INSERT', 'public.ml_jobs', '
-    job_type, status, priority, max_attempts,
-    created_at, started_at, completed_at, progress, progress_msg, error_msg,
-    worker_id, attempt, lease_until, created_by, team
-');
--- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
--- "permission denied".
-CALL ml_internal.allow('ml_client', 'UPDATE', 'public.ml_jobs', 'status, priority, job_type, created_at, max_attempts');
-CALL ml_internal.allow('ml_client', 'UPDATE', 'public.ml_models', 'name, description, is_deleted');
-CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.cancel_job');
+-- It may name every column, because ORMs do: triggers refuse, with a reason, the values that are not the client's to set
+-- or to change. Column by column, because the right on a whole table would be one to lock it.
+-- ml_internal.rights_listed has them all.
+-- lastval() and currval(), but not nextval() and setval():
+CALL ml_internal.allow('ml_client', 'SELECT', 'public.ml_jobs_id_seq');
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.cancel_job, ml_internal.changed_columns');
 
 -- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
 CALL ml_internal.allow('ml_worker', 'EXECUTE', '
@@ -164,11 +158,12 @@ AS $$
         FROM ml.job_kinds k
         CROSS JOIN unnest(k.result_table || k.result_facts) t (name)
         UNION
-        SELECT 'ml_client', p.privilege, 'public.ml_jobs', a.attname
-        FROM ml.job_kinds k
-        JOIN pg_attribute a ON a.attrelid = 'public.ml_jobs'::regclass AND NOT a.attisdropped
-        CROSS JOIN unnest('{INSERT,UPDATE}'::text []) p (privilege)
-        WHERE starts_with(a.attname, lower(k.job_type) || '_') OR (a.attname = k.result_column AND p.privilege = 'INSERT')
+        SELECT 'ml_client', x.privilege, x.object, a.attname
+        FROM (
+            VALUES ('INSERT', 'public.ml_jobs'), ('UPDATE', 'public.ml_jobs'), ('UPDATE', 'public.ml_models')
+        ) x (privilege, object)
+        JOIN pg_attribute a ON a.attrelid = x.object::regclass AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE x.privilege = 'INSERT' OR a.attname <> 'id'
     )
     SELECT o.class, o.id, o.name, o.keyword, CASE WHEN l.column_name = '' THEN '' ELSE format(' (%I)', l.column_name) END, g.oid, l.privilege
     FROM listed l

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
+from worker.database.url import understood
+
 
 def home() -> Path:
     """Folder of the embedded server and of the models: ``ML_HOME``, else a per-user data folder.
@@ -24,8 +26,13 @@ def model_dir() -> Path:
 
 
 def database_url() -> str | None:
-    """``DATABASE_URL``; None means the embedded server."""
-    return os.environ.get("DATABASE_URL") or None
+    """``DATABASE_URL`` for libpq; None means the embedded server.
+
+    Raises:
+        UnsuitableDatabaseError: it leads to no PostgreSQL.
+    """
+    given = os.environ.get("DATABASE_URL")
+    return understood(given) if given else None
 
 
 def program_name() -> str:

@@ -71,5 +71,23 @@ $$;
 ALTER TABLE public.ml_test_results ADD COLUMN note text;
 ALTER TABLE public.ml_comparisons ADD COLUMN note text;
 
+-- It counts what is too small as well.
+DROP FUNCTION IF EXISTS ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz);
+
+-- What a job asks for is kept one step earlier now.
+DO $$
+DECLARE
+    v_trigger name;
+BEGIN
+    FOR v_trigger IN
+        SELECT t.tgname
+        FROM pg_trigger t
+        WHERE t.tgrelid = 'public.ml_jobs'::regclass AND t.tgname LIKE 'ml_jobs_30_%_is_final'
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON public.ml_jobs', v_trigger);
+    END LOOP;
+END
+$$;
+
 INSERT INTO ml.schema_version (version)
 VALUES (6);

@@ -118,6 +118,25 @@ def test_any_numeric_is_rounded_as_the_double_nearest_to_it(values: list[str | N
     assert found == expected
 
 
+def test_a_boolean_is_0_or_1(client: Connection) -> None:
+    query = SQL("COPY (SELECT v FROM (VALUES (true), (false), (NULL)) x (v)) TO STDOUT (FORMAT binary)")
+    found: list[float | None] = []
+
+    def decode(batch: Batch) -> None:
+        found.extend(None if np.isnan(value) else float(value) for value in Fields(batch).number("bool"))
+
+    list(map(decode, read([(client, query)])))  # type: ignore[list-item]
+    assert found == [1.0, 0.0, None]
+
+
+def test_what_is_too_small_for_a_double_is_counted() -> None:
+    taken = Fields(
+        batch([numeric(value) for value in ("1e-309", "-1e-400", "1e-308", "0", "NaN", "1", None)])
+    )
+    taken.number("numeric")
+    assert taken.num_lost == 2
+
+
 @pytest.mark.parametrize("type_name", ["int2", "int4", "int8", "float4", "float8"])
 def test_other_types_of_numbers_travel_as_they_are(client: Connection, type_name: str) -> None:
     values = ["1", "0", "-1", "32767", None]

@@ -143,11 +143,11 @@ def test_without_room_in_the_folder_only_what_writes_nothing_is_claimed_and_noth
     for name in files:
         (supervisor.options.model_dir / name).touch()
     supervisor._note_ready(Ready(["TRAIN"]))
-    make = supervisor._folder.make
-    monkeypatch.setattr(supervisor._folder, "make", no_room)
+    make = supervisor._folder_trial.make
+    monkeypatch.setattr(supervisor._folder_trial, "make", no_room)
     assert supervisor._possible_kinds() == possible
     assert "claims no TRAIN jobs: no model file can be written in" in (supervisor._reason() or "")
-    monkeypatch.setattr(supervisor._folder, "make", make)
+    monkeypatch.setattr(supervisor._folder_trial, "make", make)
     assert supervisor._possible_kinds() == possible  # before the next trial
     supervisor._pauses["folder"].until = 0
     assert supervisor._possible_kinds() == kinds.names()

@@ -1,7 +1,22 @@
 """The source data: its columns and phases, and the columns that can be features."""
 
-from tests.conftest import TRAIN, Connection, insert_job, one
-from tests.sql.helpers import refused, violates
+from decimal import Decimal
+
+import pytest
+from psycopg import sql
+
+from tests.conftest import (
+    TEST_RESULT,
+    TRAIN,
+    TRAINING_RESULT,
+    Connection,
+    claim,
+    insert_job,
+    job_row,
+    one,
+    record,
+)
+from tests.sql.helpers import TEST_PERIOD, refused, violates
 
 HEADER = [
     "mint",
@@ -67,19 +82,18 @@ def test_every_value_but_the_key_may_be_unknown(owner: Connection) -> None:
         assert [name for name, value in row.items() if value is not None] == ["mint", "timestamp"]
 
 
-def test_the_columns_that_can_be_features_are_the_numeric_ones(reader: Connection) -> None:
+def test_the_columns_that_can_be_features_are_numbers_and_booleans(reader: Connection) -> None:
     rows = reader.execute("SELECT * FROM ml_metric_columns").fetchall()
     assert [row["column_name"] for row in rows] == HEADER
     others = {row["column_name"]: row["data_type"] for row in rows if not row["is_numeric"]}
     assert others == {
         "mint": "character varying(255)",
         "timestamp": "timestamp with time zone",
-        "is_koth": "boolean",
     }
 
 
-def test_every_numeric_column_can_be_a_feature(client: Connection) -> None:
-    for feature in [name for name in HEADER if name not in ("mint", "timestamp", "is_koth")]:
+def test_every_number_and_boolean_can_be_a_feature(client: Connection) -> None:
+    for feature in [name for name in HEADER if name not in ("mint", "timestamp")]:
         fields = {"train_features_csv": feature, "train_future_minutes": 5}
         assert insert_job(client, **TRAIN | fields) > 0
 
@@ -88,6 +102,73 @@ def test_a_column_that_is_added_can_be_a_feature_at_once(owner: Connection) -> N
     with owner.transaction(force_rollback=True):
         owner.execute('ALTER TABLE coin_metrics ADD COLUMN "Größe" double precision')
         assert insert_job(owner, **TRAIN | {"train_features_csv": "Größe"}) > 0
+
+
+@pytest.mark.parametrize("odd", ["a;b", "a=b", "a,b", "price_open,volume_sol,x", ",", "a ", "\ta"])
+def test_a_name_that_no_list_can_hold_is_refused_with_what_to_do(owner: Connection, odd: str) -> None:
+    with owner.transaction(force_rollback=True):
+        quoted = sql.Identifier(odd)
+        owner.execute(sql.SQL("ALTER TABLE coin_metrics ADD COLUMN {} numeric").format(quoted))
+        query = "SELECT is_numeric FROM ml_metric_columns WHERE column_name = %s"
+        assert not one(owner, query, [odd])["is_numeric"]
+        for field in ("train_features_csv", "train_target_var"):
+            with refused("23514", "", ""), owner.transaction():
+                insert_job(owner, **TRAIN | {field: odd})
+        if odd.strip() == odd and odd != ",":
+            with (
+                refused("23514", f"column '{odd}' cannot be used: its name has a comma", "Rename it: "),
+                owner.transaction(),
+            ):
+                insert_job(owner, **TRAIN | {"train_features_csv": f"price_close,{odd}"})
+        assert insert_job(owner, **TRAIN | {"train_features_csv": "price_open,volume_sol"}) > 0
+
+
+def test_a_domain_over_a_domain_of_a_number_is_a_number(owner: Connection) -> None:
+    with owner.transaction(force_rollback=True):
+        for name, base in {
+            "sol": "numeric",
+            "paid": "sol",
+            "kept": "paid",
+            "flag": "boolean",
+            "note": "text",
+        }.items():
+            owner.execute(f"CREATE DOMAIN {name} AS {base}".encode())
+        owner.execute("CREATE DOMAIN marks AS flag")
+        owner.execute("ALTER TABLE coin_metrics ADD a sol, ADD b paid, ADD c kept, ADD d marks, ADD e note")
+        found = owner.execute(
+            "SELECT * FROM ml_metric_columns WHERE column_name IN ('a', 'b', 'c', 'd', 'e')"
+        )
+        assert {row["column_name"]: row["is_numeric"] for row in found} == {
+            "a": True,
+            "b": True,
+            "c": True,
+            "d": True,
+            "e": False,
+        }
+        owner.execute("UPDATE coin_metrics SET c = volume_sol, d = volume_sol > 5")
+        with refused("23514", "'e' is public.note, not numeric"), owner.transaction():
+            insert_job(owner, **TRAIN | {"train_features_csv": "e"})
+        job_id = insert_job(owner, **TRAIN | {"train_features_csv": "c,d"})
+        found = owner.execute("SELECT * FROM ml.preview(%s)", [job_id])
+        assert "would fail" not in {row["what"] for row in found}
+
+
+def test_no_view_fails_whatever_is_stored(client: Connection, worker: Connection) -> None:
+    for stored in ("a;b=0.5", "a=b=0.5;c=1e400;d=NaN;e=;=;;f", "=1", "", "no list at all", "x=1e999999"):
+        job_id = insert_job(client, **TRAIN)
+        record(
+            worker, job_id, claim(worker)["attempt"], **TRAINING_RESULT | {"feature_importance_csv": stored}
+        )
+        model_id = job_row(client, job_id)["result_model_id"]
+        test_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
+        claimed = claim(worker)
+        assert claimed["id"] == test_id
+        record(worker, test_id, 1, **TEST_RESULT | {"feature_importance_csv": stored})
+        client.execute("SELECT * FROM ml.report(%s)", [model_id])
+    for view in client.execute("SELECT relname FROM pg_class WHERE relkind = 'v' AND relname LIKE 'ml\\_%'"):
+        client.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(view["relname"])))
+    found = client.execute("SELECT DISTINCT feature, importance FROM ml_fact_importances").fetchall()
+    assert {"feature": "a=b", "importance": Decimal("0.5")} in found
 
 
 def test_a_column_that_is_dropped_can_no_longer_be_one(owner: Connection) -> None:

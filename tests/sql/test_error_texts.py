@@ -19,10 +19,10 @@ TEST = {"job_type": "TEST", "test_model_id": 1, **TEST_PERIOD}
 COMPARE = {"job_type": "COMPARE", "compare_model_a_id": 1, "compare_model_b_id": 2, **COMPARE_PERIOD}
 COLUMNS = (
     "phase_id_at_time, price_open, price_high, price_low, price_close, market_cap_close, bonding_curve_pct, "
-    "virtual_sol_reserves, volume_sol, buy_volume_sol, sell_volume_sol, num_buys, num_sells, unique_wallets, "
-    "num_micro_trades, dev_sold_amount, max_single_buy_sol, max_single_sell_sol, net_volume_sol, "
-    "volatility_pct, avg_trade_size_sol, whale_buy_volume_sol, whale_sell_volume_sol, num_whale_buys, "
-    "num_whale_sells, buy_pressure_ratio, unique_signer_ratio"
+    "virtual_sol_reserves, is_koth, volume_sol, buy_volume_sol, sell_volume_sol, num_buys, num_sells, "
+    "unique_wallets, num_micro_trades, dev_sold_amount, max_single_buy_sol, max_single_sell_sol, "
+    "net_volume_sol, volatility_pct, avg_trade_size_sol, whale_buy_volume_sol, whale_sell_volume_sol, "
+    "num_whale_buys, num_whale_sells, buy_pressure_ratio, unique_signer_ratio"
 )
 PHASES = (
     "Known phases: 1 (Baby Zone), 2 (Survival Zone), 3 (Mature Zone), 99 (Finished). "
@@ -72,6 +72,10 @@ def compare(message: str, hint: str, sqlstate: str = "23514", /, **changes: Any)
     return Refusal(insert(COMPARE | changes), sqlstate, message, hint)
 
 
+KEPT = (
+    "A client changes {}; the service keeps the other columns. If your ORM sends them all, read the row "
+    "again before you save it, or let it send only what you change."
+)
 LIST_JOBS = "SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs."
 # The models are 1 and 2 (READY, alike), 3 (another target), 4 and 5 (phase 1, phase 2), 6 (deleted),
 # 7 (FAILED) and 8 (TRAINING), made by the jobs of these numbers. Job 9 waits, with the name "waiting".
@@ -197,9 +201,17 @@ OURS = [
         "coin_metrics has no column 'xyz' (train_target_var)", f"Allowed: {COLUMNS}.", train_target_var="xyz"
     ),
     train(
-        "column 'is_koth' is boolean, not numeric (train_features_csv)",
+        "column 'timestamp' is timestamp with time zone, not numeric (train_features_csv)",
         f"Allowed: {COLUMNS}.",
-        train_features_csv="is_koth",
+        train_features_csv="timestamp",
+    ),
+    train(
+        "column 'odd;1=2' cannot be used: its name has a comma, semicolon, equals sign or outer blank "
+        "(train_features_csv)",
+        "In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME "
+        """COLUMN "odd;1=2" TO …; or give its values another name: ADD COLUMN … """
+        """GENERATED ALWAYS AS ("odd;1=2") STORED.""",
+        train_features_csv="volume_sol,odd;1=2",
     ),
     train(
         "feature 'price_open' is given 2 times",
@@ -354,8 +366,26 @@ OURS = [
     Refusal(
         "UPDATE ml_jobs SET train_value = 1 WHERE id = 9",
         "ML002",
-        "the request of job 9 cannot be changed",
+        "the request of job 9 cannot be changed: train_value",
         "Cancel it (CALL ml.cancel_job(9)) and insert another job; only status and priority can be updated.",
+    ),
+    Refusal(
+        "UPDATE ml_jobs SET progress = 0.9, worker_id = 'me' WHERE id = 8",
+        "42501",
+        "progress, worker_id of job 8 cannot be changed",
+        KEPT.format("status, priority"),
+    ),
+    Refusal(
+        "UPDATE ml_models SET status = 'READY' WHERE id = 7",
+        "42501",
+        "status of model 7 cannot be changed",
+        KEPT.format("name, description, is_deleted"),
+    ),
+    Refusal(
+        "INSERT INTO ml_jobs (id, job_type) OVERRIDING SYSTEM VALUE VALUES (100, 'TRAIN')",
+        "428C9",
+        "a new job cannot have the id 100",
+        "Leave id out, or write DEFAULT: the service gives the numbers, and RETURNING id tells which.",
     ),
     # What is called by hand.
     Refusal(
@@ -489,7 +519,6 @@ POSTGRES = [
             for statement, what in (
                 ("DELETE FROM ml_jobs WHERE id = 9", "table ml_jobs"),
                 ("INSERT INTO ml_models (name) VALUES ('mine')", "table ml_models"),
-                ("UPDATE ml_models SET status = 'READY' WHERE id = 7", "table ml_models"),
                 ("UPDATE ml_test_results SET fp = 0", "table ml_test_results"),
                 ("INSERT INTO ref_model_types (id) VALUES (6)", "table ref_model_types"),
                 ("SELECT ml_internal.claim_job('me', '1 day', '{TRAIN}')", "function claim_job"),
@@ -510,6 +539,9 @@ NOT_A_CLIENTS = {
     "This is caught at once.": "ml.preview takes its trial INSERT back with it",
     "model % cannot go from % to %": "only the owner may update the status of a model",
     "READY and FAILED are final": "only the owner may update the status of a model",
+    "coin_metrics has no column phase_id_at_time": "of a table without it; tests/sql/test_install.py has it",
+    "Leave train_phases_csv out": "of a table without it; tests/sql/test_install.py has it",
+    "That is what reading coin_metrics gave": "of a view of the user's own; tests/sql/test_preview.py has it",
 }
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 FOR_CLIENTS = {
@@ -535,6 +567,7 @@ ONLY_RAISED = {
 NOT_FOR_CLIENTS = {
     "00_version.sql",
     "01_helpers.sql",
+    "10_source_data.sql",
     "41_job_events.sql",
     "44_worker_protocol.sql",
     "50_measurements.sql",
@@ -546,7 +579,9 @@ NOT_FOR_CLIENTS = {
 
 @pytest.fixture(scope="module")
 def deleted_at(module_db: Database) -> str:
-    """Makes the models and jobs of the list."""
+    """Makes the models and jobs of the list, and a column with an odd name."""
+    with module_db.connect("owner") as owner:
+        owner.execute('ALTER TABLE coin_metrics ADD COLUMN "odd;1=2" numeric')
     with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
         ready_model(anna, wanda)
         ready_model(anna, wanda)

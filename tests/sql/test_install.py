@@ -265,12 +265,126 @@ def test_coin_metrics_of_other_columns_works(own_tables: Database) -> None:
     with own_tables.connect("anna") as client, own_tables.connect("wanda") as worker:
         model_id = ready_model(client, worker, **own)
         assert insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-        with refused("23514", "'price_open'", "Allowed: phase_id_at_time, sentiment, followers."):
+        with refused("23514", "'price_open'", "Allowed: phase_id_at_time, sentiment, followers, verified."):
             insert_job(client, **TRAIN | own | {"train_features_csv": "price_open"})
-        with refused("23514", "'verified' is boolean"):
-            insert_job(client, **TRAIN | own | {"train_features_csv": "verified"})
+        assert insert_job(client, **TRAIN | own | {"train_features_csv": "verified"})
         with refused("23514", "'3'", "Known phases: 1 (young), 42 (old)"):
             insert_job(client, **TRAIN | own | {"train_phases_csv": "3"})
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "message", "hint"),
+    [
+        (
+            'mint text, "timestamp" bigint, price numeric',
+            "42804",
+            "the column timestamp of coin_metrics is bigint, not timestamptz",
+            'ALTER COLUMN "timestamp" TYPE timestamptz USING to_timestamp("timestamp")',
+        ),
+        (
+            'mint text, "timestamp" text, price numeric',
+            "42804",
+            "the column timestamp of coin_metrics is text, not timestamptz",
+            'USING "timestamp"::timestamptz',
+        ),
+        ('coin text, "timestamp" timestamptz', "42703", "no column mint, which says which coin", "TO mint"),
+        ("mint text, at timestamptz", "42703", "no column timestamp, which says when", 'TO "timestamp"'),
+        (
+            'mint text, "timestamp" timestamptz, phase_id_at_time varchar(10)',
+            "42804",
+            "the column phase_id_at_time of coin_metrics is character varying(10), not integer",
+            "CREATE VIEW",
+        ),
+    ],
+)
+def test_metrics_that_cannot_be_read_are_refused_with_what_to_do(
+    empty: Database, made: str, code: str, message: str, hint: str
+) -> None:
+    with empty.connect("owner") as owner:
+        owner.execute(f"CREATE TABLE coin_metrics ({made})".encode())
+    with refused(code, message, hint):
+        install(empty.login("owner"))
+    with empty.connect("owner") as owner:
+        assert one(owner, "SELECT to_regclass('ml_jobs') AS t")["t"] is None
+        names = [column.split()[0].strip('"') for column in made.split(", ")]
+        owner.execute("ALTER TABLE coin_metrics RENAME TO theirs")
+        sources = {"coin": "coin AS mint", "at": 'at AS "timestamp"'}
+        casts = {"timestamp": "now() AS timestamp", "phase_id_at_time": "1 AS phase_id_at_time"}
+        columns = ", ".join((sources | casts).get(name, name) for name in names)
+        owner.execute(f"CREATE VIEW coin_metrics AS SELECT {columns} FROM theirs".encode())
+    install(empty.login("owner"))
+    with empty.connect("rosa") as reader:
+        assert count(reader, "coin_metrics") == 0
+
+
+@pytest.mark.parametrize("how", ["database", "role", "session", "user"])
+@pytest.mark.parametrize("table", ["coin_metrics", "ref_coin_phases"])
+def test_metrics_in_another_schema_of_the_search_path_get_no_second_table_beside_them(
+    empty: Database, how: str, table: str
+) -> None:
+    schema = "owner" if how == "user" else "My app"
+    url = empty.login("owner")
+    with empty.connect("owner") as owner:
+        owner.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        owner.execute(
+            sql.SQL("CREATE TABLE {} (mint text, timestamp timestamptz, id integer, name text)").format(
+                sql.Identifier(schema, table)
+            )
+        )
+        path = '"My app", public'
+        name = sql.Identifier(owner.info.dbname)
+        if how == "database":
+            owner.execute(sql.SQL("ALTER DATABASE {} SET search_path TO {}").format(name, sql.SQL(path)))
+        elif how == "role":
+            query = sql.SQL("ALTER ROLE owner IN DATABASE {} SET search_path TO {}")
+            owner.execute(query.format(name, sql.SQL(path)))
+        elif how == "session":
+            url = make_conninfo(url, options='-csearch_path="My\\ app",public')
+    with refused(
+        "3F000", f"{table} stands in the schema {schema}, and is needed in public", "SET SCHEMA public"
+    ):
+        install(url)
+    with empty.connect("owner") as owner:
+        owner.execute(
+            sql.SQL("CREATE VIEW {} AS SELECT * FROM {}").format(
+                sql.Identifier("public", table), sql.Identifier(schema, table)
+            )
+        )
+    install(url)
+
+
+def test_metrics_in_a_schema_of_no_search_path_are_none_of_ours(empty: Database) -> None:
+    with empty.connect("owner") as owner:
+        owner.execute("CREATE SCHEMA archive")
+        owner.execute("CREATE TABLE archive.coin_metrics (id integer)")
+    install(empty.login("owner"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE VIEW coin_metrics AS SELECT 'X'::text AS mint, now() AS \"timestamp\", 1.5 AS sentiment",
+        "CREATE MATERIALIZED VIEW coin_metrics AS"
+        ' SELECT 7 AS mint, now()::timestamp AS "timestamp", 1.5 AS sentiment',
+        """CREATE TABLE coin_metrics (mint integer, "timestamp" date, sentiment real)
+        PARTITION BY RANGE ("timestamp");
+        CREATE TABLE of_2024 PARTITION OF coin_metrics FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')""",
+    ],
+    ids=["view", "materialized view", "partitioned"],
+)
+def test_metrics_may_be_whatever_can_be_read(empty: Database, made: str) -> None:
+    """Without a phase as well, as long as nobody asks for phases."""
+    with empty.connect("owner") as owner:
+        owner.execute(made.encode())
+    for _ in range(2):
+        install(empty.login("owner"))
+    own = {"train_target_var": "sentiment", "train_features_csv": "sentiment", "train_future_minutes": 5}
+    with empty.connect("anna") as client:
+        job_id = insert_job(client, **TRAIN | own)
+        found = client.execute("SELECT * FROM ml.preview(%s)", [job_id]).fetchall()
+        assert found[0]["what"] == "label"
+        with refused("23514", "coin_metrics has no column phase_id_at_time", "Leave train_phases_csv out"):
+            insert_job(client, **TRAIN | own | {"train_phases_csv": "1"})
 
 
 # ── Owners ──────────────────────────────────────────────────────────────────────────────────────────

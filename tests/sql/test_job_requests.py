@@ -250,7 +250,6 @@ REJECTED = [
     features("capital", "Price_Open", "'Price_Open'", "Did you mean price_open"),
     features("twice", "price_open,volume_sol,price_open", "'price_open' is given 2 times", "once"),
     features("twice_with_blanks", "price_open , price_open", "'price_open' is given 2 times", "once"),
-    features("boolean", "is_koth", "'is_koth' is boolean", "Allowed: "),
     features("text", "mint", "'mint' is character varying(255)", "Allowed: "),
     features("time", "timestamp", "'timestamp' is timestamp with time zone", "Allowed: "),
     features("gap", "price_open,,volume_sol", "'price_open,,volume_sol' has an empty name", "single commas"),
@@ -304,9 +303,7 @@ REJECTED = [
         "target_near", TRAIN | {"train_target_var": "market_cap"}, CHECK, "'market_cap'", "market_cap_close"
     ),
     Case("target_far", TRAIN | {"train_target_var": "xyz"}, CHECK, "'xyz'", "Allowed: phase_id_at_time"),
-    Case(
-        "target_boolean", TRAIN | {"train_target_var": "is_koth"}, CHECK, "'is_koth' is boolean", "Allowed: "
-    ),
+    Case("target_text", TRAIN | {"train_target_var": "mint"}, CHECK, "'mint' is character", "Allowed: "),
     Case("target_empty", TRAIN | {"train_target_var": ""}, CHECK, "train_target_var ''", "Write the name"),
     Case("target_unicode", TRAIN | {"train_target_var": "цена"}, CHECK, "'цена'", "Allowed: "),
     Case("target_sql", TRAIN | {"train_target_var": DROP_TABLE}, CHECK, "DROP TABLE", "Allowed: "),

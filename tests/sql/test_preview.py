@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, ready_model
@@ -33,6 +34,14 @@ JOBS: dict[str, dict[str, Any]] = {
     "unequal": {"train_target_var": "num_buys", "train_operator": "!=", "train_value": 3},
     "phases": {"train_phases_csv": "2,3", "train_operator": "<"},
     "equal": {"train_target_var": "num_sells", "train_operator": "=", "train_value": 2},
+    "boolean target": {"train_target_var": "is_koth", "train_operator": "=", "train_value": 1},
+    "boolean target and feature": {
+        "train_target_var": "is_koth",
+        "train_value": "0.5",
+        "train_future_minutes": 7,
+        "train_phases_csv": "2,3",
+        "train_features_csv": "is_koth,volume_sol",
+    },
     "odd period": {"train_start": "2024-01-20 03:14:15", "train_end": "2024-02-02 01:02:03.456789"},
 }
 Preview = dict[str, str | list[str]]
@@ -81,8 +90,12 @@ def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_it_counts_what_a_worker_loads(db: Database, reader: Connection, name: str) -> None:
+def test_it_counts_what_a_worker_loads(
+    db: Database, owner: Connection, reader: Connection, name: str
+) -> None:
     fields = TRAIN | JOBS[name]
+    if fields["train_target_var"] == "is_koth":
+        owner.execute("UPDATE coin_metrics SET is_koth = volatility_pct > 30 WHERE is_koth IS NULL")
     expected = loaded(db, fields)
     found = preview(reader, **as_arguments(fields))
     assert {what: found[what] for what in expected} == expected
@@ -238,7 +251,21 @@ SMALL = as_arguments(TRAIN | {"train_target_var": "price_close", "train_value": 
         (0, {"price_close": "1"}, "there are no rows", "no rows"),
         (30, {"price_open": "1"}, "no row has a label", "has a label"),
         (30, {"price_close": "i"}, "feature volume_sol has no value", "feature volume_sol has no value"),
-        (30, {"price_close": "i", "volume_sol": "'1e39'"}, "in 30 rows", "in 30 of 30 rows"),
+        (30, {"price_close": "i", "volume_sol": "'1e39'"}, *["in 30 of 30 rows"] * 2),
+        *(
+            (
+                30,
+                {"price_close": "i", "volume_sol": f"CASE WHEN i < 3 THEN {value}::numeric ELSE i END"},
+                said,
+                said,
+            )
+            for value, said in {
+                "'1e400'": "volume_sol is infinite or larger than 3.4e38 in 2 of 30 rows; correct them",
+                "'-1e400'": "volume_sol is infinite or larger than 3.4e38 in 2 of 30 rows; correct them",
+                "'1e-400'": "volume_sol is not 0, but smaller than 1e-308 in 2 of 30 rows; set them to 0",
+                "'-1e-309'": "volume_sol is not 0, but smaller than 1e-308 in 2 of 30 rows; set them to 0",
+            }.items()
+        ),
     ],
 )
 def test_what_would_fail_is_said_before(
@@ -258,6 +285,78 @@ def test_what_would_fail_is_said_before(
         loaded(
             small_db, TRAIN | DAY | {"train_target_var": "price_close", "train_features_csv": "volume_sol"}
         )
+
+
+def test_what_models_would_take_for_0_is_named(small: Connection, fill: Callable[..., None]) -> None:
+    fill(30, price_close="i", volume_sol="CASE WHEN i < 3 THEN '1e-46'::numeric ELSE 1e-308 END")
+    found = preview(small, **(SMALL | {"features": "volume_sol", "value": 15}))
+    assert found["would fail"] == []
+    assert (
+        "the feature volume_sol is not 0, but smaller than 7e-46 in 30 of 30 rows, which models take for 0: "
+        "multiply the column"
+    ) in found["warning"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message", "hint"),
+    [
+        (
+            'ALTER TABLE coin_metrics ALTER "timestamp" TYPE bigint USING extract(epoch FROM "timestamp")',
+            "42804",
+            "the column timestamp of coin_metrics is bigint, not timestamptz",
+            "USING to_timestamp",
+        ),
+        (
+            "ALTER TABLE coin_metrics RENAME mint TO coin",
+            "42703",
+            "no column mint",
+            "RENAME COLUMN … TO mint",
+        ),
+        (
+            "ALTER TABLE coin_metrics ALTER phase_id_at_time TYPE text",
+            "42804",
+            "the column phase_id_at_time of coin_metrics is text, not integer",
+            "USING phase_id_at_time::integer",
+        ),
+        (
+            "ALTER TABLE coin_metrics RENAME volume_sol TO volume",
+            "42703",
+            "coin_metrics has no column 'volume_sol' any more",
+            "Bring it back",
+        ),
+        (
+            "ALTER TABLE coin_metrics ALTER volume_sol TYPE text",
+            "42804",
+            "column 'volume_sol' is text now, not numeric",
+            "Make it a number",
+        ),
+        (
+            "ALTER TABLE coin_metrics RENAME TO mine;"
+            "CREATE VIEW coin_metrics AS SELECT mint, timestamp, phase_id_at_time, price_close,"
+            " 1 / (volume_sol - volume_sol) AS volume_sol FROM mine;"
+            "GRANT SELECT ON coin_metrics TO ml_reader",
+            "22012",
+            "division by zero",
+            "SELECT * FROM coin_metrics; shows",
+        ),
+    ],
+)
+def test_data_that_cannot_be_read_is_told_in_words(
+    db: Database, owner: Connection, client: Connection, change: str, code: str, message: str, hint: str
+) -> None:
+    wanted = {"train_target_var": "price_close", "train_features_csv": "volume_sol"}
+    job_id = insert_job(client, **TRAIN | wanted)
+    with owner.transaction(force_rollback=True):
+        owner.execute(change.encode())
+        with pytest.raises(psycopg.Error) as caught:
+            preview(owner, job_id)
+    said = caught.value.diag
+    assert said.sqlstate == code
+    assert message in (said.message_primary or "")
+    assert hint in (said.message_hint or "")
+    assert said.internal_query is None
+    assert said.internal_position is None
+    assert "SELECT" not in (said.context or "")
 
 
 def test_a_label_counts_time_and_not_rows_here_too(

@@ -211,7 +211,9 @@ def test_nobody_may_change_a_table_directly(
         before = count(owner, table)
         names = [column.name for column in owner.execute(f"SELECT * FROM {table}").description or ()]
         column = "completed_at" if table == "public.ml_jobs" else names[-1]
-        statements = ["DELETE FROM {}", "TRUNCATE {} CASCADE", f"UPDATE {{}} SET {column} = NULL"]
+        statements = ["DELETE FROM {}", "TRUNCATE {} CASCADE"]
+        if login != "anna" or table not in ("public.ml_jobs", "public.ml_models"):
+            statements.append(f"UPDATE {{}} SET {column} = NULL")
         if (login, table) != ("anna", "public.ml_jobs"):
             statements.append("INSERT INTO {} DEFAULT VALUES")
         with db.connect(login) as connection:
@@ -231,8 +233,10 @@ def test_a_client_may_not_insert_a_fact(db: Database, jobs: dict[str, int], fact
 
 @pytest.mark.parametrize("column", ["status", "model_file_path", "training_f1", "deleted_at", "target_value"])
 def test_a_client_may_not_forge_a_model(client: Connection, jobs: dict[str, int], column: str) -> None:
-    with refused(PERMISSION_DENIED, "permission denied for table ml_models"):
-        client.execute(sql.SQL("UPDATE ml_models SET {} = NULL").format(sql.Identifier(column)))
+    forged = {"status": "FAILED", "deleted_at": "2024-01-01"}
+    query = sql.SQL("UPDATE ml_models SET {} = %s WHERE status = 'READY'").format(sql.Identifier(column))
+    with refused(PERMISSION_DENIED, f"{column} of model", "name, description, is_deleted"):
+        client.execute(query, [forged.get(column)])
 
 
 def test_a_client_may_not_insert_a_model(client: Connection) -> None:
@@ -243,8 +247,39 @@ def test_a_client_may_not_insert_a_model(client: Connection) -> None:
 def test_a_client_may_not_choose_the_id_of_a_job(client: Connection) -> None:
     with refused("428C9", 'cannot insert a non-DEFAULT value into column "id"'):
         insert_job(client, **TRAIN, id=1)
-    with refused(PERMISSION_DENIED, "permission denied for table ml_jobs"):
-        client.execute("INSERT INTO ml_jobs (id, job_type) OVERRIDING SYSTEM VALUE VALUES (1, 'TRAIN')")
+    forged = "INSERT INTO ml_jobs (id, job_type) OVERRIDING SYSTEM VALUE VALUES (%s, 'TRAIN')"
+    for number in (1, 0, -1, 2**62):
+        with refused("428C9", f"a new job cannot have the id {number}", "RETURNING id"):
+            client.execute(forged, [number])
+    insert_job(client, **TRAIN)
+    with refused("428C9", "a new job cannot have the id 4611686018427387904"):
+        client.execute(forged, [2**62])
+    with (
+        refused("428C9", "a new job cannot have the id 77"),
+        client.cursor() as cursor,
+        cursor.copy("COPY ml_jobs (id, job_type) FROM STDIN") as copy,
+    ):
+        copy.write_row((77, "TRAIN"))
+
+
+@pytest.mark.parametrize("table", ["ml_jobs", "ml_models"])
+def test_a_client_may_not_lock_a_table_that_it_may_change(client: Connection, table: str) -> None:
+    for mode in ("ROW SHARE", "ROW EXCLUSIVE", "SHARE", "ACCESS EXCLUSIVE"):
+        if (mode, client.info.server_version >= 160000) == ("ROW SHARE", True):
+            continue  # from version 16 on every reader may, and it is in nobody's way
+        with refused(PERMISSION_DENIED), client.transaction():
+            client.execute(f"LOCK TABLE {table} IN {mode} MODE")
+
+
+def test_a_client_reads_the_sequence_of_the_jobs_and_moves_it_not(client: Connection) -> None:
+    for statement in (
+        "SELECT nextval('ml_jobs_id_seq')",
+        "SELECT setval('ml_jobs_id_seq', 1)",
+        "ALTER SEQUENCE ml_jobs_id_seq RESTART",
+        "SELECT nextval('ml_models_id_seq')",
+    ):
+        with refused(PERMISSION_DENIED):
+            client.execute(statement)
 
 
 def test_a_client_may_not_switch_a_rule_off(client: Connection) -> None:

@@ -115,13 +115,13 @@ def test_a_job_shows_the_names_of_its_models(
 def set_times(owner: Connection, job_id: int, hours_created: int, hours_started: int | None) -> None:
     """Move the times of a job into the past, which only the owner can, with the rule switched off."""
     with owner.transaction():
-        owner.execute("ALTER TABLE ml_jobs DISABLE TRIGGER ml_jobs_30_request_is_final")
+        owner.execute("ALTER TABLE ml_jobs DISABLE TRIGGER ml_jobs_10_request_is_final")
         owner.execute(
             "UPDATE ml_jobs SET created_at = now() - make_interval(hours => %s),"
             " started_at = now() - make_interval(hours => %s) WHERE id = %s",
             [hours_created, hours_started, job_id],
         )
-        owner.execute("ALTER TABLE ml_jobs ENABLE TRIGGER ml_jobs_30_request_is_final")
+        owner.execute("ALTER TABLE ml_jobs ENABLE TRIGGER ml_jobs_10_request_is_final")
 
 
 def about(hours: int) -> Any:

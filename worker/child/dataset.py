@@ -107,7 +107,7 @@ def decode(
 
     def put_in_order(number: int) -> NDArray[np.float32]:
         column = received.columns[number].release(place, into=matrix[number])
-        _require_values(column, features[number])
+        _require_values(column, features[number], received.num_lost[number], num_rows)
         return column
 
     with ThreadPoolExecutor(threads) as pool:
@@ -162,13 +162,14 @@ class _Growing:
 class _Received:
     """Rows as they came: the number of the coin, its time, what the target says, and a column a feature.
 
-    The columns have no rows of other phases.
+    The columns have no rows of other phases. Of each, ``num_lost`` values are too small for a double.
     """
 
     coins: _Growing
     times: _Growing
     says: _Growing
     columns: list[_Growing]
+    num_lost: list[int]
 
     @cached_property
     def places(self) -> NDArray[Any]:
@@ -195,6 +196,7 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
     room = expected_rows * 9 // 8  # it is an estimate
     coins, times, says = (_Growing(dtype, room) for dtype in (np.int32, np.int64, np.int8))
     columns = [_Growing(np.float32, room) for _ in stream.types]
+    num_lost = [0] * len(columns)
     number_of: defaultdict[bytes, int] = defaultdict()  # of a coin, by its name
     number_of.default_factory = number_of.__len__
 
@@ -209,8 +211,9 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
             chosen = fields.boolean() == 1
             own_says = np.where(chosen, own_says, own_says - np.int8(OTHER_PHASE))
         says.extend(own_says)
-        for type_name, column in zip(stream.types, columns, strict=True):
+        for number, (type_name, column) in enumerate(zip(stream.types, columns, strict=True)):
             column.extend(fields.number(type_name)[chosen])
+            num_lost[number] += fields.num_lost
         return len(times.view())
 
     for num_rows in map(receive, stream.batches):
@@ -222,7 +225,7 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
         ranks[number] = rank
     for part in _parts(coins.view()):
         part[:] = ranks[part]
-    return _Received(coins, times, says, columns)
+    return _Received(coins, times, says, columns, num_lost)
 
 
 def _row_number(rows: int) -> type[np.signedinteger[Any]]:
@@ -318,7 +321,7 @@ def _require_rows(num_rows: int, num_labelled: int) -> None:
         )
 
 
-def _require_values(column: NDArray[np.float32], feature: str) -> None:
+def _require_values(column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int) -> None:
     rows, known, infinite = (
         len(column),
         len(column) - int(np.isnan(column).sum()),
@@ -333,4 +336,9 @@ def _require_values(column: NDArray[np.float32], feature: str) -> None:
         raise JobError(
             f"the feature {feature} is infinite or larger than 3.4e38 in {infinite} of {rows} rows; "
             "correct them in coin_metrics, or leave the feature out"
+        )
+    if num_lost:
+        raise JobError(
+            f"the feature {feature} is not 0, but smaller than 1e-308 in {num_lost} of {num_rows} rows; "
+            "set them to 0 in coin_metrics, multiply the column, or leave the feature out"
         )

@@ -37,14 +37,20 @@ _TIMES = np.concatenate([np.ones(_FARTHEST), _POWERS])  # by the power, from -_F
 _OVER = np.concatenate([_POWERS[:0:-1], np.ones(_FARTHEST + 1)])
 _FIRST_BYTES = np.array([(1 << 8 * number) - 1 for number in range(9)], np.uint64)  # of a word
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, and no pattern in its bits
-_FIXED = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float4": ">f4", "float8": ">f8"}
+_LEAST = -77  # power of 10,000 that a value has at least which is not 0 and stays so as a double
+_FIXED = {"bool": "?", "int2": ">i2", "int4": ">i4", "int8": ">i8", "float4": ">f4", "float8": ">f8"}
 DECODED = frozenset(["numeric", *_FIXED])
 
 
 class Fields:
-    """The fields of a batch, taken in their order."""
+    """The fields of a batch, taken in their order.
+
+    Attributes:
+        num_lost: values of the last number taken that are not 0, but smaller than a double can tell.
+    """
 
     def __init__(self, batch: Batch) -> None:
+        self.num_lost = 0
         self._data: memoryview | bytes = batch.data
         self._at = batch.starts + 2  # behind the number of fields
 
@@ -80,7 +86,11 @@ class Fields:
         return numbers, [words[row].tobytes().rstrip(b"\0") for row in rows.tolist()]
 
     def number(self, type_name: str) -> NDArray[np.float32]:
-        """Values of a type of numbers as the server would cast them to float8, then rounded; NaN for NULL."""
+        """Values of a type of numbers as the server would cast them to float8, then rounded; NaN for NULL.
+
+        A boolean is 0 or 1.
+        """
+        self.num_lost = 0
         if type_name != "numeric":
             found = self._fixed(type_name)
             with np.errstate(over="ignore"):
@@ -90,6 +100,9 @@ class Fields:
         at = self._at
         found = self._look(_NUMERIC)
         self._pass(found["size"])
+        self.num_lost = int(
+            np.count_nonzero((found["weight"] < _LEAST) & (found["num_digits"] > 0) & (found["size"] >= 0))
+        )
         values, is_open = _rounded(found)
         for row in np.flatnonzero(is_open).tolist():
             values[row] = _exactly(self._data, int(at[row]))

@@ -276,7 +276,8 @@ class _Target(click.ParamType[Any]):
         if match is None:
             self.fail(f"{value!r} is not like 'volatility_pct > 0.5'", param, ctx)
         column, operator, threshold = match.groups()
-        return column, operator, threshold
+        # A boolean column is 0 or 1.
+        return column, operator, {"true": "1", "false": "0"}.get(threshold.lower(), threshold)
 
 
 class _Period(click.ParamType[Any]):

@@ -90,16 +90,15 @@ def stream_dataset(
     To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
     :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
     """
-    sent_as_it_is = _types(connections[0], features)
-    types = dict(zip(features, sent_as_it_is, strict=True))
+    types = _types(connections[0], [label.target, *features])
     has_other_phases = label.future_minutes is not None and phases is not None
     parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases)
     copies = [
-        (connection, _query(label, types, part, phases, has_other_phases))
+        (connection, _query(label, types, features, part, phases, has_other_phases=has_other_phases))
         for connection, part in zip(connections, parts, strict=True)
     ]
     return Stream(
-        types=tuple(name or "float8" for name in sent_as_it_is),
+        types=tuple(types[feature] or "float8" for feature in features),
         has_other_phases=has_other_phases,
         batches=_read_at_one_moment(copies),
     )
@@ -132,36 +131,44 @@ def _halves(connection: Connection, period: Period, phases: Sequence[int] | None
     return [Period(period.start, high), Period(high, period.end)]
 
 
-def _types(connection: Connection, features: Sequence[str]) -> list[str | None]:
-    """The features' types, None for one that is not known here, which the server has to cast."""
-    columns = sql.SQL(", ").join(map(sql.Identifier, features))
+def _types(connection: Connection, names: Sequence[str]) -> dict[str, str | None]:
+    """Types of columns by their names, None for one that is not known here, which the server has to cast."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("SELECT {} FROM public.coin_metrics LIMIT 0").format(columns))
         found = [connection.adapters.types.get(column.type_code) for column in cursor.description or []]
-    return [info.name if info and info.name in DECODED else None for info in found]
+    known = [info.name if info and info.name in DECODED else None for info in found]
+    return dict(zip(names, known, strict=True))
 
 
 def _query(
     label: Label,
-    features: dict[str, str | None],
+    types: dict[str, str | None],
+    features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
+    *,
     has_other_phases: bool,
 ) -> sql.Composed:
     is_chosen = _is_of(phases)
 
-    def value_of(feature: str, type_name: str | None) -> sql.Composed:
-        value = sql.SQL("m.{}" if type_name else "m.{}::float8").format(sql.Identifier(feature))
+    def value_of(feature: str) -> sql.Composed:
+        value = sql.SQL("m.{}" if types[feature] else "m.{}::float8").format(sql.Identifier(feature))
         return sql.SQL("CASE WHEN {} THEN {} END").format(is_chosen, value) if has_other_phases else value
 
     fields = [
         sql.SQL("coalesce(m.mint::text, '')"),
         sql.SQL('m."timestamp"::timestamptz'),
-        sql.SQL("ml_internal.is_positive({}, nullif(m.{}::numeric, 'NaN'), {})").format(
-            label.operator, sql.Identifier(label.target), Decimal(label.value)
+        sql.SQL("ml_internal.is_positive({}, nullif(m.{}{}::numeric, 'NaN'), {})").format(
+            label.operator,
+            sql.Identifier(label.target),
+            sql.SQL(
+                "::integer" if types[label.target] == "bool" else ""
+            ),  # no boolean is cast to numeric at once
+            Decimal(label.value),
         ),
         *([is_chosen] if has_other_phases else []),
-        *(value_of(*feature) for feature in features.items()),
+        *map(value_of, features),
     ]
     return sql.SQL(
         """
