@@ -22,11 +22,12 @@ _TRUTHS = {
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)"
     r"(?:[ Tt](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)\s?([Zz]|UTC|GMT|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?)?"
-    r"|(\d{8})(?:[Tt](\d{6}|\d{4})([Zz]|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?)?"
+    r"|(\d{8})(?:[Tt](\d{6}|\d{4})([Zz]|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?)?",
+    re.ASCII,
 )
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
-_EPOCH = re.compile(r"(\d{9,20})(?:\.(\d+))?")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
+_EPOCH = re.compile(r"(\d{9,20})(?:\.(\d+))?", re.ASCII)
 # An epoch lies between 2000 and 2100: so its size tells its unit, and 20240506120000 is none.
 _FIRST_EPOCH, _LAST_EPOCH = 946_684_800, 4_102_444_800
 _EPOCHS = {"seconds": 0, "milliseconds": 3, "microseconds": 6, "nanoseconds": 9}
@@ -221,7 +222,7 @@ def _local_moment(text: str, reading: Reading) -> str:
 def _date(text: str, _reading: Reading) -> str:
     if text.casefold() in _UNKNOWN:
         return ""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
         raise ValueError("is not a date like 2024-05-06")
     return text
 

@@ -4,6 +4,7 @@ import csv
 import io
 import warnings
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,15 +46,19 @@ def are_plain(text: str, delimiter: str, kinds: Sequence[Kind], key: Collection[
         return False
     if len(frame) != text.count("\n"):
         return False
-    for place, kind in enumerate(kinds):
-        column = frame[place]
-        if place in key and column.hasnans:
-            return False
-        if kind == "number":
-            if np.isinf(column.to_numpy()).any():
-                return False
-        else:
-            texts = column.cat.categories if types[place] == "category" else column.fillna("")
-            if not is_plain(kind, shapes(texts.tolist())):
-                return False
-    return True
+    return all(
+        not (place in key and frame[place].hasnans) and _is_plain(frame[place], kind)
+        for place, kind in enumerate(kinds)
+    )
+
+
+def _is_plain(column: "pd.Series[Any]", kind: Kind) -> bool:
+    if kind == "number":
+        return not np.isinf(column.to_numpy()).any()
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = column.cat.categories
+        if texts.dtype.kind in "iu":  # pandas has made numbers of them: of 007, too
+            return kind in ("whole", "truth")
+    else:
+        texts = column.fillna("")
+    return is_plain(kind, shapes(texts.astype(str).tolist()))

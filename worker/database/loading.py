@@ -1,7 +1,8 @@
 """Loads rows into ``coin_metrics``: all of them or none, whatever the settings of the login or database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, LiteralString
 
@@ -21,6 +22,7 @@ JOIN (
         ('DateStyle', 'ISO, YMD'),
         ('statement_timeout', '0'),
         ('transaction_timeout', '0'),
+        ('lock_timeout', '0'),
         ('idle_in_transaction_session_timeout', '0')
 ) wanted (name, setting) ON wanted.name = s.name
 """
@@ -29,6 +31,15 @@ _METRICS = sql.SQL("public.coin_metrics")
 _NEW = sql.SQL("pg_temp.new_metrics")
 STAGE_KEY = "new_metrics_pkey"
 _SAME: LiteralString = '(m.mint, m."timestamp") = (n.mint, n."timestamp")'
+
+
+@contextmanager
+def _settled(connection: Connection) -> Iterator[None]:
+    """A transaction that no setting of the login or the database changes the meaning of, or ends."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION READ WRITE")
+        connection.execute(_SETTINGS)
+        yield
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,7 @@ def fetch_column_types(connection: Connection) -> dict[str, str]:
 def has_row(connection: Connection, mint: str, moment: str) -> bool:
     """Whether the table has a row of this coin at this moment."""
     query = """SELECT EXISTS (SELECT FROM public.coin_metrics WHERE mint = %s AND "timestamp" = %s)"""
-    with connection.transaction():
-        connection.execute(_SETTINGS)
+    with _settled(connection):
         return bool(fetch_value(connection, query, [mint, moment]))
 
 
@@ -90,9 +100,7 @@ def load_metrics(
         psycopg.Error: a row is bad or exists; ``diag.context`` names it by its number.
     """
     names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    with connection.transaction():
-        connection.execute("SET TRANSACTION READ WRITE")
-        connection.execute(_SETTINGS)
+    with _settled(connection):
         if existing == "refuse" and fetch_keys(connection):
             rows = _copy(connection, _METRICS, names, delimiter, blocks)
             counts = Counts(rows, rows, 0)
@@ -111,7 +119,8 @@ def load_metrics(
             connection.execute(sql.SQL("ANALYZE {}").format(_NEW))
             changed = _update(connection, columns) if existing == "update" else 0
             counts = Counts(rows, _insert(connection, names, keep=existing != "refuse"), changed)
-    connection.execute("ANALYZE public.coin_metrics")  # the planner should know of them at once
+    with _settled(connection):
+        connection.execute("ANALYZE public.coin_metrics")  # the planner should know of them at once
     return counts
 
 
