@@ -1,18 +1,16 @@
 """Logistic regression, by scikit-learn."""
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, _logistic, _sag
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled
-from worker.child.progress import Report, seldom
+from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.progress import Report, seldom, share_of_limit
 
 TO_TRAIN = (25.0, 60.0)
 TO_PREDICT = (9.5, 100.0)
@@ -36,7 +34,7 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
 
 
 def fit(model: LogisticRegression, features: Features, labels: Labels, report: Report) -> None:
-    """Fit in one go, told of each pass over the rows: as a share of the most that there may be."""
+    """Fit in one go, told of each pass over the rows."""
     most = model.max_iter * _PASSES.get(model.solver, 1)
     report_seldom = seldom(report)
     done = 0
@@ -44,39 +42,16 @@ def fit(model: LogisticRegression, features: Features, labels: Labels, report: R
     def tell() -> None:
         nonlocal done
         done += 1
-        report_seldom(min(1, done / most), f"Training: {done} of at most {most} passes over the rows")
+        report_seldom(share_of_limit(done, most), f"Training: pass {done} over the rows, at most {most}")
 
     report(0, f"Training: at most {most} passes over the rows")
     with ExitStack() as stack:
         # scikit-learn has no callback for all solvers; these are the calls that each makes in an iteration.
         for name in ("loss_gradient", "gradient_hessian"):
-            stack.enter_context(_wrapped(_logistic.LinearModelLoss, name, lambda call: _told(call, tell)))
+            stack.enter_context(wrapped(_logistic.LinearModelLoss, name, telling(tell)))
         for name in ("sag32", "sag64"):
-            stack.enter_context(_wrapped(_sag, name, lambda call: _by_epoch(call, tell)))
+            stack.enter_context(wrapped(_sag, name, lambda call: _by_epoch(call, tell)))
         model.fit(features, labels)
-
-
-@contextmanager
-def _wrapped(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Iterator[None]:
-    """Replace a function of scikit-learn for a while; a version without it just tells nothing."""
-    original = getattr(owner, name, None)
-    if original is None:
-        yield
-        return
-    setattr(owner, name, wrap(original))
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-def _told(call: Callable[..., Any], tell: Callable[[], None]) -> Callable[..., Any]:
-    def wrapper(*args: Any, **options: Any) -> Any:
-        found = call(*args, **options)
-        tell()
-        return found
-
-    return wrapper
 
 
 def _by_epoch(loop: Callable[..., Any], tell: Callable[[], None]) -> Callable[..., Any]:
@@ -84,8 +59,9 @@ def _by_epoch(loop: Callable[..., Any], tell: Callable[[], None]) -> Callable[..
 
     def wrapper(*args: Any) -> tuple[int, int]:
         weights, tolerance, seen = args[_WEIGHTS], args[_TOLERANCE], args[_SEEN]
-        epoch = 0
-        for epoch in range(1, args[_EPOCHS] + 1):
+        epochs = 0
+        while epochs < args[_EPOCHS]:
+            epochs += 1
             before = weights.copy()
             one = list(args)
             one[_TOLERANCE], one[_EPOCHS], one[_SEEN] = 0, 1, seen
@@ -94,7 +70,7 @@ def _by_epoch(loop: Callable[..., Any], tell: Callable[[], None]) -> Callable[..
             change, largest = np.abs(weights - before).max(), np.abs(weights).max()
             if change <= tolerance * largest:
                 break
-        return seen, epoch
+        return seen, epochs
 
     return wrapper
 
