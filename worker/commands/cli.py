@@ -321,7 +321,7 @@ class _Period(click.ParamType[Any]):
 @click.option(
     "--metrics",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV or CSV.gz to load first.",
+    help="CSV file to load first, as ml-worker load does.",
 )
 @click.option("--target", type=_Target(), help="What to predict, such as 'volatility_pct > 0.5'.")
 @click.option("--features", help="Columns to learn from, separated by commas.")
