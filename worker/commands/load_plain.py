@@ -55,10 +55,9 @@ def are_plain(text: str, delimiter: str, kinds: Sequence[Kind], key: Collection[
 def _is_plain(column: "pd.Series[Any]", kind: Kind) -> bool:
     if kind == "number":
         return not np.isinf(column.to_numpy()).any()
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        texts = column.cat.categories
-        if texts.dtype.kind in "iu":  # pandas has made numbers of them: of 007, too
-            return kind in ("whole", "truth")
-    else:
-        texts = column.fillna("")
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return is_plain(kind, shapes(column.fillna("").tolist()))
+    texts = column.cat.categories
+    if texts.dtype.kind in "iu":  # pandas has made numbers of them: of 007, too
+        return kind in ("whole", "truth")
     return is_plain(kind, shapes(texts.astype(str).tolist()))
