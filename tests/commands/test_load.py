@@ -14,9 +14,9 @@ from worker.commands import sample
 HEADER = "mint,timestamp,price_close,is_koth"
 
 
-def load(db: Database, file: Path) -> subprocess.CompletedProcess[str]:
+def load(db: Database, file: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "worker", "load", str(file)],
+        [sys.executable, "-m", "worker", "load", str(file), *options],
         env=os.environ | {"DATABASE_URL": db.login("owner")},
         capture_output=True,
         text=True,
@@ -113,3 +113,23 @@ def test_a_packed_file_that_ends_too_early_loads_nothing(empty: Database, tmp_pa
     assert result.returncode == 1
     assert "cannot be read" in result.stderr
     assert count(empty) == 0
+
+
+def test_a_file_that_has_grown_is_loaded_again_by_an_option(empty: Database, tmp_path: Path) -> None:
+    first = "A,2024-01-01 00:00:00,1,f"
+    assert "Loaded 1 rows" in load(empty, write(tmp_path, HEADER, first)).stdout
+    file = write(tmp_path, HEADER, first.replace("1,f", "2,f"), "A,2024-01-01 00:01:00,3,f")
+    refused = load(empty, file)
+    assert refused.returncode == 1
+    assert "line 2: the coin A at 2024-01-01 00:00:00 is in coin_metrics already" in refused.stderr
+    assert "--skip-existing" in refused.stderr
+    assert "--update" in refused.stderr
+    both = load(empty, file, "--skip-existing", "--update")
+    assert (both.returncode, "give one" in both.stderr) == (2, True)
+    assert count(empty) == 1
+    skipped = load(empty, file, "--skip-existing").stdout
+    assert "Loaded 1 new rows" in skipped
+    assert "0 rows were changed, and 1 left as they are" in skipped
+    updated = load(empty, file, "--update").stdout
+    assert "Loaded 0 new rows" in updated
+    assert "1 rows were changed, and 1 left as they are" in updated

@@ -19,6 +19,8 @@ from worker.child.models._shared import Features, Labels, Params
 from worker.child.progress import Report
 from worker.errors import JobError
 
+_PREPARED = 0.1  # of the fit's part of the progress bar, where features are prepared
+
 
 def parse_params(params: Mapping[str, tuple[str, str]]) -> Params:
     """Turn ``{name: (kind, text)}`` into values; ``none`` is None, other words stay words."""
@@ -52,20 +54,27 @@ def fit(
         JobError: the model refuses, for example because its weights grew without bound.
     """
     *preparation, (_, model) = pipeline.steps
-    prepared = _prepare(preparation, features)
+    prepared = _prepare(preparation, features, report)
+    share_before = _PREPARED if preparation else 0.0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", ConvergenceWarning)
         try:
-            model_type.fit(model, prepared, labels, report)
+            model_type.fit(
+                model,
+                prepared,
+                labels,
+                lambda share, message: report(share_before + (1 - share_before) * share, message),
+            )
         except ValueError as error:
             raise JobError(f"the model cannot be fitted with these hyperparameters: {error}") from error
     return [str(warning.message).split("\n", maxsplit=1)[0].strip() for warning in caught]
 
 
-def _prepare(steps: Sequence[tuple[str, Any]], features: Features) -> Features:
+def _prepare(steps: Sequence[tuple[str, Any]], features: Features, report: Report) -> Features:
     """The features as the steps before the model change them; each step is fitted in place."""
-    for _, step in steps:
+    for number, (name, step) in enumerate(steps):
+        report(_PREPARED * number / len(steps), f"Preparing the features: {name}")
         # Of few rows with the same medians, or means and deviations, they find the same in far less time.
         few = {SimpleImputer: _medians, StandardScaler: _deviations}.get(type(step))
         step.fit(few(features) if few else features)

@@ -1,5 +1,6 @@
 """How a job says how far it is."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -19,3 +20,11 @@ def seldom(report: Report) -> Report:
             next_at = time.monotonic() + _SECONDS
 
     return tell
+
+
+def share_of_limit(done: float, limit: int) -> float:
+    """Share of the bar where a fit has a limit of rounds, but mostly converges long before.
+
+    By the logarithm: the first rounds are seen, though the limit may be far away, and the limit is 1.
+    """
+    return min(1.0, math.log1p(done) / math.log1p(limit))

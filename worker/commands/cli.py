@@ -250,17 +250,46 @@ def health() -> None:
 
 
 @main.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--skip-existing", is_flag=True, help="Leave out rows whose coin and moment are there already.")
+@click.option(
+    "--update", is_flag=True, help="Give rows that are there already the values of the file, empty ones too."
+)
 @_explained
-def load(file: Path) -> None:
-    """Load a CSV or CSV.gz file into coin_metrics.
+def load(file: Path, skip_existing: bool, update: bool) -> None:
+    """Load a CSV file into coin_metrics.
 
-    FILE has a header line with column names. All of it is loaded, or nothing.
-    """
-    from worker.commands.load import load as load_file  # noqa: PLC0415
+    FILE has a header line with column names; - is standard input. It may be packed
+    (.gz, .bz2, .xz, .zip), in UTF-8 or UTF-16, and separated by commas, semicolons,
+    tabs or bars. All of it is loaded, or nothing, and a line that can mean two
+    things is refused.
 
+    \b
+    Moments  ISO 8601, and UTC where no zone is given; or epochs in seconds,
+             milliseconds, micro- or nanoseconds, told by their size
+    Numbers  1234.5 or 1e-05; 1234,5 where semicolons separate; never with
+             thousands separators, never infinite
+    Unknown  an empty field; in columns that hold no text also NULL, NA, N/A,
+             NaN, NaT and None
+    Text     as it stands, without the spaces around it
+
+    A row whose coin and moment are in the table already is refused, unless an
+    option says what to do.
+    """  # noqa: D301  # click reads the backspace
+    from worker.commands.load import load as load_file  # noqa: PLC0415  # commands import what they need
+
+    if skip_existing and update:
+        raise click.UsageError("--skip-existing leaves rows as they are, --update changes them: give one")
     url = _server_url()
-    click.echo(f"Loaded {load_file(url, file)} rows into coin_metrics of {_where(url)}")
+    loaded = load_file(url, file, "skip" if skip_existing else "update" if update else "refuse")
+    for note in loaded.notes:
+        click.echo(note)
+    counts = loaded.counts
+    what = f"{counts.new} new rows" if skip_existing or update else f"{counts.rows} rows"
+    click.echo(f"Loaded {what} into coin_metrics of {_where(url)}")
+    if skip_existing or update:
+        same = counts.rows - counts.new - counts.changed
+        click.echo(f"{counts.changed} rows were changed, and {same} left as they are")
     _connect_hint()
 
 
@@ -298,7 +327,7 @@ class _Period(click.ParamType[Any]):
 @click.option(
     "--metrics",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV or CSV.gz to load first.",
+    help="CSV file to load first, as ml-worker load does.",
 )
 @click.option("--target", type=_Target(), help="What to predict, such as 'volatility_pct > 0.5'.")
 @click.option("--features", help="Columns to learn from, separated by commas.")

@@ -98,7 +98,10 @@ def _fill(url: str, task: Task, console: Console) -> None:
             metrics = sample.make_metrics()
             rows = copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
         else:
-            rows = load(url, task.metrics)
+            loaded = load(url, task.metrics)
+            rows = loaded.counts.rows
+            for note in loaded.notes:
+                console.print(note, highlight=False, markup=False)
     console.print(f"Loaded {rows:,} rows into coin_metrics\n")
 
 

@@ -1,5 +1,6 @@
 """The five model types: hyperparameters, missing values, scale, determinism, progress."""
 
+import io
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,14 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.numpy_pickle import NumpyUnpickler
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
 
 from tests.conftest import Database
-from worker.child import libraries, model_file, models
+from worker.child import libraries, model_file, models, progress
 from worker.child.assignment import Fewest, Model
 from worker.child.fitting import fit, parse_params
+from worker.child.kinds.train import FITTED
 from worker.child.labels.value import Label
+from worker.child.task import LOADED
 from worker.errors import JobError
 
 TYPES = ["random_forest", "xgboost", "gradient_boosting", "logistic_regression", "neural_network"]
@@ -293,6 +297,7 @@ def test_missing_values_are_imputed_from_the_rows_of_the_fit_alone(
     [
         ("random_forest", {"n_estimators": ("integer", "25")}, "Training: 25/25 trees"),
         ("xgboost", {"n_estimators": ("integer", "7")}, "Training: 7/7 trees"),
+        ("gradient_boosting", {"n_estimators": ("integer", "7")}, "Training: 7/7 trees"),
         ("neural_network", {"max_iter": ("integer", "5")}, "Training epoch 5/5"),
     ],
 )
@@ -307,6 +312,61 @@ def test_progress_counts_trees_and_epochs(
     assert len(told) > 1
     assert shares == sorted(shares)
     assert told[-1] == (1, last)
+
+
+# Both kinds of forest and each solver; of few trees, and of a limit that is far away.
+FITS: list[tuple[str, dict[str, tuple[str, str]]]] = [
+    *((model_type, {}) for model_type in TYPES),
+    *(
+        (tree, {"n_estimators": ("integer", "5")})
+        for tree in ("random_forest", "xgboost", "gradient_boosting")
+    ),
+    ("random_forest", {"criterion": ("choice", "entropy")}),
+    ("random_forest", {"criterion": ("choice", "entropy"), "n_estimators": ("integer", "5")}),
+    ("gradient_boosting", {"max_depth": ("integer", "none"), "max_leaf_nodes": ("integer", "2")}),
+    *(
+        ("logistic_regression", {"solver": ("choice", solver), "tol": ("number", "1e-6"), "max_iter": most})
+        for solver in ("lbfgs", "newton-cholesky", "sag", "saga")
+        for most in (("integer", "100"), ("integer", "100000"))
+    ),
+    ("neural_network", {"max_iter": ("integer", "1"), "batch_size": ("integer", "50")}),
+    ("neural_network", {"max_iter": ("integer", "10000"), "solver": ("choice", "sgd")}),
+]
+
+
+@pytest.mark.parametrize(("model_type", "own"), FITS, ids=str)
+def test_progress_of_a_fit_is_seen_to_rise_in_at_least_five_steps(
+    reference: list[dict[str, Any]],
+    model_type: str,
+    own: dict[str, tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As ``ml_jobs.progress`` has it: by percents of the whole job. A long fit tells as much, only later."""
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    module = models.load(model_type)
+    model = module.make(parse_params(defaults(reference, model_type) | own), 42, 1)
+    told: list[float] = []
+    fit(module, model, *rows(), lambda share, _message: told.append(share))
+    percents = [round(LOADED + (FITTED - LOADED) * share, 2) for share in told]
+    assert told == sorted(told)
+    assert 0 <= told[0] <= told[-1] <= 1
+    assert len({LOADED, *percents}) > 5, percents
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cholesky", "sag", "saga"])
+@pytest.mark.parametrize("most", [1, 3, 1000])
+def test_a_fit_that_is_told_of_is_the_same(solver: str, most: int) -> None:
+    features, labels = rows(missing=0)
+    for tolerance in (1, 1e-2, 1e-6):
+        options = {"solver": solver, "tol": tolerance, "max_iter": most, "random_state": 1}
+        told, plain = LogisticRegression(**options), LogisticRegression(**options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            models.load("logistic_regression").fit(told, features, labels, lambda _share, _message: None)
+            plain.fit(features, labels)
+        assert np.array_equal(told.coef_, plain.coef_)
+        assert np.array_equal(told.intercept_, plain.intercept_)
+        assert told.n_iter_ == plain.n_iter_
 
 
 @pytest.mark.parametrize("model_type", ["logistic_regression", "neural_network"])

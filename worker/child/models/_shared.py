@@ -1,5 +1,7 @@
 """What several types of model share."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,39 @@ class Trees(xgboost.callback.TrainingCallback):
         report = self.report if epoch + 1 == self.total else self.report_seldom
         report((epoch + 1) / self.total, f"Training: {epoch + 1}/{self.total} trees")
         return False
+
+
+@contextmanager
+def wrapped(
+    owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Wrap a function of a library for a while, to be told of the steps of a fit that has no callback.
+
+    The library does not promise it: in a version without it nothing is told, and the fit is the same.
+    """
+    original = getattr(owner, name, None)
+    if original is None:
+        yield
+        return
+    setattr(owner, name, wrap(original))
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def telling(tell: Callable[[], None]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Lets a function tell of the end of each of its calls."""
+
+    def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
+        def told(*args: Any, **options: Any) -> Any:
+            found = call(*args, **options)
+            tell()
+            return found
+
+        return told
+
+    return wrap
 
 
 def use_threads(model: Any, threads: int) -> None:

@@ -1,14 +1,12 @@
 """Gradient boosting on histograms, by scikit-learn."""
 
-import threading
-
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.ensemble._hist_gradient_boosting import gradient_boosting
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params
-from worker.child.progress import Report
+from worker.child.models._shared import Features, Labels, Params, telling, wrapped
+from worker.child.progress import Report, seldom
 
 TO_TRAIN = (22.0, 70.0)
 TO_PREDICT = (11.5, 80.0)
@@ -29,8 +27,6 @@ NAMES = _shared.NAMES | {
     "sklearn.preprocessing._label.LabelEncoder",
 }
 
-_LOOK_SECONDS = 0.2
-
 
 def make(params: Params, random_state: int, _threads: int) -> Pipeline:
     """Trees that use missing values."""
@@ -40,24 +36,18 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
 
 
 def fit(model: HistGradientBoostingClassifier, features: Features, labels: Labels, report: Report) -> None:
-    """Fit in one go; another thread looks how many trees there are."""
-    done = threading.Event()
+    """Fit in one go, told of each tree."""
+    report_seldom = seldom(report)
+    trees = 0
 
-    def watch() -> None:
-        while not done.wait(_LOOK_SECONDS):
-            try:
-                trees = model.n_iter_
-            except (NotFittedError, AttributeError):  # it has not begun yet
-                continue
-            report(trees / model.max_iter, f"Training: {trees}/{model.max_iter} trees")
+    def tell() -> None:
+        nonlocal trees
+        trees += 1
+        tell_it = report if trees == model.max_iter else report_seldom
+        tell_it(trees / model.max_iter, f"Training: {trees}/{model.max_iter} trees")
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with wrapped(gradient_boosting.TreeGrower, "grow", telling(tell)):
         model.fit(features, labels)
-    finally:
-        done.set()
-        watcher.join()
 
 
 def engine(_model: HistGradientBoostingClassifier) -> str:

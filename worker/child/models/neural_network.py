@@ -8,8 +8,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled
-from worker.child.progress import Report
+from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.progress import Report, seldom, share_of_limit
 
 TO_TRAIN = (24.0, 60.0)
 TO_PREDICT = (9.5, 115.0)
@@ -40,9 +40,22 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
 def fit(model: MLPClassifier, features: Features, labels: Labels, report: Report) -> None:
     """Fit an epoch at a time, until the loss no longer falls. Warns if it still does at the last."""
     best, stalled = np.inf, 0
-    for epoch in range(1, model.max_iter + 1):
-        model.partial_fit(features, labels, classes=[0, 1])
-        report(epoch / model.max_iter, f"Training epoch {epoch}/{model.max_iter}")
+    most = model.max_iter
+    batch = min(200, len(labels)) if model.batch_size == "auto" else model.batch_size
+    a_batch = min(1.0, batch / len(labels))
+    epoch, share_of_epoch = 1, 0.0
+    report_seldom = seldom(report)
+
+    def tell() -> None:
+        nonlocal share_of_epoch
+        share_of_epoch = min(1.0, share_of_epoch + a_batch)
+        report_seldom(share_of_limit(epoch - 1 + share_of_epoch, most), f"Training epoch {epoch}/{most}")
+
+    for epoch in range(1, most + 1):
+        share_of_epoch = 0.0
+        with wrapped(MLPClassifier, "_backprop", telling(tell)):
+            model.partial_fit(features, labels, classes=[0, 1])
+        report(share_of_limit(epoch, most), f"Training epoch {epoch}/{most}")
         stalled = stalled + 1 if model.loss_ > best - model.tol else 0
         best = min(best, model.loss_)
         if stalled > model.n_iter_no_change:

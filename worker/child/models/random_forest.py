@@ -37,7 +37,7 @@ FEWEST_BINS, MOST_BINS = 32, 256
 ROWS_A_BIN = 64
 TREES_AT_ONCE = 25  # as many as a processor's cache holds: all rows see them before the next
 BOOTSTRAP_SHARE = 0.632  # of the rows, which a bootstrap draws at least once
-_TREES_A_STEP = 10  # of scikit-learn, at least, between two reports
+_TREES_A_STEP = 10  # of scikit-learn between two reports, where there are enough
 
 
 def make(params: Params, random_state: int, threads: int) -> Pipeline:
@@ -60,7 +60,7 @@ def fit(model: RandomForestClassifier, features: Features, labels: Labels, repor
         model.fit(features, labels, callbacks=[Trees(total, report)])
         return
     model.set_params(warm_start=True)  # trees are drawn from the seed as if they were fitted in one go
-    step = max(_TREES_A_STEP, total // 50)
+    step = max(1, min(_TREES_A_STEP, total // 10), total // 50)
     for trees in [*range(step, total, step), total]:
         model.set_params(n_estimators=trees).fit(features, labels)
         report(trees / total, f"Training: {trees}/{total} trees")
