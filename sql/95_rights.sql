@@ -35,6 +35,7 @@ GRANT EXECUTE ON FUNCTION ml_internal.suggest_names(text, text [], text), ml_int
 GRANT EXECUTE ON PROCEDURE ml_internal.require_autocommit(text) TO ml_reader;
 GRANT EXECUTE ON PROCEDURE ml.wait(), ml.wait(bigint, interval), ml.wait(bigint, double precision), ml.wait(bigint, text), ml.wait(bigint [], interval) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.find_model(text) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.last_turn(integer), ml_internal.next_jobs(integer) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.precision_score(bigint, bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.recall_score(bigint, bigint) TO ml_reader;

@@ -23,5 +23,9 @@ BEGIN
 END
 $$;
 
+DROP INDEX public.ml_jobs_queue;
+DROP INDEX IF EXISTS public.ml_jobs_queue_of_kind;
+ALTER TABLE public.ml_job_events ALTER created_at SET DEFAULT clock_timestamp();
+
 INSERT INTO ml.schema_version (version)
 VALUES (6);
