@@ -498,6 +498,7 @@ DECLARE
     v_job public.ml_jobs;
     v_expired bigint := 0;
 BEGIN
+    PERFORM ml_internal.end_overtime();
     FOR v_job IN
         SELECT *
         FROM public.ml_jobs j
@@ -529,4 +530,4 @@ COMMENT ON FUNCTION ml_internal.record_failure(bigint, integer, text) IS 'Worker
 COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';
 COMMENT ON FUNCTION ml_internal.record_loss(bigint, integer, text) IS 'Worker: the attempt died; the job waits for another or FAILS after max_attempts. Returns its new status.';
 COMMENT ON FUNCTION ml_internal.release_job(bigint, integer, text) IS 'Worker: gives a job back unharmed, for another attempt that does not count as lost.';
-COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many.';
+COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many. Those past their max_minutes it ends (end_overtime).';

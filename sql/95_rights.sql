@@ -8,7 +8,7 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA ml, ml_internal FROM public;
 GRANT SELECT ON
     public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
-    public.ml_worker_signs,
+    public.ml_worker_signs, public.ml_client_limits,
     public.ml_curve_points,
     public.ml_metric_columns, public.ml_queue, public.ml_workers, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
     public.ml_measurements, public.ml_threshold_sweep, public.ml_roc_curve, public.ml_pr_curve, public.ml_calibration,
@@ -23,7 +23,7 @@ TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.preview(bigint) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric
 ) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.preview_job(public.ml_jobs) TO ml_reader;
@@ -43,7 +43,8 @@ GRANT EXECUTE ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) TO ml_rea
 GRANT EXECUTE ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.help() TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.report(bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml.report(bigint), ml_internal.report_lines(bigint) TO ml_reader;
+GRANT EXECUTE ON FUNCTION ml_internal.plain_text(text), ml_internal.is_control(integer) TO ml_reader;
 GRANT EXECUTE ON FUNCTION ml.report(text) TO ml_reader;
 
 -- The collectors' login may own these two; then it has to grant.
@@ -70,15 +71,17 @@ $$;
 -- It may name every field of a new job but the id: a field that the service fills is refused with a reason.
 -- The fields of a kind of job are granted with it.
 GRANT INSERT (
-    job_type, status, priority, max_attempts,
+    job_type, status, priority, max_attempts, max_minutes,
     created_at, started_at, completed_at, progress, progress_msg, error_msg,
     worker_id, attempt, lease_until, created_by
 ) ON public.ml_jobs TO ml_client;
 -- What a job asks for is final, for everyone; the right to try brings the trigger's explanation in place of a mere
 -- "permission denied".
-GRANT UPDATE (status, priority, job_type, created_at, max_attempts) ON public.ml_jobs TO ml_client;
+GRANT UPDATE (status, priority, job_type, created_at, max_attempts, max_minutes) ON public.ml_jobs TO ml_client;
 GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
 GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
+GRANT EXECUTE ON FUNCTION ml_internal.limits_of(name) TO ml_client;
+GRANT EXECUTE ON PROCEDURE ml_internal.require_priority(name, integer, integer) TO ml_client;
 
 -- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
 GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text []) TO ml_worker;

@@ -53,7 +53,9 @@ def whose(worker: Connection, jobs: int) -> list[str]:
 
 
 def waiting(connection: Connection) -> list[int]:
-    rows = connection.execute("SELECT id FROM ml_queue WHERE position IS NOT NULL ORDER BY position").fetchall()
+    rows = connection.execute(
+        "SELECT id FROM ml_queue WHERE position IS NOT NULL ORDER BY position"
+    ).fetchall()
     return [row["id"] for row in rows]
 
 
@@ -146,7 +148,9 @@ def test_a_client_that_has_locked_its_jobs_holds_up_itself_alone(
     flood(clients["turn_bob"], 3)
     flood(clients["turn_cyd"], 3, priority=9)
     with clients["turn_ada"].transaction(force_rollback=True):
-        clients["turn_ada"].execute("UPDATE ml_jobs SET priority = 5 WHERE created_by = current_user AND status = 'PENDING'")
+        clients["turn_ada"].execute(
+            "UPDATE ml_jobs SET priority = 5 WHERE created_by = current_user AND status = 'PENDING'"
+        )
         assert whose(worker, 6) == ["bob"] * 3 + ["cyd"] * 3
         assert next_job(worker) is None
 
