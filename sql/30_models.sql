@@ -103,7 +103,7 @@ BEGIN
             USING ERRCODE = 'not_null_violation', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = 'Set it to true to delete the model, to false to take it back.';
     END IF;
-    IF NEW.name IS NULL OR NEW.name !~ '\S' THEN
+    IF NEW.name IS NULL OR NEW.name !~ '[^ ]' THEN
         RAISE EXCEPTION 'the name of model % cannot be blank', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';

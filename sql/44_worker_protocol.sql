@@ -14,7 +14,6 @@ CREATE OR REPLACE FUNCTION ml_internal.last_turn(
 RETURNS name
 LANGUAGE plpgsql
 STABLE
-SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
 SET enable_bitmapscan TO off

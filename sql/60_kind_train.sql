@@ -275,7 +275,7 @@ BEGIN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
-    ELSIF NEW.train_model_name !~ '\S' THEN
+    ELSIF NEW.train_model_name !~ '[^ ]' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
         v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s number.';

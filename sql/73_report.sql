@@ -138,7 +138,7 @@ BEGIN
     RETURN QUERY SELECT ('What it looks at: share of the permutation importance')::text;
     RETURN QUERY
     SELECT format(
-        '  %s %s %s', rpad(f.feature, f.width), coalesce(round(f.importance, 4)::text, '     -'),
+        '  %s %s %s', rpad(f.feature, least(f.width, 40)), coalesce(round(f.importance, 4)::text, '     -'),
         repeat('#', round(40 * f.importance / f.most)::integer)
     )
     FROM (

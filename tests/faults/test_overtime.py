@@ -4,8 +4,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import TRAIN, Database, Worker, insert_job, is_alive, until, wait_for
 from tests.faults.descendants import grandchild_of, startup, until_gone
 

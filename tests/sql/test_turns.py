@@ -15,8 +15,8 @@ from worker.database.reading import fetch_overview
 
 CLIENTS = ("turn_ada", "turn_bob", "turn_cyd")
 MANY = """
-    INSERT INTO ml_jobs (job_type, priority, train_target_var, train_operator, train_value, train_start, train_end,
-        train_features_csv, train_model_type)
+    INSERT INTO ml_jobs (job_type, priority, train_target_var, train_operator, train_value, train_start,
+        train_end, train_features_csv, train_model_type)
     SELECT 'TRAIN', %s, 'market_cap_close', '>', 50000, '2024-01-01', '2024-03-01', 'price_open', 'xgboost'
     FROM generate_series(1, %s)
 """
@@ -216,8 +216,8 @@ def test_claims_read_no_more_of_a_long_queue_with_many_clients(
         with psycopg.connect(db.url, autocommit=True) as admin:
             admin.execute("SET session_replication_role = replica")
             admin.execute(
-                f"""INSERT INTO ml_jobs (job_type, created_by, test_model_id, test_start, test_end, created_at)
-                SELECT 'TEST', 'client_' || n % {clients}, 1, '2024-03-01', '2024-04-01', now()
+                f"""INSERT INTO ml_jobs (job_type, created_by, test_model_id, test_start, test_end)
+                SELECT 'TEST', 'client_' || n % {clients}, 1, '2024-03-01', '2024-04-01'
                 FROM generate_series(1, {jobs}) n"""
             )
             admin.execute("VACUUM (ANALYZE, PARALLEL 0)")

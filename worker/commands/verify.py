@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.child import model_file
+from worker.commands.text import plain
 from worker.database.connection import connect
 from worker.database.reading import recorded_files, running_attempts
 from worker.database.schema import check_version
@@ -44,7 +45,7 @@ def verify(url: str, folder: Path) -> Findings:
         try:
             model_file.check(file.path, file.sha256, folder)
         except JobError as error:
-            faults.append(f"model {file.model_id} ({file.name}): {error}")
+            faults.append(plain(f"model {file.model_id} ({file.name}): {error}"))
     owned = {Path(file.path).name for file in recorded}
     orphans = [file for file in files if file.name not in owned and _attempt(file) not in running]
     return Findings(len(recorded), tuple(faults), tuple(orphans))

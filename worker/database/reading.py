@@ -85,7 +85,10 @@ _LIVELY_JOBS: LiteralString = """
         date_part('epoch', coalesce(j.completed_at, now()) - j.started_at) AS running,
         date_part('epoch', now() - j.completed_at) AS ended
     FROM (
-        (SELECT NULL AS position, x.* FROM ml.jobs x WHERE status = 'RUNNING' ORDER BY started_at LIMIT %(limit)s)
+        (
+            SELECT NULL AS position, x.* FROM ml.jobs x
+            WHERE x.status = 'RUNNING' ORDER BY x.started_at LIMIT %(limit)s
+        )
         UNION ALL
         (
             SELECT n.place AS position, w.* FROM ml_internal.next_jobs(%(limit)s) n

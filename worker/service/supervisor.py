@@ -311,7 +311,7 @@ class Supervisor:
         return max(due, running.not_before)
 
     def _is_overtime(self) -> bool:
-        """Whether a job may be past its time, which the database decides when it is asked to expire leases."""
+        """Whether a job may be past its time; the database decides when leases are expired."""
         late = [running for running in self._working() if time.monotonic() >= running.ask_at]
         for running in late:
             running.ask_at = time.monotonic() + OVERTIME_SECONDS
