@@ -78,8 +78,8 @@ def shown(
                 [text, shares, model_id],
             )
             admin.execute(
-                "UPDATE ml_test_results SET overlap_note = %s, has_overlap = true, feature_importance_csv = %s"
-                " WHERE model_id = %s",
+                "UPDATE ml_test_results SET overlap_note = %s, has_overlap = true,"
+                " feature_importance_csv = %s WHERE model_id = %s",
                 [text, shares, model_id],
             )
         admin.execute(
