@@ -35,7 +35,7 @@ SEEN = [
     '<b>"&',
 ]
 
-Give = Callable[[str], None]
+Give = Callable[[str], object]
 
 
 @contextmanager
