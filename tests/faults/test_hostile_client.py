@@ -38,8 +38,8 @@ LONG = 10_000_000
 # Everything that a name can hold: at most 255 characters.
 NAME = (
     "Größe e\u0301 市值 🚀👩‍👩‍👧 zero\u200bwidth\ufeff"
-    " 'single' \"double\" `back` \\ \\x00 %s %L {} $$ $1 ; DROP TABLE ml_jobs; --\n"
-    "/* two\r\n\tlines \x07\x1b[31m"
+    " 'single' \"double\" `back` \\ \\x00 %s %L {} $$ $1 ; DROP TABLE ml_jobs; --"
+    " /* one line \\x1b[31m"
 )
 
 
