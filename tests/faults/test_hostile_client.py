@@ -118,7 +118,7 @@ def test_no_literal_makes_a_text_of_what_is_none(client: Connection, literal: st
 
 
 def test_a_trained_model_has_exactly_the_name_and_the_description_that_were_given(client: Connection) -> None:
-    description = NAME + "🚀" * (LONG // 4)
+    description = (NAME + "\x07\x1b[31m\u202e\r\n" + "🚀" * 10_000)[:10_000]
     job_id = insert_job(client, **TRAIN, train_model_name=NAME, train_description=description)
     job = wait_for(client, job_id)
     assert job["status"] == "COMPLETED", job["error_msg"]
