@@ -129,6 +129,105 @@ BEGIN
 END
 $$;
 
+-- Characters that no name may have: U+0000 to 001F and 007F to 009F, control characters; 061C, 200E, 200F, 202A to 202E and
+-- 2066 to 206F, which turn the direction of what follows; 2028 and 2029, FFF9 to FFFB and 1D173 to 1D17A, which break
+-- lines, annotate and beam. As numbers: it does not matter how a session reads a backslash.
+CREATE OR REPLACE FUNCTION ml_internal.is_control(
+    p_code integer
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT p_code < 32 OR p_code = 127 OR (getdatabaseencoding() = 'UTF8' AND p_code > 127 AND (
+        '{[127,159],[1564,1564],[8206,8207],[8232,8238],[8294,8303],[65529,65531],[119155,119162]}'::int4multirange @> p_code
+    ));
+$$;
+
+-- Why a text cannot be a name, in words that follow its field; NULL: it can. A name must show: one of invisible characters
+-- alone (blanks of all widths, fillers, joiners, selectors, tags) looks like none.
+CREATE OR REPLACE FUNCTION ml_internal.name_fault(
+    p_name text
+)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_control integer;
+    v_first integer;
+    v_shows boolean;
+BEGIN
+    IF p_name ~ '^[ -~]*[!-~][ -~]*$' THEN
+        RETURN NULL;
+    END IF;
+    SELECT
+        (array_agg(c.code ORDER BY c.place) FILTER (WHERE ml_internal.is_control(c.code)))[1],
+        (array_agg(c.code ORDER BY c.place))[1],
+        bool_or(NOT (
+            c.code = 32 OR c.code > 127 AND getdatabaseencoding() = 'UTF8' AND (
+                '{[160,160],[173,173],[847,847],[4447,4448],[5760,5760],[6068,6069],[6155,6159],[8192,8205],[8239,8239],
+                [8287,8293],[10240,10240],[12288,12288],[12644,12644],[65024,65039],[65279,65279],[65440,65440],
+                [65520,65528],[917504,921599]}'::int4multirange @> c.code
+            )
+        ))
+    INTO v_control, v_first, v_shows
+    FROM (SELECT ascii(s.item) AS code, s.place FROM string_to_table(p_name, NULL) WITH ORDINALITY s (item, place)) c;
+    RETURN CASE
+        WHEN v_control IS NOT NULL THEN format('has the character U+%s, which controls and does not show', ml_internal.code_text(v_control))
+        WHEN v_shows IS FALSE THEN format('has no character that shows; its first is U+%s', ml_internal.code_text(v_first))
+    END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.code_text(
+    p_code integer
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT lpad(upper(to_hex(p_code)), greatest(4, length(to_hex(p_code))), '0');
+$$;
+
+-- A line of text as a terminal can be given it: what would control it or turn its direction is replaced.
+CREATE OR REPLACE FUNCTION ml_internal.plain_text(
+    p_text text
+)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_text ~ '^[ -~]*$' THEN
+        RETURN p_text;
+    END IF;
+    RETURN (
+        SELECT string_agg(
+            CASE
+                WHEN ascii(s.item) IN (9, 10, 13) THEN ' '
+                WHEN NOT ml_internal.is_control(ascii(s.item)) THEN s.item
+                WHEN getdatabaseencoding() = 'UTF8' THEN chr(65533)
+                ELSE '?'
+            END, '' ORDER BY s.place
+        )
+        FROM string_to_table(p_text, NULL) WITH ORDINALITY s (item, place)
+    );
+END
+$$;
+
+COMMENT ON FUNCTION ml_internal.is_control(integer) IS 'Whether a character, given by its code, is a control character or direction mark.';
+COMMENT ON FUNCTION ml_internal.name_fault(text) IS 'Why a text cannot be a name, in words that follow its field; NULL: it can.';
+COMMENT ON FUNCTION ml_internal.code_text(integer) IS 'The code of a character as it follows U+.';
+COMMENT ON FUNCTION ml_internal.plain_text(text) IS 'A line of text without control characters and direction marks.';
 COMMENT ON PROCEDURE ml_internal.keep_constraint(regclass, text, text, text) IS 'Adds a CHECK to a table (how: NOT VALID or nothing), or replaces one that was defined differently.';
 COMMENT ON FUNCTION ml_internal.changed_columns(jsonb, jsonb, text []) IS 'Which of these columns differ in two versions of a row; a moment is the same to the millisecond.';
 COMMENT ON FUNCTION ml_internal.keep_owned_columns() IS 'Trigger: a client may send every column of a row, and change only those named.';

@@ -59,6 +59,33 @@ CREATE UNIQUE INDEX IF NOT EXISTS ml_models_name_taken
 ON public.ml_models (name)
 WHERE NOT is_deleted AND status <> 'FAILED';
 
+-- A name that a user chooses shows, and is no default name of a job that is yet to come.
+CREATE OR REPLACE PROCEDURE ml_internal.require_fit_name(
+    p_name text,
+    p_table text,
+    p_column text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fault text := ml_internal.name_fault(p_name);
+    v_job_id bigint := substring(p_name FROM '_job_([1-9][0-9]{0,17})(?:_[0-9]+)?$')::bigint;
+BEGIN
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION '% %', p_column, v_fault
+            USING ERRCODE = 'check_violation', TABLE = p_table, COLUMN = p_column,
+            HINT = 'Name the model by characters that show, for example letters, digits and blanks.';
+    ELSIF EXISTS (SELECT FROM public.ref_model_types t WHERE starts_with(p_name, t.name || '_job_' || v_job_id))
+        AND NOT EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = v_job_id)
+    THEN
+        RAISE EXCEPTION 'the name "%" is kept for job %, should it have none', p_name, v_job_id
+            USING ERRCODE = 'reserved_name', TABLE = p_table, COLUMN = p_column,
+            HINT = 'Choose another name, or give none.';
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_rules()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -76,10 +103,19 @@ BEGIN
             USING ERRCODE = 'not_null_violation', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = 'Set it to true to delete the model, to false to take it back.';
     END IF;
-    IF NEW.name IS NULL OR NEW.name !~ E'\\S' THEN
+    IF NEW.name IS NULL OR NEW.name !~ '[^ ]' THEN
         RAISE EXCEPTION 'the name of model % cannot be blank', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';
+    END IF;
+    -- Of what is new alone: older versions took any name, and such a model can still be deleted.
+    IF NEW.name <> OLD.name OR (OLD.is_deleted AND NOT NEW.is_deleted) THEN
+        CALL ml_internal.require_fit_name(NEW.name, 'ml_models', 'name');
+    END IF;
+    IF length(NEW.description) > 10000 AND NEW.description IS DISTINCT FROM OLD.description THEN
+        RAISE EXCEPTION 'the description of model % has % characters', OLD.id, length(NEW.description)
+            USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'description',
+            HINT = 'Describe the model in at most 10000 characters.';
     END IF;
     IF NOT NEW.is_deleted AND (NEW.name <> OLD.name OR OLD.is_deleted) THEN
         CALL ml_internal.reserve_name(NEW.name);
@@ -166,6 +202,7 @@ CREATE OR REPLACE TRIGGER ml_models_30_rules
 BEFORE UPDATE ON public.ml_models
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_rules();
 
+COMMENT ON PROCEDURE ml_internal.require_fit_name(text, text, text) IS 'Refuses a name for a model that does not show, controls a terminal, or is the default name of a job to come.';
 COMMENT ON FUNCTION ml_internal.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
 COMMENT ON FUNCTION ml_internal.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
 COMMENT ON FUNCTION ml_internal.find_model(text) IS 'Id of the model with this name (or with this number), or an error that says how to find one.';
@@ -195,5 +232,5 @@ COMMENT ON COLUMN public.ml_models.training_f1 IS 'Harmonic mean of precision an
 COMMENT ON COLUMN public.ml_models.training_precision IS 'Share of the positive predictions that were right, on the held-out rows; NULL where there was none.';
 COMMENT ON COLUMN public.ml_models.training_recall IS 'Share of the positive rows that were found, on the held-out rows; NULL where there was none.';
 COMMENT ON COLUMN public.ml_models.model_file_path IS 'File of the model (.pkl) as the worker wrote it; ml_training_runs has its SHA-256.';
-COMMENT ON COLUMN public.ml_models.description IS 'Free text of the user.';
+COMMENT ON COLUMN public.ml_models.description IS 'Free text of the user, at most 10000 characters.';
 COMMENT ON COLUMN public.ml_models.train_job_id IS 'Job that makes or made it.';

@@ -39,10 +39,12 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
 
 CREATE INDEX IF NOT EXISTS idx_jobs_status ON public.ml_jobs (status, priority, created_at);
 
--- The claim reads the head of this one: jobs inserted together share created_at, so id must be part of the order.
-CREATE INDEX IF NOT EXISTS ml_jobs_queue ON public.ml_jobs (priority, created_at, id) WHERE status = 'PENDING';
--- And of this one, for a worker that does not know every kind.
-CREATE INDEX IF NOT EXISTS ml_jobs_queue_of_kind ON public.ml_jobs (job_type, priority, created_at, id) WHERE status = 'PENDING';
+-- The claim goes through this one from client to client, kind by kind: a worker may not know them all. Jobs inserted
+-- together share created_at, so id must be part of the order. IS TRUE, here and in the queries: as a plain condition the
+-- planner could take it for one on idx_jobs_status, which looks as good to it, and read the whole queue.
+CREATE INDEX IF NOT EXISTS ml_jobs_turns ON public.ml_jobs (job_type, priority, created_by, created_at, id) WHERE (status = 'PENDING') IS TRUE;
+-- And begins behind whoever had the last turn.
+CREATE INDEX IF NOT EXISTS ml_jobs_started ON public.ml_jobs (priority, started_at) WHERE started_at IS NOT NULL;
 
 DO $$
 BEGIN

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS public.ml_job_events (
     progress numeric(3, 2),
     message text,
     lease_until timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by name NOT NULL DEFAULT session_user,
     CONSTRAINT ml_job_events_pkey PRIMARY KEY (id),
     CONSTRAINT ml_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),

@@ -42,6 +42,169 @@ EXCEPTION
 END
 $$;
 
+-- Within a priority clients take turns, in the order of their names and round again: whoever comes after the client that
+-- had the last turn is next. So between two jobs of a client every other one that waits gets one, however many wait.
+-- Turns that lie in the future count for nothing: the clock was set back.
+CREATE OR REPLACE FUNCTION ml_internal.last_turn(
+    p_priority integer
+)
+RETURNS name
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT j.created_by
+            FROM public.ml_jobs j
+            WHERE j.priority = p_priority AND j.started_at <= clock_timestamp()
+            ORDER BY j.started_at DESC
+            LIMIT 1
+        ),
+        ''
+    );
+END
+$$;
+
+-- Locks the job that is next. A job that another session has locked is being claimed, and its client's turn with it: the
+-- turn is the next client's. Where the first jobs of all are locked, it is that of their second ones, and so on.
+CREATE OR REPLACE FUNCTION ml_internal.lock_next_job(
+    p_kinds text [],
+    p_skip bigint [],
+    p_priority integer,
+    p_last text -- not name, whose collation would make another of that of the kinds, and their index useless
+)
+RETURNS public.ml_jobs
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+DECLARE
+    v_priority integer := 0;
+    v_last name;
+    v_client name;
+    v_id bigint;
+    v_has_turned boolean;
+    v_clients integer;
+    v_waiting integer;
+    v_kind text;
+    v_job public.ml_jobs;
+BEGIN
+    LOOP
+        SELECT h.priority INTO v_priority
+        FROM unnest(p_kinds) k (job_type)
+        CROSS JOIN LATERAL (
+            SELECT j.priority
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority > v_priority
+            ORDER BY j.priority
+            LIMIT 1
+        ) h
+        ORDER BY h.priority
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        v_last := CASE WHEN v_priority = p_priority THEN p_last ELSE ml_internal.last_turn(v_priority) END;
+
+        FOR v_locked IN 0..7 LOOP
+            v_client := v_last;
+            v_has_turned := false;
+            v_clients := 0;
+            v_waiting := 0;
+            LOOP
+                SELECT c.created_by, n.id INTO v_client, v_id
+                FROM (
+                    SELECT h.created_by
+                    FROM unnest(p_kinds) k (job_type)
+                    CROSS JOIN LATERAL (
+                        SELECT j.created_by
+                        FROM public.ml_jobs j
+                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                            AND j.created_by > v_client
+                        ORDER BY j.created_by
+                        LIMIT 1
+                    ) h
+                    ORDER BY h.created_by
+                    LIMIT 1
+                ) c
+                LEFT JOIN LATERAL (
+                    SELECT f.id
+                    FROM unnest(p_kinds) k (job_type)
+                    CROSS JOIN LATERAL (
+                        SELECT j.created_at, j.id
+                        FROM public.ml_jobs j
+                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                            AND j.created_by = c.created_by AND j.id <> ALL (p_skip)
+                        ORDER BY j.created_at, j.id
+                        LIMIT v_locked + 1
+                    ) f
+                    ORDER BY f.created_at, f.id
+                    OFFSET v_locked
+                    LIMIT 1
+                ) n ON true;
+                IF v_client IS NULL OR (v_has_turned AND v_client > v_last) THEN
+                    EXIT WHEN v_has_turned;
+                    v_has_turned := true;
+                    v_client := '';
+                    CONTINUE;
+                END IF;
+                v_clients := v_clients + 1;
+                CONTINUE WHEN v_id IS NULL;
+                v_waiting := v_waiting + 1;
+                SELECT * INTO v_job
+                FROM public.ml_jobs j
+                WHERE j.id = v_id AND j.status = 'PENDING'
+                FOR NO KEY UPDATE SKIP LOCKED;
+                IF FOUND THEN
+                    RETURN v_job;
+                END IF;
+            END LOOP;
+            EXIT WHEN v_waiting = 0 OR v_clients = 1;
+        END LOOP;
+        CONTINUE WHEN v_waiting = 0;
+
+        -- Many jobs of few clients are locked: the first that is not, be it whose it may.
+        SELECT * INTO v_job
+        FROM public.ml_jobs j
+        WHERE j.status = 'PENDING' AND j.id = ANY (ARRAY(
+            SELECT f.id
+            FROM unnest(p_kinds) k (job_type)
+            CROSS JOIN LATERAL (
+                SELECT j.id
+                FROM public.ml_jobs j
+                WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority AND j.id <> ALL (p_skip)
+                ORDER BY j.created_by, j.created_at, j.id
+                LIMIT 50
+            ) f
+        ))
+        ORDER BY j.created_at, j.id
+        LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            RETURN v_job;
+        END IF;
+        FOREACH v_kind IN ARRAY p_kinds LOOP
+            SELECT * INTO v_job
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = v_kind AND j.priority = v_priority AND j.id <> ALL (p_skip)
+            ORDER BY j.created_by, j.created_at, j.id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                RETURN v_job;
+            END IF;
+        END LOOP;
+    END LOOP;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.claim_job(
     p_worker_id text,
     p_lease interval,
@@ -55,10 +218,11 @@ ROWS 1
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_knows_all boolean := NOT EXISTS (SELECT FROM ml.job_kinds k WHERE k.job_type <> ALL (p_kinds));
     v_job public.ml_jobs;
-    v_kind text;
+    v_priority integer;
+    v_last text;
     v_locked bigint [] := coalesce(p_except, '{}');
+    v_failed integer := 0;
 BEGIN
     IF p_worker_id IS NULL OR length(p_worker_id) > 255 OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
@@ -67,37 +231,7 @@ BEGIN
             HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
     LOOP
-        v_job := NULL;
-        IF v_knows_all THEN
-            SELECT * INTO v_job
-            FROM public.ml_jobs j
-            WHERE j.status = 'PENDING' AND j.id <> ALL (v_locked)
-            ORDER BY j.priority, j.created_at, j.id
-            LIMIT 1
-            FOR NO KEY UPDATE SKIP LOCKED;
-        ELSE
-            -- Each kind has a head of its own: what this worker leaves to others may be long.
-            FOR v_kind IN
-                SELECT k.job_type
-                FROM unnest(p_kinds) k (job_type)
-                CROSS JOIN LATERAL (
-                    SELECT j.priority, j.created_at, j.id
-                    FROM public.ml_jobs j
-                    WHERE j.status = 'PENDING' AND j.job_type = k.job_type AND j.id <> ALL (v_locked)
-                    ORDER BY j.priority, j.created_at, j.id
-                    LIMIT 1
-                ) h
-                ORDER BY h.priority, h.created_at, h.id
-            LOOP
-                SELECT * INTO v_job
-                FROM public.ml_jobs j
-                WHERE j.status = 'PENDING' AND j.job_type = v_kind AND j.id <> ALL (v_locked)
-                ORDER BY j.priority, j.created_at, j.id
-                LIMIT 1
-                FOR NO KEY UPDATE SKIP LOCKED;
-                EXIT WHEN FOUND;
-            END LOOP;
-        END IF;
+        v_job := ml_internal.lock_next_job(p_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
         BEGIN
             -- What was true when the job was inserted may no longer be: a kind's own triggers look again.
@@ -112,8 +246,16 @@ BEGIN
             WHEN OTHERS THEN
                 v_locked := v_locked || v_job.id;
                 CALL ml_internal.refuse_claim(v_job, p_worker_id, SQLSTATE, SQLERRM);
-                EXIT WHEN cardinality(v_locked) >= 1000;
+                v_failed := v_failed + 1;
         END;
+        -- That was its client's turn.
+        v_priority := v_job.priority;
+        v_last := v_job.created_by;
+        IF v_failed >= 100 THEN
+            -- Enough for one transaction, with which others' jobs wait. Whoever listens looks again at once.
+            PERFORM pg_notify('ml_jobs', '') WHERE pg_notification_queue_usage() < 0.9;
+            RETURN;
+        END IF;
     END LOOP;
 END
 $$;
@@ -425,6 +567,7 @@ DECLARE
     v_job public.ml_jobs;
     v_expired bigint := 0;
 BEGIN
+    PERFORM ml_internal.end_overtime();
     FOR v_job IN
         SELECT *
         FROM public.ml_jobs j
@@ -477,7 +620,9 @@ $$;
 COMMENT ON FUNCTION ml_internal.folder_name() IS 'Worker: name of this database''s folder in that of the model files; it outlives a change of the database''s name.';
 COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the server at this moment, not of what was asked.';
 COMMENT ON PROCEDURE ml_internal.refuse_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
-COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then age) and returns its row; none: no row.';
+COMMENT ON FUNCTION ml_internal.last_turn(integer) IS 'Client that had the last turn in this priority; '''' if none had one.';
+COMMENT ON FUNCTION ml_internal.lock_next_job(text [], bigint [], integer, text) IS 'Locks the next PENDING job of these kinds but those to skip: by priority, in it by turns of the clients, of a client by age. In the priority given, this client counts as the one that had the last turn.';
+COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
 COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) IS 'Worker: result of a job of any kind; completes the job and returns the id of the result.';
@@ -486,4 +631,4 @@ COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an
 COMMENT ON FUNCTION ml_internal.record_loss(bigint, integer, text) IS 'Worker: the attempt died; the job waits for another or FAILS after max_attempts. Returns its new status.';
 COMMENT ON FUNCTION ml_internal.release_job(bigint, integer, text) IS 'Worker: gives a job back unharmed, for another attempt that does not count as lost.';
 COMMENT ON PROCEDURE ml_internal.fail_left_models() IS 'Sets models to FAILED whose job has ended without them, because they could not be written then.';
-COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many.';
+COMMENT ON FUNCTION ml_internal.expire_leases() IS 'Worker: takes away every job whose lease has ended; returns how many. Those past their max_minutes it ends (end_overtime).';

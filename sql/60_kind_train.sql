@@ -181,6 +181,29 @@ $$;
 
 -- ── At the INSERT: defaults, and rules of one row ───────────────────────────────────────────────────
 
+CREATE OR REPLACE FUNCTION ml_internal.default_name(
+    p_name text
+)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- as in require_free_name
+AS $$
+DECLARE
+    v_name text := p_name;
+    v_number integer := 1;
+BEGIN
+    WHILE EXISTS (SELECT FROM public.ml_models m WHERE m.name = v_name AND NOT m.is_deleted AND m.status <> 'FAILED')
+        OR EXISTS (SELECT FROM public.ml_jobs j WHERE j.train_model_name = v_name AND j.completed_at IS NULL)
+    LOOP
+        v_number := v_number + 1;
+        v_name := p_name || '_' || v_number;
+    END LOOP;
+    RETURN v_name;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.fill_train()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -210,11 +233,16 @@ BEGIN
         NEW.train_phases_csv := ml_internal.tidy_list(NEW.train_phases_csv);
         NEW.train_params_csv := ml_internal.tidy_list(NEW.train_params_csv);
     END IF;
-    -- Whoever chooses a name waits for whoever is about to take the same one. A default name has the job's number.
+    -- Whoever chooses a name waits for whoever is about to take the same one. A default name has the job's number, and
+    -- nobody else may take it (require_fit_name); one that a user of an older version took gets a suffix here.
     IF NEW.train_model_name IS NOT NULL THEN
+        IF NEW.train_model_name ~ '[^ ]' AND length(NEW.train_model_name) <= 255 THEN
+            CALL ml_internal.require_fit_name(NEW.train_model_name, 'ml_jobs', 'train_model_name');
+        END IF;
         CALL ml_internal.reserve_name(NEW.train_model_name);
+    ELSE
+        NEW.train_model_name := ml_internal.default_name(NEW.train_model_type || '_job_' || NEW.id);
     END IF;
-    NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_job_' || NEW.id);
     NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
     NEW.train_random_state := coalesce(NEW.train_random_state, 42);
     RETURN NEW;
@@ -262,7 +290,7 @@ BEGIN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
-    ELSIF NEW.train_model_name !~ E'\\S' THEN
+    ELSIF NEW.train_model_name !~ '[^ ]' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
         v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s number.';
@@ -270,6 +298,10 @@ BEGIN
         v_column := 'train_model_name';
         v_message := format('train_model_name %L... has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
         v_hint := 'Give the model a name of at most 255 characters.';
+    ELSIF length(NEW.train_description) > 10000 THEN
+        v_column := 'train_description';
+        v_message := format('train_description has %s characters', length(NEW.train_description));
+        v_hint := 'Describe the model in at most 10000 characters.';
     END IF;
     IF v_message IS NOT NULL THEN
         RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint,
@@ -766,27 +798,33 @@ CREATE OR REPLACE FUNCTION ml.train(
     test_size numeric DEFAULT NULL,
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_id bigint;
+BEGIN
     INSERT INTO public.ml_jobs (
-        job_type, priority, max_attempts,
+        job_type, priority, max_attempts, max_minutes,
         train_model_type, train_target_var, train_operator, train_value,
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
         train_test_size, train_random_state
     )
     VALUES (
-        'TRAIN', priority, max_attempts,
+        'TRAIN', priority, max_attempts, max_minutes,
         model_type, target, operator, value,
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
         test_size, random_state
     )
-    RETURNING id;
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 
 -- Checks a job by inserting it and taking it back at once, so that the errors are those of the INSERT.
@@ -807,7 +845,8 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_test_size numeric,
     p_random_state integer,
     p_priority integer,
-    p_max_attempts integer
+    p_max_attempts integer,
+    p_max_minutes numeric
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
@@ -822,7 +861,7 @@ BEGIN
     BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
-            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts
+            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -849,7 +888,8 @@ CREATE OR REPLACE FUNCTION ml.preview(
     test_size numeric DEFAULT NULL,
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
@@ -869,7 +909,7 @@ DECLARE
 BEGIN
     v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
-        phases, params, name, description, test_size, random_state, priority, max_attempts
+        phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes
     );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
 EXCEPTION
@@ -890,7 +930,7 @@ CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
@@ -898,6 +938,7 @@ COMMENT ON TABLE ml_internal.names_being_taken IS 'Model names that transactions
 COMMENT ON COLUMN ml_internal.names_being_taken.hash IS 'Hash of the name.';
 COMMENT ON PROCEDURE ml_internal.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other, three seconds at most.';
 COMMENT ON PROCEDURE ml_internal.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
+COMMENT ON FUNCTION ml_internal.default_name(text) IS 'This name for a model, with a suffix where it is taken.';
 COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
 COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';
 COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free, at the INSERT and at the claim.';
@@ -984,7 +1025,7 @@ COMMENT ON COLUMN public.ml_jobs.train_phases_csv IS 'TRAIN: phases to learn fro
 COMMENT ON COLUMN public.ml_jobs.train_params_csv IS 'TRAIN: hyperparameters beside the defaults: key=value;key=value. ref_model_params lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_model_type IS 'TRAIN: kind of model, see ref_model_types.';
 COMMENT ON COLUMN public.ml_jobs.train_model_name IS 'TRAIN: name of the model; default: the model type and the job''s number, as in xgboost_job_12.';
-COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the model.';
+COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the model, at most 10000 characters.';
 COMMENT ON COLUMN public.ml_jobs.train_test_size IS 'TRAIN: share of the rows to hold out for measuring; default 0.2.';
 COMMENT ON COLUMN public.ml_jobs.train_random_state IS 'TRAIN: seed of everything random; default 42.';
 COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';

@@ -189,15 +189,21 @@ CREATE OR REPLACE FUNCTION ml.test(
     test_start timestamptz DEFAULT NULL,
     test_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- see ml.train
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, test_model_id, test_start, test_end)
-    VALUES ('TEST', priority, max_attempts, model_id, test_start, test_end)
-    RETURNING id;
+DECLARE
+    v_id bigint;
+BEGIN
+    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, max_minutes, test_model_id, test_start, test_end)
+    VALUES ('TEST', priority, max_attempts, max_minutes, model_id, test_start, test_end)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION ml.test(
@@ -205,21 +211,22 @@ CREATE OR REPLACE FUNCTION ml.test(
     test_start timestamptz DEFAULT NULL,
     test_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts);
+    SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts, max_minutes);
 $$;
 
 CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.test');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_tests');
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_tests');
 
-COMMENT ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of a model and returns its id.';
-COMMENT ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) IS 'Inserts a TEST job of the model with this name and returns its id.';
+COMMENT ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a TEST job of a model and returns its id.';
+COMMENT ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a TEST job of the model with this name and returns its id.';
 COMMENT ON FUNCTION ml_internal.overlap_note(tstzrange, tstzrange) IS 'How much of a test period lies in the training period, in words; NULL: nothing.';
 COMMENT ON FUNCTION ml_internal.page_of_tests(bigint) IS 'Part of ml.report: the tests of a model.';
 COMMENT ON FUNCTION ml_internal.fill_test_result() IS 'Trigger: model and period of a test result, and how much of the period the model was trained on.';

@@ -249,17 +249,23 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_start timestamptz DEFAULT NULL,
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- see ml.train
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_id bigint;
+BEGIN
     INSERT INTO public.ml_jobs (
-        job_type, priority, max_attempts, compare_model_a_id, compare_model_b_id, compare_start, compare_end
+        job_type, priority, max_attempts, max_minutes, compare_model_a_id, compare_model_b_id, compare_start, compare_end
     )
-    VALUES ('COMPARE', priority, max_attempts, model_a_id, model_b_id, compare_start, compare_end)
-    RETURNING id;
+    VALUES ('COMPARE', priority, max_attempts, max_minutes, model_a_id, model_b_id, compare_start, compare_end)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION ml.compare(
@@ -268,14 +274,15 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_start timestamptz DEFAULT NULL,
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml.compare(
-        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts
+        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts, max_minutes
     );
 $$;
 
@@ -283,8 +290,8 @@ CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.compare');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_comparisons');
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_comparisons');
 
-COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of two models and returns its id.';
-COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) IS 'Inserts a COMPARE job of the models with these names and returns its id.';
+COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a COMPARE job of two models and returns its id.';
+COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a COMPARE job of the models with these names and returns its id.';
 COMMENT ON FUNCTION ml_internal.refuse_comparing_itself() IS 'Trigger: a model cannot be compared with itself.';
 COMMENT ON FUNCTION ml_internal.require_comparable_models() IS 'Trigger: two models with the same target, horizon and at least one common phase.';
 COMMENT ON FUNCTION ml_internal.page_of_comparisons(bigint) IS 'Part of ml.report: the comparisons of a model.';

@@ -49,7 +49,7 @@ $$;
 
 CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
 SELECT
-    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,
+    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.round, j.created_by <= t.client, j.created_by) END AS position,
     j.id,
     j.job_type,
     j.model,
@@ -67,13 +67,75 @@ SELECT
     j.attempt,
     j.worker_id,
     j.created_at
-FROM ml.jobs j
-WHERE j.status IN ('PENDING', 'RUNNING')
-ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
+FROM (
+    SELECT x.*, row_number() OVER (PARTITION BY x.status, x.priority, x.created_by ORDER BY x.created_at, x.id) AS round
+    FROM ml.jobs x
+    WHERE x.status IN ('PENDING', 'RUNNING')
+) j
+LEFT JOIN (SELECT p.priority, ml_internal.last_turn(p.priority) AS client FROM generate_series(1, 10) p (priority)) t ON t.priority = j.priority
+ORDER BY j.status = 'RUNNING' DESC, j.priority, position, j.created_at, j.id;
+
+-- The head of that queue, by index: ml_queue reads all that waits.
+CREATE OR REPLACE FUNCTION ml_internal.next_jobs(
+    p_limit integer,
+    OUT place bigint,
+    OUT id bigint
+)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+ROWS 100
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE clients AS (
+        SELECT k.job_type, h.priority, h.created_by
+        FROM ml.job_kinds k
+        CROSS JOIN LATERAL (
+            SELECT j.priority, j.created_by
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type
+            ORDER BY j.priority, j.created_by
+            LIMIT 1
+        ) h
+        UNION ALL
+        SELECT c.job_type, h.priority, h.created_by
+        FROM clients c
+        CROSS JOIN LATERAL (
+            SELECT j.priority, j.created_by
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = c.job_type AND (j.priority, j.created_by) > (c.priority, c.created_by)
+            ORDER BY j.priority, j.created_by
+            LIMIT 1
+        ) h
+    ),
+    firsts AS (
+        SELECT c.priority, c.created_by, f.id, row_number() OVER (PARTITION BY c.priority, c.created_by ORDER BY f.created_at, f.id) AS round
+        FROM clients c
+        CROSS JOIN LATERAL (
+            SELECT j.created_at, j.id
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = c.job_type AND j.priority = c.priority AND j.created_by = c.created_by
+            ORDER BY j.created_at, j.id
+            LIMIT p_limit
+        ) f
+    )
+    SELECT row_number() OVER (ORDER BY f.priority, f.round, f.created_by <= t.client, f.created_by), f.id
+    FROM firsts f
+    JOIN (SELECT p.priority, ml_internal.last_turn(p.priority) AS client FROM generate_series(1, 10) p (priority)) t ON t.priority = f.priority
+    ORDER BY 1
+    LIMIT p_limit;
+END
+$$;
 
 COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
 COMMENT ON FUNCTION ml_internal.pause_text() IS 'Why every worker that is alive has paused.';
-COMMENT ON VIEW public.ml_queue IS 'Jobs that wait or run, in the order in which they will be taken.';
+COMMENT ON FUNCTION ml_internal.next_jobs(integer) IS 'The first so many jobs of ml_queue that wait, and their places.';
+COMMENT ON VIEW public.ml_queue IS 'Jobs that wait or run, in the order in which they will be taken: by priority, in it the clients in turn, of a client by age.';
 COMMENT ON COLUMN public.ml_queue.position IS 'Place among the waiting jobs, from 1; NULL: running.';
 COMMENT ON COLUMN public.ml_queue.id IS 'Number of the job.';
 COMMENT ON COLUMN public.ml_queue.job_type IS 'Kind of job, see ml.job_kinds.';

@@ -14,7 +14,7 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
         j.completed_at IS NOT NULL,
-        format('job %s %s', j.id, j.status) || CASE j.status
+        ml_internal.plain_text(format('job %s %s', j.id, j.status) || CASE j.status
             WHEN 'PENDING' THEN concat(
                 ': ' || j.progress_msg,
                 CASE
@@ -26,7 +26,7 @@ AS $$
             WHEN 'FAILED' THEN ': ' || j.error_msg
             WHEN 'CANCELLED' THEN ''
             ELSE ': ' || j.progress_msg
-        END
+        END)
     FROM public.ml_jobs j
     WHERE j.id = p_job_id;
 $$;

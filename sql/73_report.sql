@@ -52,7 +52,7 @@ AS $$
     ORDER BY place;
 $$;
 
-CREATE OR REPLACE FUNCTION ml.report(
+CREATE OR REPLACE FUNCTION ml_internal.report_lines(
     model_id bigint
 )
 RETURNS SETOF text
@@ -66,7 +66,7 @@ DECLARE
     v_run public.ml_training_runs;
     v_test public.ml_test_results;
 BEGIN
-    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report.model_id;
+    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report_lines.model_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'model % does not exist', model_id
             USING ERRCODE = 'no_data_found', TABLE = 'ml_models', HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
@@ -140,7 +140,7 @@ BEGIN
     RETURN QUERY SELECT ('What it looks at: share of the permutation importance')::text;
     RETURN QUERY
     SELECT format(
-        '  %s %s %s', rpad(f.feature, f.width), coalesce(round(f.importance, 4)::text, '     -'),
+        '  %s %s %s', rpad(f.feature, least(f.width, 40)), coalesce(round(f.importance, 4)::text, '     -'),
         repeat('#', round(40 * f.importance / f.most)::integer)
     )
     FROM (
@@ -159,6 +159,18 @@ BEGIN
 END
 $$;
 
+-- Names, descriptions and messages are the users': a terminal is shown them and obeys none.
+CREATE OR REPLACE FUNCTION ml.report(
+    model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml_internal.plain_text(l.line) FROM ml_internal.report_lines(model_id) l (line);
+$$;
+
 CREATE OR REPLACE FUNCTION ml.report(
     model_name text
 )
@@ -172,5 +184,6 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml_internal.report_lines(bigint) IS 'The lines of ml.report, with names and messages as they are.';
 COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
 COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';

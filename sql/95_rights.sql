@@ -7,7 +7,7 @@ SET search_path TO pg_catalog, pg_temp;
 CALL ml_internal.allow('ml_reader', 'SELECT', '
     public.ref_model_types, public.ref_model_params,
     public.ml_jobs, public.ml_job_events, public.ml_models,
-    public.ml_worker_signs,
+    public.ml_worker_signs, public.ml_client_limits,
     public.ml_curve_points,
     public.ml_metric_columns, public.ml_queue, public.ml_workers, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
     public.ml_measurements, public.ml_threshold_sweep, public.ml_roc_curve, public.ml_pr_curve, public.ml_calibration,
@@ -27,6 +27,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
     ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
     ml_internal.require_autocommit, ml_internal.find_model,
+    ml_internal.last_turn, ml_internal.next_jobs, ml_internal.report_lines, ml_internal.plain_text, ml_internal.is_control,
     ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,
     ml_internal.period_text, ml_internal.interval_text, ml_internal.commit_is_impossible, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
 ');
@@ -37,7 +38,9 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
 -- ml_internal.rights_listed has them all.
 -- lastval() and currval(), but not nextval() and setval():
 CALL ml_internal.allow('ml_client', 'SELECT', 'public.ml_jobs_id_seq');
-CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.cancel_job, ml_internal.changed_columns');
+CALL ml_internal.allow('ml_client', 'EXECUTE', '
+    ml.cancel_job, ml_internal.changed_columns, ml_internal.limits_of, ml_internal.require_priority
+');
 
 -- Reads everything, also while teams are separated (90_teams.sql); changes nothing but through these routines.
 CALL ml_internal.allow('ml_worker', 'EXECUTE', '

@@ -13,13 +13,15 @@ from typing import Any, Literal
 class Job:
     """A claimed job: ``(id, attempt)`` is the fence that every later call carries.
 
-    ``waited`` is the time in seconds from its INSERT to this claim.
+    ``waited`` is the time in seconds from its INSERT to this claim; ``max_minutes`` the time from this claim
+    after which the database ends the job as FAILED, when a worker asks.
     """
 
     id: int
     attempt: int
     job_type: str
     waited: float = 0.0
+    max_minutes: float | None = None
 
 
 @dataclass(frozen=True)

@@ -89,5 +89,25 @@ BEGIN
 END
 $$;
 
+-- They have one more argument, max_minutes.
+DO $$
+DECLARE
+    v_routine regprocedure;
+BEGIN
+    FOR v_routine IN
+        SELECT p.oid
+        FROM pg_proc p
+        WHERE (p.pronamespace = 'ml'::regnamespace AND p.proname IN ('train', 'test', 'compare'))
+            OR (p.proname IN ('preview', 'try_train') AND p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace) AND p.pronargs = 16)
+    LOOP
+        EXECUTE format('DROP ROUTINE %s', v_routine);
+    END LOOP;
+END
+$$;
+
+DROP INDEX public.ml_jobs_queue;
+DROP INDEX IF EXISTS public.ml_jobs_queue_of_kind;
+ALTER TABLE public.ml_job_events ALTER created_at SET DEFAULT clock_timestamp();
+
 INSERT INTO ml.schema_version (version)
 VALUES (6);

@@ -48,6 +48,18 @@ CHECKS = [
     ("ml_jobs_priority_between_1_and_10", "ml_jobs", "priority = 0", PENDING),
     ("ml_jobs_priority_between_1_and_10", "ml_jobs", "priority = 11", PENDING),
     ("ml_jobs_max_attempts_between_1_and_100", "ml_jobs", "max_attempts = 0", PENDING),
+    ("ml_jobs_max_minutes_within_a_year", "ml_jobs", "max_minutes = 0", PENDING),
+    ("ml_jobs_max_minutes_within_a_year", "ml_jobs", "max_minutes = 'NaN'", PENDING),
+    ("ml_client_limits_max_pending_not_negative", "ml_client_limits", "max_pending = -1", "true"),
+    ("ml_client_limits_best_priority_between_1_and_10", "ml_client_limits", "best_priority = 0", "true"),
+    ("ml_client_limits_default_minutes_within_a_year", "ml_client_limits", "default_minutes = 0", "true"),
+    ("ml_client_limits_max_minutes_within_a_year", "ml_client_limits", "max_minutes = 'NaN'", "true"),
+    (
+        "ml_client_limits_default_within_max",
+        "ml_client_limits",
+        "default_minutes = 2, max_minutes = 1",
+        "true",
+    ),
     ("ml_jobs_train_fields", "ml_jobs", "train_value = NULL", PENDING),
     ("ml_jobs_train_fields", "ml_jobs", "train_model_name = NULL", PENDING),
     ("ml_jobs_train_fields", "ml_jobs", "train_description = 'mine'", TEST),
@@ -157,6 +169,8 @@ def history(module_db: Database) -> Database:
         running = jobs_in_every_state(anna, wanda)["RUNNING"]
         wanda.execute("SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', '30 seconds')", [running])
         wanda.execute("SELECT ml_internal.record_sign('w1', 1, '1 minute')")
+    with module_db.connect("owner") as owner:
+        owner.execute("INSERT INTO ml_client_limits (client) VALUES ('public')")
     return module_db
 
 

@@ -138,6 +138,39 @@ OURS = [
     train(
         "max_attempts 1000 is not between 1 and 100", "Leave it out for the default of 3.", max_attempts=1000
     ),
+    train(
+        "max_minutes 0 is not above 0 and at most 525600",
+        "Give the minutes after which the job is to fail, or leave it out.",
+        max_minutes=0,
+    ),
+    # Names and descriptions.
+    train(
+        "train_model_name has the character U+202E, which controls and does not show",
+        "Name the model by characters that show, for example letters, digits and blanks.",
+        train_model_name="a\u202eb",
+    ),
+    train(
+        "train_model_name has no character that shows; its first is U+200B",
+        "Name the model by characters that show, for example letters, digits and blanks.",
+        train_model_name="\u200b\u00a0",
+    ),
+    train(
+        'the name "xgboost_job_5000" is kept for job 5000, should it have none',
+        "Choose another name, or give none.",
+        "42939",
+        train_model_name="xgboost_job_5000",
+    ),
+    train(
+        "train_description has 10001 characters",
+        "Describe the model in at most 10000 characters.",
+        train_description="x" * 10_001,
+    ),
+    Refusal(
+        "UPDATE ml_models SET description = repeat('x', 10001) WHERE id = 1",
+        "23514",
+        "the description of model 1 has 10001 characters",
+        "Describe the model in at most 10000 characters.",
+    ),
     # Periods.
     train(
         "the period starts at 2024-05-01 00:00:00+00, which is not before its end at 2024-03-01 00:00:00+00",
@@ -571,6 +604,7 @@ NOT_FOR_CLIENTS = {
     "41_job_events.sql",
     "44_worker_protocol.sql",
     "50_measurements.sql",
+    "63_limits.sql",  # nobody has limits here: see test_limits.py
     "90_teams.sql",
     "91_pruning.sql",
     "95_rights.sql",

@@ -551,8 +551,8 @@ REJECTED = [
         "name_tab",
         TRAIN | {"train_model_name": "\t\n"},
         CHECK,
-        "train_model_name is blank",
-        "leave the field out",
+        "train_model_name has the character U+0009",
+        "characters that show",
     ),
     Case(
         "name_too_long",

@@ -35,6 +35,7 @@ REQUEST_FIELDS: dict[str, Any] = {
     "job_type": "TEST",
     "created_at": "2020-01-01",
     "max_attempts": 7,
+    "max_minutes": 9,
     "train_target_var": "price_close",
     "train_operator": "<",
     "train_value": 1,

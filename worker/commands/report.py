@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from worker.commands.text import plain
 from worker.database.connection import name_and_host
 from worker.database.deadlines import deadline
 from worker.database.reading import connect_reader, fetch_report
@@ -111,7 +112,7 @@ def _in_order(model_ids: Sequence[int], found: Sequence[Row]) -> list[Row]:
             raise ReportError(
                 f"model {model_id} does not exist; the view ml_leaderboard lists those that there are"
             )
-        said = f'model {model_id} ("{model["model_name"]}")'
+        said = f'model {model_id} ("{plain(model["model_name"])}")'
         if model["is_deleted"]:
             raise ReportError(f"{said} was deleted on {_moment(model['deleted_at'])}")
         if model["status"] != "READY":
@@ -272,7 +273,7 @@ def _printable(value: Any) -> Any:
     """Text of users without control codes, nor marks that turn the direction of what follows."""
     if type(value) is not str:  # not the template's own markup, which is a kind of str
         return value
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in value)
+    return plain(value, kept="\n\t")
 
 
 def _number(value: float) -> str:

@@ -23,6 +23,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from worker.commands.text import plain
 from worker.database.connection import LOST, Connection, UnsuitableDatabaseError, name_and_host
 from worker.database.deadlines import deadline
 from worker.database.reading import connect_reader, fetch_overview, listen_status
@@ -184,9 +185,9 @@ def _head(overview: Overview, name: str, trouble: str | None) -> RenderableType:
     waiting = _count(overview, "PENDING")
     slots = sum(worker["concurrency"] for worker in workers)
     head = Text(no_wrap=True, overflow="ellipsis")
-    head.append("ml-worker top ", "bold").append(f"{_plain(name)}  {time.strftime('%H:%M:%S')}\n", "dim")
+    head.append("ml-worker top ", "bold").append(f"{plain(name)}  {time.strftime('%H:%M:%S')}\n", "dim")
     if trouble:
-        return head.append(_plain(trouble), "bold red")
+        return head.append(plain(trouble), "bold red")
     head.append(f"{_count(overview, 'RUNNING'):,} running", "yellow").append(
         f" of {slots} {'slot' if slots == 1 else 'slots'}   "
     )
@@ -225,17 +226,17 @@ def _jobs(title: str, jobs: Sequence[Row], width: int) -> RenderableType:
             _column(table, ratio=3, justify="left")
     for job in jobs:
         kind = job["job_type"][:3] if narrow else job["job_type"]
-        cells: list[RenderableType] = [str(job["id"]), kind, _plain(job["model"])]
+        cells: list[RenderableType] = [str(job["id"]), kind, plain(job["model"])]
         if title == "Running":
             bar = ProgressBar(total=1, completed=job["progress"], complete_style="yellow")
             cells += [bar, f"{job['progress']:.0%}", _duration(job["running"])]
-            cells += [_plain(job["progress_msg"])][: not narrow] + [_plain(job["worker_id"])][:wide]
+            cells += [plain(job["progress_msg"])][: not narrow] + [plain(job["worker_id"])][:wide]
         elif title == "Waiting":
             cells += [f"{'' if narrow else 'priority '}{job['priority']}", _duration(job["waiting"])]
         else:
             status = job["status"][0] if narrow else job["status"]
             cells += [Text(status, _COLOURS[job["status"]]), _duration(job["running"])]
-            cells += [f"{_duration(job['ended'])} ago", _plain(job["error_msg"])][: 0 if narrow else 2]
+            cells += [f"{_duration(job['ended'])} ago", plain(job["error_msg"])][: 0 if narrow else 2]
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
     return table
 
@@ -255,14 +256,14 @@ def _workers(_title: str, workers: Sequence[Row], width: int) -> RenderableType:
         reason = worker.get("reason")
         colour = "red" if reason else "yellow" if worker["running"] else "green"
         cells: list[RenderableType] = [
-            Text(_plain(worker["worker_id"])),
+            Text(plain(worker["worker_id"])),
             Text(worker["state"], colour),
             ProgressBar(total=worker["concurrency"], completed=worker["running"], complete_style="yellow"),
             Text(f"{worker['running']} of {worker['concurrency']}"),
         ]
         if width >= 60:
             ids = f"jobs {worker['job_ids']}" if worker["job_ids"] else ""
-            cells += [Text(f"up {_duration(worker['up'])}"), Text(_plain(reason) if reason else ids)]
+            cells += [Text(f"up {_duration(worker['up'])}"), Text(plain(reason) if reason else ids)]
         table.add_row(*cells)
     return table
 
@@ -290,13 +291,6 @@ def _column(
 
 def _bar_width(width: int) -> int:
     return max(6, min(24, width // 5))
-
-
-def _plain(text: str | None) -> str:
-    """Text of a user on one line, without anything that a terminal would obey."""
-    return "".join(
-        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text or ""
-    )
 
 
 def _duration(seconds: float | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.child import model_file
+from worker.commands.text import plain
 from worker.database.connection import connect
 from worker.database.queue import folder_name
 from worker.database.reading import recorded_files, running_attempts
@@ -48,7 +49,7 @@ def verify(url: str, folder: Path) -> Findings:
         try:
             model_file.check(file.path, file.model_id, file.sha256, own)
         except (JobError, TimeoutError) as error:
-            faults.append(f"model {file.model_id} ({file.name}): {error}")
+            faults.append(plain(f"model {file.model_id} ({file.name}): {error}"))
     owned = {Path(file.path).name for file in recorded}
     orphans = [file for file in files if file.name not in owned and _attempt(file) not in running]
     return Findings(own, len(recorded), tuple(faults), tuple(orphans))

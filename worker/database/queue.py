@@ -66,7 +66,8 @@ def claim_job(
     with connection.cursor(row_factory=class_row(Job)) as cursor:
         cursor.execute(
             """
-            SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited
+            SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited,
+                j.max_minutes::float8 AS max_minutes
             FROM ml_internal.claim_job(%s, %s, %s, %s) j
             """,
             [worker_id, lease, sorted(kinds), list(but)],
@@ -118,7 +119,7 @@ def notification_usage(connection: Connection) -> float:
 
 
 def expire_leases(connection: Connection) -> int:
-    """Take away every job whose lease has ended; returns how many."""
+    """Take away every job whose lease has ended; returns how many. Those past their time it ends."""
     return int(fetch_value(connection, "SELECT ml_internal.expire_leases()"))
 
 

@@ -85,15 +85,18 @@ _LIVELY_JOBS: LiteralString = """
         date_part('epoch', coalesce(j.completed_at, now()) - j.started_at) AS running,
         date_part('epoch', now() - j.completed_at) AS ended
     FROM (
-        (SELECT * FROM ml.jobs WHERE status = 'RUNNING' ORDER BY started_at LIMIT %(limit)s)
-        UNION ALL
         (
-            SELECT * FROM ml.jobs
-            WHERE status = 'PENDING' ORDER BY priority, created_at, id LIMIT %(limit)s
+            SELECT NULL AS position, x.* FROM ml.jobs x
+            WHERE x.status = 'RUNNING' ORDER BY x.started_at LIMIT %(limit)s
         )
         UNION ALL
         (
-            SELECT e.*
+            SELECT n.place AS position, w.* FROM ml_internal.next_jobs(%(limit)s) n
+            CROSS JOIN LATERAL (SELECT * FROM ml.jobs x WHERE x.id = n.id OFFSET 0) w
+        )
+        UNION ALL
+        (
+            SELECT NULL, e.*
             FROM ml.job_kinds y
             CROSS JOIN LATERAL (
                 SELECT * FROM ml.jobs x
@@ -105,7 +108,7 @@ _LIVELY_JOBS: LiteralString = """
             LIMIT %(limit)s
         )
     ) j
-    ORDER BY j.completed_at DESC NULLS FIRST, j.started_at, j.priority, j.created_at, j.id
+    ORDER BY j.completed_at DESC NULLS FIRST, j.position NULLS FIRST, j.started_at, j.id
 """
 _LIVING_WORKERS: LiteralString = """
     SELECT w.worker_id, w.state, w.reason, w.concurrency, w.running, w.job_ids,

@@ -10,6 +10,7 @@ so once, claims no job that needs it, and tries again after growing pauses.
 """
 
 import logging
+import math
 import os
 import random
 import secrets
@@ -65,6 +66,7 @@ log = logging.getLogger("ml-worker")
 
 LOCK_TIMEOUT = timedelta(milliseconds=300)  # a client's open transaction must not hold up the other jobs
 LOCKED_SECONDS = 2.0
+OVERTIME_SECONDS = 1.0  # between questions whether a job is past its time
 PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
@@ -112,6 +114,11 @@ class Running:
     refused_at: float = 0.0  # monotonic time of the first time
     claimed: float = field(default_factory=time.monotonic)
     oom_kills: int = field(default_factory=memory.oom_kills)  # on this machine before it began
+    ask_at: float = math.inf  # monotonic time to ask the database whether the job is past its time
+
+    def __post_init__(self) -> None:
+        if self.job.max_minutes is not None:
+            self.ask_at = self.claimed + 60 * self.job.max_minutes
 
 
 @dataclass
@@ -215,6 +222,7 @@ class Supervisor:
             with deadline(self.connection, self.options.call_deadline):
                 self._look |= queue.was_notified(self.connection)
                 self._deliver_all(self.connection)
+                self._look |= self._is_overtime()
                 if self._look or time.monotonic() >= self._due_look():
                     self._look, self._looked_at = False, time.monotonic()
                     self._drain(self.connection)
@@ -442,6 +450,7 @@ class Supervisor:
             return 0.0
         else:
             due = [self._due_look(), *(self._due(r) for r in self.running.values())]
+            due += [r.ask_at for r in self._working()]
         if not self.children.pause.is_over:
             due.append(self.children.pause.until)
         return max(0.0, min(due) - time.monotonic())
@@ -515,6 +524,13 @@ class Supervisor:
         due = running.renewed + (PROGRESS_SECONDS if changed else self.options.lease / 3)
         return max(due, running.not_before)
 
+    def _is_overtime(self) -> bool:
+        """Whether a job may be past its time; the database decides when leases are expired."""
+        late = [running for running in self._working() if time.monotonic() >= running.ask_at]
+        for running in late:
+            running.ask_at = time.monotonic() + OVERTIME_SECONDS
+        return bool(late)
+
     def _kill_past_deadline(self) -> None:
         """Stop work whose lease may have been taken over: this clock started before the renewal was sent."""
         for running in self._working():
@@ -524,7 +540,9 @@ class Supervisor:
     def _discard_superseded(self, running: Running) -> None:
         # Before its lease ended nobody could take it over.
         expired = time.monotonic() >= running.renewed + self.options.lease
-        self._discard(running, "cancelled or taken over", "lease_lost" if expired else "cancelled")
+        self._discard(
+            running, "cancelled, out of time or taken over", "lease_lost" if expired else "cancelled"
+        )
 
     def _discard(self, running: Running, reason: str, outcome: str) -> None:
         kill(running.child)

@@ -1,6 +1,5 @@
 """The five model types: hyperparameters, missing values, scale, determinism, progress."""
 
-import io
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
