@@ -161,7 +161,7 @@ def test_an_installation_says_whose_transaction_it_waits_for_and_gives_up(
     db: Database, reader: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(schema, "SAY_AFTER_SECONDS", 0.1)
-    monkeypatch.setattr(schema, "OTHER_SESSIONS_SECONDS", 1.0)
+    monkeypatch.setattr(schema, "OPEN_SECONDS", 1.0)
     with reader.transaction():
         reader.execute("SELECT * FROM ml_jobs")
         with pytest.raises(UnsuitableDatabaseError, match=r"process \d+ of rosa.*install again"):

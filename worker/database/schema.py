@@ -11,7 +11,8 @@ from worker.database.connection import Connection, UnsuitableDatabaseError, fetc
 
 SCHEMA_VERSION = 6
 OTHER_INSTALLERS_SECONDS = 600.0  # to wait for at most
-OTHER_SESSIONS_SECONDS = 60.0  # to try to keep out at most
+OPEN_SECONDS = 60.0  # that one transaction may be in the way
+BUSY_SECONDS = 600.0  # that many, one after the other, may be
 SAY_AFTER_SECONDS = 2.0
 
 log = logging.getLogger("ml-worker")
@@ -104,7 +105,7 @@ def _keep_everybody_out(connection: Connection) -> None:
     longer it takes, the longer the pauses, in which workers renew their leases.
 
     Raises:
-        UnsuitableDatabaseError: sessions keep their transactions open.
+        UnsuitableDatabaseError: a session keeps its transaction open.
     """
     names = fetch_value(
         connection,
@@ -118,6 +119,7 @@ def _keep_everybody_out(connection: Connection) -> None:
         """,
     )
     began, pause, has_said = time.monotonic(), 0.1, False
+    seen: dict[str, float] = {}  # since when a transaction is in the way
     while names is not None:
         try:
             with connection.transaction():
@@ -125,38 +127,42 @@ def _keep_everybody_out(connection: Connection) -> None:
                 connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE".encode())
                 connection.execute("SET LOCAL statement_timeout TO 0")
         except psycopg.errors.QueryCanceled:
-            waited = time.monotonic() - began
-            if waited > SAY_AFTER_SECONDS and not has_said:
-                log.warning("waiting for open transactions: %s", _holders(connection))
-                has_said = True
-            if waited > OTHER_SESSIONS_SECONDS:
+            now, holders = time.monotonic(), _holders(connection)
+            seen = {transaction: seen.get(transaction, now) for transaction in holders}
+            stuck = [who for transaction, who in holders.items() if now - seen[transaction] > OPEN_SECONDS]
+            if stuck or now - began > BUSY_SECONDS:
+                who = ", ".join(stuck or holders.values())
                 raise UnsuitableDatabaseError(
-                    f"open transactions are in the way of the installation: {_holders(connection)}; "
-                    "COMMIT them or end the sessions, and install again"
+                    f"open transactions are in the way of the installation: {who}; COMMIT them or end the "
+                    "sessions, and install again"
                 ) from None
+            if now - began > SAY_AFTER_SECONDS and not has_said:
+                log.warning("waiting for open transactions: %s", ", ".join(holders.values()))
+                has_said = True
             time.sleep(pause)
             pause = min(1.0, pause * 1.5)
         else:
             return
 
 
-def _holders(connection: Connection) -> str:
-    """Sessions that hold our tables or views, in words."""
-    return str(
-        fetch_value(
-            connection,
+def _holders(connection: Connection) -> dict[str, str]:
+    """Transactions that hold our tables or views, and whose they are, in words."""
+    return dict(
+        connection.execute(
             """
-            SELECT coalesce(string_agg(DISTINCT concat(
+            SELECT l.virtualtransaction, min(concat(
                 'process ', a.pid, ' of ', a.usename, ' since ' || date_trunc('second', a.xact_start)
-            ), ', '), 'none at this moment')
+            ))
             FROM pg_catalog.pg_locks l
             JOIN pg_catalog.pg_class c ON c.oid = l.relation
             JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
             WHERE l.granted AND a.datname = current_database() AND a.pid <> pg_backend_pid()
                 AND c.relnamespace = 'public'::regnamespace
                 AND c.relname LIKE 'ml\\_%' AND c.relkind IN ('r', 'v')
-            """,
-        )
+            GROUP BY l.virtualtransaction
+            ORDER BY 2
+            """
+        ).fetchall()
     )
 
 
