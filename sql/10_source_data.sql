@@ -80,7 +80,7 @@ DECLARE
     v_instead text := CASE v_kind
         WHEN 'view' THEN 'Give the view public.coin_metrics this column by CREATE OR REPLACE VIEW'
         ELSE 'Or leave your table as it is under another name, with a view in its place: ALTER TABLE public.coin_metrics '
-            'RENAME TO my_metrics; CREATE VIEW public.coin_metrics AS SELECT … FROM my_metrics'
+            'RENAME TO my_metrics; CREATE VIEW public.coin_metrics AS SELECT ... FROM my_metrics'
     END || '; then install again.';
 BEGIN
     IF v_kind IS NULL THEN
@@ -100,7 +100,7 @@ BEGIN
             RAISE EXCEPTION 'coin_metrics has no column %, which says %', v_column.name, v_column.needed
                 USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = v_column.name, HINT = CASE v_kind
                     WHEN 'view' THEN ''
-                    ELSE format('Rename the column that has it: ALTER TABLE public.coin_metrics RENAME COLUMN … TO %I; ', v_column.name)
+                    ELSE format('Rename the column that has it: ALTER TABLE public.coin_metrics RENAME COLUMN ... TO %I; ', v_column.name)
                         || format('or add one: ADD COLUMN %I %s. ', v_column.name, v_column.added)
                 END || v_instead;
         ELSIF v_column.type <> ALL (v_column.types) THEN

@@ -406,8 +406,8 @@ BEGIN
             CASE
                 WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
                 WHEN u.column_name IS NOT NULL THEN format(
-                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO …; '
-                    'or give its values another name: ADD COLUMN … GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
+                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO ...; '
+                    'or give its values another name: ADD COLUMN ... GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
                 )
                 WHEN w.times > 1 THEN 'Name each feature once.'
                 ELSE ml_internal.suggest_names(

@@ -115,11 +115,11 @@ FOR EACH ROW
 WHEN (NEW.max_minutes <= 0 OR NEW.max_minutes > 525600)
 EXECUTE FUNCTION ml_internal.refuse_max_minutes();
 
-CREATE OR REPLACE TRIGGER ml_jobs_30_max_minutes_is_final
+CREATE OR REPLACE TRIGGER ml_jobs_10_max_minutes_is_final
 BEFORE UPDATE OF max_minutes ON public.ml_jobs
 FOR EACH ROW
 WHEN (NEW.max_minutes IS DISTINCT FROM OLD.max_minutes)
-EXECUTE FUNCTION ml_internal.refuse_new_request();
+EXECUTE FUNCTION ml_internal.refuse_new_request('max_minutes');
 
 -- Once per statement, however many jobs it inserts.
 CREATE OR REPLACE FUNCTION ml_internal.check_limits()

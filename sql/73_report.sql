@@ -166,6 +166,7 @@ CREATE OR REPLACE FUNCTION ml.report(
 RETURNS SETOF text
 LANGUAGE sql
 STABLE
+ROWS 50
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml_internal.plain_text(l.line) FROM ml_internal.report_lines(model_id) l (line);

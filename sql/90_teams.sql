@@ -10,7 +10,7 @@ SET search_path TO pg_catalog, pg_temp;
 -- A job keeps the role itself and not its name, which may change or pass to another role. But the number of a role means
 -- nothing on another server, where a backup may be restored: there, and only there, the team is found by its name.
 CREATE TABLE IF NOT EXISTS ml.teams (
-    id integer GENERATED ALWAYS AS IDENTITY,
+    id integer NOT NULL,
     role oid NOT NULL,
     cluster bigint NOT NULL,
     name name,
@@ -49,8 +49,14 @@ BEGIN
     -- The name may have been that of a role that was renamed or dropped.
     UPDATE ml.teams t SET name = (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role)
     WHERE t.id IN (SELECT x.id FROM ml.teams x WHERE x.name = p_name FOR UPDATE SKIP LOCKED);
-    INSERT INTO ml.teams (role, cluster, name) VALUES (p_role, v_cluster, p_name) ON CONFLICT DO NOTHING;
-    SELECT t.id INTO v_id FROM ml.teams t WHERE t.role = p_role AND t.cluster = v_cluster;
+    -- No sequence: lastval() after an INSERT is the number of the job. No next number: two roles would wait for each other.
+    LOOP
+        INSERT INTO ml.teams (id, role, cluster, name)
+        VALUES (1 + floor(random() * 2147483646)::integer, p_role, v_cluster, p_name)
+        ON CONFLICT DO NOTHING;
+        SELECT t.id INTO v_id FROM ml.teams t WHERE t.role = p_role AND t.cluster = v_cluster;
+        EXIT WHEN FOUND;
+    END LOOP;
     RETURN v_id;
 END
 $$;

@@ -64,6 +64,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 STABLE
+ROWS 400
 SET search_path TO pg_catalog, pg_temp
 AS $$
     WITH relations AS (
@@ -120,6 +121,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 STABLE
+ROWS 1000
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
@@ -152,6 +154,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 STABLE
+ROWS 1000
 SET search_path TO pg_catalog, pg_temp
 AS $$
     WITH listed AS (

@@ -17,7 +17,6 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from tests.conftest import PASSWORD, TRAIN, insert_job
-from worker.database.schema import INSTALL_LOCK
 
 if TYPE_CHECKING:
     from tests.chaos.soak import Place, Soak
@@ -361,7 +360,6 @@ def hold_locks(soak: "Soak") -> bool:
         holder,
         "SELECT pg_advisory_xact_lock(hashtext('ml_models.name'), n) FROM generate_series(-999, 999) n",
     )
-    soak.try_in(holder, f"SELECT pg_advisory_xact_lock({INSTALL_LOCK})")
     for row in soak.ask("SELECT classid, objid, objsubid FROM pg_locks WHERE locktype = 'advisory'"):
         key = (
             f"{(row['classid'] << 32) + row['objid']}"

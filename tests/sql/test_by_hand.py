@@ -49,6 +49,7 @@ ARGUMENTS = {
     "random_state": "train_random_state",
     "priority": "priority",
     "max_attempts": "max_attempts",
+    "max_minutes": "max_minutes",
 }
 WHOLE = TRAIN | {
     "train_future_minutes": 10,
@@ -102,7 +103,7 @@ def test_every_field_that_a_client_may_ask_for_has_an_argument(owner: Connection
             [routine],
         ):
             wanted = {column for column in columns if column.startswith(prefix)}
-            wanted |= {"priority", "max_attempts"}
+            wanted |= {"priority", "max_attempts", "max_minutes"}
             if routine == "train":
                 assert {ARGUMENTS[name] for name in row["names"]} == wanted
             else:

@@ -146,6 +146,7 @@ CHECKS = [
     ("ml_comparisons_same_rows", "ml_comparisons", "b_tp = b_tp + 1", "true"),
     ("ml_comparisons_same_rows", "ml_comparisons", "num_samples = 0", "true"),
     ("ml_comparisons_roc_auc_between_0_and_1", "ml_comparisons", "b_roc_auc = 2", "true"),
+    ("rights_grantee_is_ours", "ml_internal.rights", "grantee = 'anna'", "true"),
     ("job_kinds_job_type_is_a_prefix", "ml.job_kinds", "job_type = 'Train'", "job_type = 'TRAIN'"),
     ("ml_worker_signs_worker_id_not_blank", "ml_worker_signs", "worker_id = ' '", "true"),
     ("ml_worker_signs_concurrency_positive", "ml_worker_signs", "concurrency = 0", "true"),

@@ -592,7 +592,7 @@ REJECTED = [
     # A status other than PENDING.
     *(
         Case(f"status_{status}", TRAIN | {"status": status}, CHECK, f"the status '{status}'", "use PENDING")
-        for status in ("RUNNING", "COMPLETED", "FAILED", "CANCELLED", "pending", "DONE", "")
+        for status in ("RUNNING", "COMPLETED", "FAILED", "CANCELLED", "pending", "DONE")
     ),
     # Result, worker or attempt fields set by a client.
     *forged_fields(),

@@ -168,11 +168,11 @@ def test_a_client_uses_no_better_priority_than_it_may(
         insert_job(client, **TRAIN, priority=3)
     job_id = insert_job(client, **TRAIN, priority=4)
     theirs = insert_job(bob, **TRAIN, priority=6)
-    for number, priority in ((job_id, 1), (theirs, 3)):
-        with refused(LIMIT, "anna may use, 4"):
-            client.execute("UPDATE ml_jobs SET priority = %s WHERE id = %s", [priority, number])
-    with refused(LIMIT, "anna may use, 4"):  # nor by the help of another
-        bob.execute("UPDATE ml_jobs SET priority = 2 WHERE id = %s", [job_id])
+    with refused(LIMIT, "anna may use, 4"):
+        client.execute("UPDATE ml_jobs SET priority = 1 WHERE id = %s", [job_id])
+    assert client.execute("UPDATE ml_jobs SET priority = 3 WHERE id = %s", [theirs]).rowcount == 0
+    # Nor by the help of another.
+    assert bob.execute("UPDATE ml_jobs SET priority = 2 WHERE id = %s", [job_id]).rowcount == 0
     client.execute("UPDATE ml_jobs SET priority = 8 WHERE id = %s", [job_id])
     client.execute("UPDATE ml_jobs SET priority = 4 WHERE id = %s", [job_id])
     owner.execute("UPDATE ml_jobs SET priority = 1 WHERE id = %s", [job_id])

@@ -103,7 +103,7 @@ def test_an_upgrade_closes_what_default_privileges_opened(generous: Database, ho
     [
         "SELECT ON ml_jobs TO PUBLIC",
         "UPDATE ON ml_jobs TO ml_client",
-        "UPDATE (error_msg) ON ml_jobs TO ml_client",
+        "UPDATE (id) ON ml_jobs TO ml_client",
         "TRUNCATE ON ml_models TO ml_reader",
         "SELECT (name) ON ml_models TO stray",
         "ALL ON ml_leaderboard TO stray",
