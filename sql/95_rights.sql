@@ -121,7 +121,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 STABLE
-ROWS 1000
+ROWS 900
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
@@ -154,7 +154,7 @@ RETURNS TABLE (
 )
 LANGUAGE sql
 STABLE
-ROWS 1000
+ROWS 900
 SET search_path TO pg_catalog, pg_temp
 AS $$
     WITH listed AS (

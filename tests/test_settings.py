@@ -105,7 +105,12 @@ def numbers(anna: Connection, do: Callable[[int], None]) -> Numbers:
         return job
 
     model_id = done(FIELDS)["result_model_id"]
-    first_id = one(anna, "SELECT min(id) FROM ml_models WHERE status = 'READY'")["min"]
+    in_its_folder = """
+        SELECT min(a.id) FROM ml_models a JOIN ml_models b
+        ON regexp_replace(a.model_file_path, '[^/]*$', '') = regexp_replace(b.model_file_path, '[^/]*$', '')
+        WHERE a.status = 'READY' AND b.id = %s
+    """
+    first_id = one(anna, in_its_folder, [model_id])["min"]
     if first_id == model_id:
         first_id, model_id = model_id, done(FIELDS)["result_model_id"]
     done({"job_type": "TEST", "test_model_id": model_id, **TEST_PERIOD})

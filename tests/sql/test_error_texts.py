@@ -242,7 +242,7 @@ OURS = [
         "column 'odd;1=2' cannot be used: its name has a comma, semicolon, equals sign or outer blank "
         "(train_features_csv)",
         "In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME "
-        """COLUMN "odd;1=2" TO …; or give its values another name: ADD COLUMN … """
+        """COLUMN "odd;1=2" TO ...; or give its values another name: ADD COLUMN ... """
         """GENERATED ALWAYS AS ("odd;1=2") STORED.""",
         train_features_csv="volume_sol,odd;1=2",
     ),

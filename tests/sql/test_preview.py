@@ -310,7 +310,7 @@ def test_what_models_would_take_for_0_is_named(small: Connection, fill: Callable
             "ALTER TABLE coin_metrics RENAME mint TO coin",
             "42703",
             "no column mint",
-            "RENAME COLUMN … TO mint",
+            "RENAME COLUMN ... TO mint",
         ),
         (
             "ALTER TABLE coin_metrics ALTER phase_id_at_time TYPE text",
