@@ -5,14 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-import pytest
-
 from tests.chaos.lasting import LASTING, LOGIN, SETTINGS_OF_ALL, SETTINGS_OF_THE_WORKER, TIMEOUTS
 from tests.chaos.soak import STEADY, soak
 
 SEED = 7
-# Of the faults that last, those that the service bears: BORNE = tuple(LASTING) as soon as it bears them all.
-BORNE: tuple[str, ...] = ()
 # How often each is put on so that all its ways have come.
 WAYS = {
     "connection-limit": 2,
@@ -54,11 +50,10 @@ def test_nothing_is_lost_and_nothing_is_done_twice_whatever_strikes() -> None:
     assert jobs >= 5
 
 
-@pytest.mark.skipif(not BORNE, reason="no fault that lasts is borne yet")
 def test_no_job_pays_for_a_fault_of_the_worker_or_for_another_client() -> None:
-    faults, kinds, jobs = run_soak(BORNE, minutes=0.8, every=3)
-    assert faults >= min(3, len(BORNE))
-    assert kinds >= min(3, len(BORNE))
+    faults, kinds, jobs = run_soak(LASTING, minutes=0.8, every=3)
+    assert faults >= min(3, len(LASTING))
+    assert kinds >= min(3, len(LASTING))
     assert jobs >= 5
 
 

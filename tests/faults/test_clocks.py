@@ -30,7 +30,7 @@ def start_with_wrong_clock(start_worker: StartWorker, db: Database, error: int, 
 def assert_leases_by_the_database_clock(client: Connection) -> None:
     wrong = client.execute(
         """SELECT * FROM ml_job_events e
-        WHERE e.lease_until NOT BETWEEN e.created_at + interval '20 s' AND e.created_at + interval '60 s'"""
+        WHERE e.lease_until NOT BETWEEN e.created_at + interval '19 s' AND e.created_at + interval '60 s'"""
     ).fetchall()
     assert wrong == []
 

@@ -391,8 +391,8 @@ def test_an_open_transaction_that_locks_every_row_it_may_holds_up_no_other_job(
     wait_for(client, running, "RUNNING", "COMPLETED")
     with db.connect("anna") as other:
         with other.transaction():
-            for table in ("ml_jobs", "ml_models"):
-                assert other.execute(f"SELECT FROM {table} FOR UPDATE").fetchall()
+            assert other.execute("SELECT FROM ml_jobs FOR UPDATE").fetchall()
+            assert other.execute("SELECT FROM ml_models FOR UPDATE").fetchall() == []  # not even its own
             held = insert_job(other, **TRAIN, priority=1)
             other.execute(
                 "SELECT pg_advisory_xact_lock(hashtext('ml_models.name'), k)"
@@ -414,8 +414,8 @@ def test_a_locked_model_keeps_the_lease_of_no_job_alive(make_database: Callable[
         claim(worker, lease="0 seconds")
         lost = insert_job(client, **TRAIN)
         claim(worker, lease="0 seconds")
-        with own.connect("anna") as other, other.transaction():
-            other.execute("SELECT FROM ml_models WHERE train_job_id = %s FOR UPDATE", [poison])
+        with own.connect("owner") as owner, owner.transaction():
+            owner.execute("SELECT FROM ml_models WHERE train_job_id = %s FOR UPDATE", [poison])
             assert one(worker, "SELECT ml_internal.expire_leases() AS n")["n"] == 2
             assert job_row(client, lost)["status"] == "PENDING"
             assert events(client, poison) == [(1, "CLAIMED"), (1, "EXPIRED"), (1, "FAILED")]
