@@ -231,8 +231,11 @@ def test_params_csv_of_a_model_holds_what_was_really_used(anna: Connection, serv
     job = wait_for(anna, insert_job(anna, **(TRAIN | params)))
     model = one(anna, "SELECT * FROM ml_models WHERE id = %s", [job["result_model_id"]])
     assert model["params_csv"] == "n_estimators=100;max_depth=3;min_samples_split=2;min_samples_leaf=5"
-    used = joblib.load(model["model_file_path"])[-1].get_params()
-    assert (used["max_depth"], used["min_samples_leaf"], used["n_estimators"]) == (3, 5, 100)
+    forest = joblib.load(model["model_file_path"])[-1]
+    assert (forest.max_depth, forest.n_estimators) == (3, 100)
+    trees = forest.get_booster().trees_to_dataframe()
+    assert trees.Tree.nunique() == 100
+    assert trees[trees.Feature == "Leaf"].Cover.min() >= 5
 
 
 def test_a_model_learns_the_future_with_a_horizon(anna: Connection, service: Worker) -> None:

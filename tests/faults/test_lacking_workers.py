@@ -134,11 +134,12 @@ def test_a_worker_without_its_folder_claims_nothing_that_needs_it_and_another_do
     db = make_database()
     worker = start_worker(db, *POLL)
     until(lambda: "listening" in worker.log, "the start")
-    worker.model_dir.rmdir()
+    shutil.rmtree(worker.model_dir)
     worker.model_dir.write_text("in the way")
     with db.connect("anna") as client:
         jobs = [insert_job(client, **TRAIN, max_attempts=1) for _ in range(2)]
-        until(lambda: is_paused(client, f"no model file can be written in {worker.model_dir}: "), "the pause")
+        words = f"no model file can be written in {worker.model_dir}/database_"
+        until(lambda: is_paused(client, words), "the pause")
         assert [job_row(client, job_id)["attempt"] for job_id in jobs] == [0, 0]
         healthy = start_worker(db, *POLL)
         for job_id in jobs:

@@ -143,8 +143,10 @@ class Children:
         self._fail(reason)
 
     def note_new_connection(self) -> None:
-        """What waits now is older than the supervisor's connection."""
+        """What waits now is older than the supervisor's connection; what could not connect may now."""
         self._older = {child.pid for child in self.warm}
+        self.trouble = None
+        self.pause.end()
 
     def _reader(self, child: Child) -> Callable[[], None]:
         buffer = bytearray()

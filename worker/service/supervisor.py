@@ -212,7 +212,6 @@ class Supervisor:
     def _step(self) -> None:
         self._obey_signal()
         self._warm_up()
-        self._look_at_children()
         self._kill_past_deadline()
         if self.connection is None and time.monotonic() >= self._reconnect_at:
             self._reconnect()
@@ -221,6 +220,7 @@ class Supervisor:
         try:
             with deadline(self.connection, self.options.call_deadline):
                 self._look |= queue.was_notified(self.connection)
+                self._look_at_children()
                 self._deliver_all(self.connection)
                 self._look |= self._is_overtime()
                 if self._look or time.monotonic() >= self._due_look():
@@ -390,6 +390,7 @@ class Supervisor:
             self._note_lack("folder", unable.message)
 
     def _look_at_children(self) -> None:
+        # Only while this worker is connected itself: where there is no server its own tries say so.
         if self.children.has_ready:
             self._note_supply("connection")
         elif self.children.trouble and not self.stopping and len(self._working()) < self.options.concurrency:

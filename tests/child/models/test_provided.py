@@ -37,6 +37,7 @@ def test_a_type_that_another_distribution_provides_is_made_fitted_and_asked_for_
     assert names_in(file, monkeypatch) <= extra_trees.NAMES
 
     monkeypatch.setattr(memory, "available", lambda: 10**9)
+    monkeypatch.setattr(memory, "capacity", lambda: 10**9)
     memory.require("TO_PREDICT", {"extra_trees"}, 1_000_000, 10)
     with pytest.raises(JobError, match=r"about 10\.2 GB .* or the model type xgboost \(0\.1 GB\)"):
         memory.require("TO_TRAIN", {"extra_trees", "xgboost"}, 1_000_000, 10)
