@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
 from psycopg.rows import DictRow
 
 from tests.conftest import PASSWORD, TRAIN, insert_job
@@ -215,6 +216,8 @@ def _shows(session: psycopg.Connection[DictRow], setting: str, value: str) -> bo
     told = session.info.parameter_status(setting)
     if told is None:
         row = session.pgconn.exec_(f"SHOW {setting}".encode())
+        if row.status != ExecStatus.TUPLES_OK:
+            return True  # a timeout that has ended the session already
         told = (row.get_value(0, 0) or b"").decode()
     return told.replace(" ", "").startswith(value.replace(" ", ""))
 

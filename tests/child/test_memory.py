@@ -134,3 +134,14 @@ def test_what_another_process_will_yet_take_is_not_free(monkeypatch: pytest.Monk
         other.kill()
     assert memory.free() == 8 * GB
     assert not memory.has_others()
+
+
+def test_a_disk_without_room_keeps_no_job_from_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes for other jobs are a help: where none can be left, a job asks for what is free."""
+
+    def no_room() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", no_room)
+    memory.require("TO_PREDICT", {"xgboost"}, 1000, 2)
+    assert not memory.has_others()

@@ -111,9 +111,9 @@ def has_others() -> bool:
 
 
 def _folder() -> Path | None:
-    """Folder of the notes; None where somebody else has it."""
-    folder = Path(tempfile.gettempdir()) / f"ml-worker-memory-{os.geteuid()}"
+    """Folder of the notes; None where somebody else has it, or no disk has room."""
     try:
+        folder = Path(tempfile.gettempdir()) / f"ml-worker-memory-{os.geteuid()}"  # which it tries by a write
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError:
@@ -124,11 +124,13 @@ def _folder() -> Path | None:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two jobs do not look at the same free memory at once."""
-    folder = _folder()
-    if folder is None:
+    folder, file = _folder(), None
+    with suppress(OSError):
+        file = (folder / "lock").open("w") if folder else None
+    if file is None:
         yield
         return
-    with (folder / "lock").open("w") as file:
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
