@@ -31,8 +31,14 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     model_file_path text,
     description text,
     train_job_id bigint,
+    label varchar(50) NOT NULL DEFAULT 'value',
+    base_variable varchar(100),
+    stop_value numeric,
+    uncovered varchar(10),
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
+    CONSTRAINT ml_models_label_fkey FOREIGN KEY (label) REFERENCES public.ref_labels (name),
+    CONSTRAINT ml_models_uncovered_known CHECK (uncovered IN ('leave_out', 'negative')),
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
     CONSTRAINT ml_models_name_not_blank CHECK (name ~ E'\\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
@@ -58,6 +64,19 @@ CREATE INDEX IF NOT EXISTS idx_models_created ON public.ml_models (created_at DE
 CREATE UNIQUE INDEX IF NOT EXISTS ml_models_name_taken
 ON public.ml_models (name)
 WHERE NOT is_deleted AND status <> 'FAILED';
+
+-- What a model predicts, in words.
+CREATE OR REPLACE FUNCTION ml_internal.label_text(
+    model public.ml_models
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN ml_internal.label_text(
+    (model).label, (model).target_variable, (model).target_operator, (model).target_value, (model).future_minutes,
+    (model).base_variable, (model).stop_value, (model).uncovered
+);
 
 -- A name that a user chooses shows, and is no default name of a job that is yet to come.
 CREATE OR REPLACE PROCEDURE ml_internal.require_fit_name(
@@ -215,9 +234,14 @@ COMMENT ON COLUMN public.ml_models.created_at IS 'When its training was first cl
 COMMENT ON COLUMN public.ml_models.updated_at IS 'When the row was last changed.';
 COMMENT ON COLUMN public.ml_models.is_deleted IS 'Soft delete: set it to true to delete the model, to false to take it back.';
 COMMENT ON COLUMN public.ml_models.deleted_at IS 'When it was deleted.';
+COMMENT ON FUNCTION ml_internal.label_text(public.ml_models) IS 'What a model predicts, in words.';
+COMMENT ON COLUMN public.ml_models.label IS 'Kind of label, see ref_labels.';
+COMMENT ON COLUMN public.ml_models.base_variable IS 'Column of coin_metrics that a change is measured from; NULL: the label is no change.';
+COMMENT ON COLUMN public.ml_models.stop_value IS 'Change in percent that must not come before target_value; NULL: the label has no stop.';
+COMMENT ON COLUMN public.ml_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: there is no horizon.';
 COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of coin_metrics that the label is read from.';
 COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label, see ml_jobs.train_operator.';
-COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label. The label is: target_variable target_operator target_value.';
+COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_models.future_minutes IS 'Horizon of the label in minutes; NULL: the label is read in the same row as the features.';
 COMMENT ON COLUMN public.ml_models.train_start IS 'First moment of the training period.';
 COMMENT ON COLUMN public.ml_models.train_end IS 'First moment after the training period.';

@@ -32,6 +32,16 @@ CONSTRAINT ml_jobs_future_minutes_within_a_year CHECK (train_future_minutes BETW
 ADD COLUMN IF NOT EXISTS result_model_id bigint
 CONSTRAINT ml_jobs_result_model_id_fkey REFERENCES public.ml_models (id);
 
+-- The kind of label, and what some of them ask for.
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_label text
+CONSTRAINT ml_jobs_train_label_fkey REFERENCES public.ref_labels (name),
+ADD COLUMN IF NOT EXISTS train_base_var text,
+ADD COLUMN IF NOT EXISTS train_stop_value numeric
+CONSTRAINT ml_jobs_train_stop_value_finite CHECK (train_stop_value NOT IN ('NaN', 'Infinity', '-Infinity')),
+ADD COLUMN IF NOT EXISTS train_uncovered text
+CONSTRAINT ml_jobs_train_uncovered_known CHECK (train_uncovered IN ('leave_out', 'negative'));
+
 CALL ml_internal.keep_constraint(
     'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
 );
@@ -80,6 +90,8 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     warnings text,
     engine varchar(50),
     average_precision numeric(5, 4),
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -90,6 +102,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
         least(num_coins, num_fitted_positive, num_gap, num_unlabelled, tp, tn, fp, fn) >= 0
         AND num_fitted_positive <= num_fitted
     ),
+    CONSTRAINT ml_training_runs_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0),
     CONSTRAINT ml_training_runs_confusion_matrix_adds_up CHECK (
         tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
     ),
@@ -217,6 +230,7 @@ DECLARE
         WHEN length(NEW.train_phases_csv) > 20000 THEN 'train_phases_csv'
         WHEN length(NEW.train_params_csv) > 20000 THEN 'train_params_csv'
     END;
+    v_label public.ref_labels;
 BEGIN
     IF v_column IS NOT NULL THEN
         RAISE EXCEPTION '% has more than 20000 characters', v_column
@@ -226,6 +240,13 @@ BEGIN
     NEW.train_target_var := btrim(NEW.train_target_var);
     NEW.train_operator := btrim(NEW.train_operator);
     NEW.train_model_type := btrim(NEW.train_model_type);
+    NEW.train_label := coalesce(btrim(NEW.train_label), 'value');
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
+    NEW.train_base_var := coalesce(btrim(NEW.train_base_var), CASE WHEN v_label.is_change THEN NEW.train_target_var END);
+    NEW.train_uncovered := coalesce(btrim(NEW.train_uncovered), CASE WHEN NEW.train_future_minutes IS NOT NULL THEN 'leave_out' END);
+    IF v_label.has_stop THEN -- what is to be reached lies above or below
+        NEW.train_operator := coalesce(NEW.train_operator, CASE WHEN NEW.train_value < 0 THEN '<=' ELSE '>=' END);
+    END IF;
     IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ E'\\s'
         OR '' IN (NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv)
     THEN
@@ -265,8 +286,14 @@ DECLARE
     v_column text;
     v_message text;
     v_hint text;
+    v_label public.ref_labels;
 BEGIN
-    IF ml_internal.is_positive(NEW.train_operator, 0, 0) IS NULL THEN
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
+    IF v_label.name IS NULL THEN
+        v_column := 'train_label';
+        v_message := format('train_label %L is unknown', left(NEW.train_label, 100));
+        v_hint := ml_internal.suggest_names(NEW.train_label, (SELECT array_agg(r.name::text ORDER BY r.name) FROM public.ref_labels r));
+    ELSIF ml_internal.is_positive(NEW.train_operator, 0, 0) IS NULL THEN
         v_column := 'train_operator';
         v_message := format('train_operator %L is unknown', left(NEW.train_operator, 50));
         v_hint := 'Use one of: > < >= <= = !=';
@@ -286,6 +313,41 @@ BEGIN
         v_column := 'train_future_minutes';
         v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
         v_hint := 'Give the minutes to look ahead, at most a year; leave it out to read the label in the same row.';
+    ELSIF v_label.needs_horizon AND NEW.train_future_minutes IS NULL THEN
+        v_column := 'train_future_minutes';
+        v_message := format('the label %s looks ahead, and train_future_minutes is missing', NEW.train_label);
+        v_hint := 'Give the minutes to look ahead, for example 10.';
+    ELSIF NOT v_label.is_change AND NEW.train_base_var IS NOT NULL THEN
+        v_column := 'train_base_var';
+        v_message := format('the label %s is no change, and train_base_var is %L', NEW.train_label, left(NEW.train_base_var, 100));
+        v_hint := 'Leave it out, or choose a label that is a change: '
+            || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.is_change) || '.';
+    ELSIF NOT v_label.has_stop AND NEW.train_stop_value IS NOT NULL THEN
+        v_column := 'train_stop_value';
+        v_message := format('the label %s has no stop, and train_stop_value is %s', NEW.train_label, NEW.train_stop_value);
+        v_hint := 'Leave it out, or choose a label that has one: '
+            || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.has_stop) || '.';
+    ELSIF v_label.has_stop AND (NEW.train_stop_value IS NULL OR NEW.train_stop_value IN ('NaN', 'Infinity', '-Infinity')
+        OR sign(NEW.train_stop_value) * sign(NEW.train_value) <> -1)
+    THEN
+        v_column := 'train_stop_value';
+        v_message := CASE
+            WHEN NEW.train_stop_value IS NULL THEN format('the label %s needs train_stop_value', NEW.train_label)
+            ELSE format('train_stop_value %s and train_value %s are not on two sides of zero', NEW.train_stop_value, NEW.train_value)
+        END;
+        v_hint := 'Give two changes in percent of different sign, for example train_value 30 and train_stop_value -15.';
+    ELSIF v_label.has_stop AND NEW.train_operator <> (CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END) THEN
+        v_column := 'train_operator';
+        v_message := format('train_operator %s does not fit: a change of %s is reached by %s', NEW.train_operator, NEW.train_value, CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END);
+        v_hint := format('Leave train_operator out: the label %s knows it.', NEW.train_label);
+    ELSIF NEW.train_uncovered NOT IN ('leave_out', 'negative') THEN
+        v_column := 'train_uncovered';
+        v_message := format('train_uncovered %L is unknown', left(NEW.train_uncovered, 100));
+        v_hint := 'Use leave_out (the default), or negative where a coin that stops trading is a loser.';
+    ELSIF NEW.train_uncovered IS NOT NULL AND NEW.train_future_minutes IS NULL THEN
+        v_column := 'train_uncovered';
+        v_message := 'train_uncovered is given, and train_future_minutes is not';
+        v_hint := 'A label that is read in the same row has no window: leave train_uncovered out.';
     ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) THEN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
@@ -379,6 +441,7 @@ BEGIN
     WITH jobs AS (
         SELECT DISTINCT
             j.train_target_var AS target,
+            j.train_base_var AS base,
             j.train_features_csv AS features_csv,
             j.train_future_minutes IS NULL AS same_row
         FROM new_jobs j
@@ -386,6 +449,8 @@ BEGIN
     ),
     wanted AS (
         SELECT DISTINCT 'train_target_var' AS field, j.target AS item, 1 AS times, j.target AS csv, 0 AS place FROM jobs j
+        UNION ALL
+        SELECT DISTINCT 'train_base_var', j.base, 1, j.base, 0 FROM jobs j WHERE j.base <> j.target
         UNION ALL
         SELECT 'train_features_csv', i.item, count(*), f.features_csv, min(i.place)
         FROM (SELECT DISTINCT j.features_csv FROM jobs j) f
@@ -568,6 +633,10 @@ AS $$
         'target_operator', p_job.train_operator,
         'target_value', p_job.train_value,
         'future_minutes', p_job.train_future_minutes,
+        'label', coalesce(p_job.train_label, 'value'), -- NULL: older than kinds of label
+        'base_variable', p_job.train_base_var,
+        'stop_value', p_job.train_stop_value,
+        'uncovered', p_job.train_uncovered,
         'train_start', p_job.train_start,
         'train_end', p_job.train_end,
         'test_size', p_job.train_test_size,
@@ -600,12 +669,14 @@ BEGIN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,
             target_variable, target_operator, target_value, future_minutes,
+            label, base_variable, stop_value, uncovered,
             train_start, train_end, test_size, random_state,
             features_csv, phases_csv, params_csv
         )
         SELECT
             m.name, m.model_type, m.description, m.train_job_id,
             m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+            m.label, m.base_variable, m.stop_value, m.uncovered,
             m.train_start, m.train_end, m.test_size, m.random_state,
             m.features_csv, m.phases_csv, m.params_csv
         FROM ml_internal.planned_model(NEW) m;
@@ -755,10 +826,14 @@ BEGIN
             'id', p_model.id,
             'model_type', p_model.model_type,
             'label', jsonb_build_object(
+                'kind', p_model.label,
                 'target', p_model.target_variable,
                 'operator', p_model.target_operator,
                 'value', p_model.target_value::text,
-                'future_minutes', p_model.future_minutes
+                'future_minutes', p_model.future_minutes,
+                'base', p_model.base_variable,
+                'stop_value', p_model.stop_value::text,
+                'uncovered', p_model.uncovered
             ),
             'test_size', p_model.test_size,
             'random_state', p_model.random_state,
@@ -799,7 +874,11 @@ CREATE OR REPLACE FUNCTION ml.train(
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    max_minutes numeric DEFAULT NULL
+    max_minutes numeric DEFAULT NULL,
+    label text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
@@ -813,14 +892,16 @@ BEGIN
         train_model_type, train_target_var, train_operator, train_value,
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
-        train_test_size, train_random_state
+        train_test_size, train_random_state,
+        train_label, train_base_var, train_stop_value, train_uncovered
     )
     VALUES (
         'TRAIN', priority, max_attempts, max_minutes,
         model_type, target, operator, value,
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
-        test_size, random_state
+        test_size, random_state,
+        label, base, stop_value, uncovered
     )
     RETURNING id INTO v_id;
     RETURN v_id;
@@ -846,7 +927,11 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_random_state integer,
     p_priority integer,
     p_max_attempts integer,
-    p_max_minutes numeric
+    p_max_minutes numeric,
+    p_label text,
+    p_base text,
+    p_stop_value numeric,
+    p_uncovered text
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
@@ -861,7 +946,8 @@ BEGIN
     BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
-            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes
+            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes,
+            p_label, p_base, p_stop_value, p_uncovered
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -889,7 +975,11 @@ CREATE OR REPLACE FUNCTION ml.preview(
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    max_minutes numeric DEFAULT NULL
+    max_minutes numeric DEFAULT NULL,
+    label text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
@@ -909,7 +999,8 @@ DECLARE
 BEGIN
     v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
-        phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes
+        phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes,
+        label, base, stop_value, uncovered
     );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
 EXCEPTION
@@ -930,7 +1021,7 @@ CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer, numeric
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
@@ -987,6 +1078,8 @@ COMMENT ON COLUMN public.ml_training_runs.seconds_fitting IS 'Seconds spent fitt
 COMMENT ON COLUMN public.ml_training_runs.warnings IS 'What the user should know of this fit, for example that it did not converge.';
 COMMENT ON COLUMN public.ml_training_runs.engine IS 'Library that fitted it: xgboost or scikit-learn; NULL: not recorded before version 3.';
 COMMENT ON COLUMN public.ml_training_runs.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where only one class was held out, and before version 5.';
+COMMENT ON COLUMN public.ml_training_runs.num_without_base IS 'Rows without a label because their own value is NULL, zero or negative, and no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_training_runs.num_uncovered IS 'Rows whose coin has no row where the window ends; ml_models.uncovered says what became of them; NULL before version 6.';
 COMMENT ON VIEW public.ml_fact_training_runs IS 'Training runs as facts, one row each; measured on held-out rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the training run.';
 COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';
@@ -1017,7 +1110,7 @@ COMMENT ON COLUMN public.ml_fact_training_runs.warnings IS 'What the user should
 COMMENT ON COLUMN public.ml_fact_training_runs.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of coin_metrics that the label is read from.';
 COMMENT ON COLUMN public.ml_jobs.train_operator IS 'TRAIN: >, <, >=, <=, = or !=.';
-COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label.';
+COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_jobs.train_start IS 'TRAIN: first moment of the period.';
 COMMENT ON COLUMN public.ml_jobs.train_end IS 'TRAIN: first moment after the period.';
 COMMENT ON COLUMN public.ml_jobs.train_features_csv IS 'TRAIN: columns of coin_metrics to learn from: a,b,c. ml_metric_columns lists them.';
@@ -1028,5 +1121,9 @@ COMMENT ON COLUMN public.ml_jobs.train_model_name IS 'TRAIN: name of the model; 
 COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the model, at most 10000 characters.';
 COMMENT ON COLUMN public.ml_jobs.train_test_size IS 'TRAIN: share of the rows to hold out for measuring; default 0.2.';
 COMMENT ON COLUMN public.ml_jobs.train_random_state IS 'TRAIN: seed of everything random; default 42.';
+COMMENT ON COLUMN public.ml_jobs.train_label IS 'TRAIN: kind of label, see ref_labels; default value. NULL before version 6: value.';
+COMMENT ON COLUMN public.ml_jobs.train_base_var IS 'TRAIN: column of coin_metrics that a change is measured from; default: the target.';
+COMMENT ON COLUMN public.ml_jobs.train_stop_value IS 'TRAIN: change in percent that must not come first; of the other sign than train_value.';
+COMMENT ON COLUMN public.ml_jobs.train_uncovered IS 'TRAIN: what rows are whose coin has no row where the window ends: leave_out (default) or negative.';
 COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';
 COMMENT ON COLUMN public.ml_jobs.result_model_id IS 'TRAIN: the model, once COMPLETED.';

@@ -31,6 +31,8 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     seconds_scoring numeric(12, 3) NOT NULL,
     average_precision numeric(5, 4),
     note text,
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -42,7 +44,8 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     ),
     CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
-    CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL))
+    CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL)),
+    CONSTRAINT ml_test_results_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
 
 CREATE INDEX IF NOT EXISTS idx_test_results_model ON public.ml_test_results (model_id);
@@ -254,6 +257,8 @@ COMMENT ON COLUMN public.ml_test_results.overlap_note IS 'How much of the test p
 COMMENT ON COLUMN public.ml_test_results.feature_importance_csv IS 'Permutation importance on the test rows, summing to 1: key=value;key=value; NULL where no feature had any.';
 COMMENT ON COLUMN public.ml_test_results.job_id IS 'TEST job that it completed.';
 COMMENT ON COLUMN public.ml_test_results.attempt IS 'Attempt of the job that made it.';
+COMMENT ON COLUMN public.ml_test_results.num_without_base IS 'Rows without a label because their own value is NULL, zero or negative, and no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_test_results.num_uncovered IS 'Rows whose coin has no row where the window ends; ml_models.uncovered says what became of them; NULL before version 6.';
 COMMENT ON COLUMN public.ml_test_results.num_unlabelled IS 'Rows left out because they have no label.';
 COMMENT ON COLUMN public.ml_test_results.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
 COMMENT ON COLUMN public.ml_test_results.seconds_loading IS 'Seconds spent reading the data.';

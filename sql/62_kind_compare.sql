@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
     note text,
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -54,7 +56,8 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
         AND a_tn + a_fp = b_tn + b_fp
         AND a_tp + a_fn + a_tn + a_fp = num_samples
     ),
-    CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1)
+    CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
 
 CREATE INDEX IF NOT EXISTS idx_comparisons_models ON public.ml_comparisons (model_a_id, model_b_id);
@@ -122,8 +125,8 @@ DECLARE
 BEGIN
     SELECT * INTO v_a FROM public.ml_models m WHERE m.id = NEW.compare_model_a_id;
     SELECT * INTO v_b FROM public.ml_models m WHERE m.id = NEW.compare_model_b_id;
-    v_predicts_a := ml_internal.label_text(v_a.target_variable, v_a.target_operator, v_a.target_value, v_a.future_minutes);
-    v_predicts_b := ml_internal.label_text(v_b.target_variable, v_b.target_operator, v_b.target_value, v_b.future_minutes);
+    v_predicts_a := ml_internal.label_text(v_a);
+    v_predicts_b := ml_internal.label_text(v_b);
     IF v_predicts_a <> v_predicts_b THEN
         RAISE EXCEPTION 'models % and % predict different things: % and %', v_a.id, v_b.id, v_predicts_a, v_predicts_b
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
@@ -326,6 +329,8 @@ COMMENT ON COLUMN public.ml_comparisons.b_fn IS 'Second model: false negatives.'
 COMMENT ON COLUMN public.ml_comparisons.b_roc_auc IS 'Second model: area under the ROC curve; NULL where there was only one class.';
 COMMENT ON COLUMN public.ml_comparisons.job_id IS 'COMPARE job that it completed.';
 COMMENT ON COLUMN public.ml_comparisons.attempt IS 'Attempt of the job that made it.';
+COMMENT ON COLUMN public.ml_comparisons.num_without_base IS 'Rows without a label because their own value is NULL, zero or negative, and no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_comparisons.num_uncovered IS 'Rows whose coin has no row where the window ends; ml_models.uncovered says what became of them; NULL before version 6.';
 COMMENT ON COLUMN public.ml_comparisons.num_unlabelled IS 'Rows left out because they have no label.';
 COMMENT ON COLUMN public.ml_comparisons.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
 COMMENT ON COLUMN public.ml_comparisons.seconds_loading IS 'Seconds spent reading the data.';

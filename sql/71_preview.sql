@@ -3,12 +3,139 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
--- The same rows and labels that worker/database/dataset.py reads; columns without a time zone are read as UTC.
+-- The same rows and labels that worker/database/dataset.py reads, with what each label was made of; columns without a time
+-- zone are read as UTC. Of rows at one moment the first is the one that speaks against the label.
+CREATE OR REPLACE FUNCTION ml_internal.label_query(
+    p_model public.ml_models,
+    p_features text [],
+    p_sample text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        $query$
+        SELECT s.*, %s AS found, %s AS is_covered
+        FROM (
+            SELECT
+                coalesce(m.mint::text, '') COLLATE "C" AS mint,
+                m."timestamp"::timestamptz AS "timestamp",
+                %s AS phase,
+                t.target,
+                t.base,
+                %s
+            FROM public.coin_metrics m
+            CROSS JOIN LATERAL (SELECT %s AS target, %s AS base) t
+            WHERE m."timestamp" >= $2 AND m."timestamp" < $3 %s
+            %s
+        ) s
+        %s
+        $query$,
+        CASE WHEN p_model.future_minutes IS NULL THEN 's.target' ELSE r.found END,
+        CASE WHEN p_model.future_minutes IS NULL THEN 'true' ELSE 'coalesce(first_value(true) OVER ahead, false)' END,
+        CASE
+            WHEN EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time') THEN 'm.phase_id_at_time'
+            ELSE 'NULL::integer'
+        END,
+        (
+            SELECT string_agg(format('%s AS f%s', ml_internal.number_expression(f.name), f.place), ', ' ORDER BY f.place)
+            FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
+        ),
+        ml_internal.number_expression(p_model.target_variable),
+        CASE WHEN p_model.base_variable IS NULL THEN 'NULL::numeric' ELSE ml_internal.number_expression(p_model.base_variable) END,
+        CASE WHEN p_sample IS NOT NULL THEN format('AND coalesce(m.mint::text, '''') IN (%s)', p_sample) END,
+        CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
+            'ORDER BY 1, 2, %s, %s t.target',
+            CASE WHEN r.is_change THEN 'NULL::boolean' ELSE format('ml_internal.is_positive(%L, t.target, %L)', p_model.target_operator, p_model.target_value) END,
+            CASE WHEN p_model.target_operator LIKE '<%' THEN '-' END
+        ) END,
+        CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
+            'WINDOW
+                ahead AS (PARTITION BY s.mint ORDER BY s."timestamp" RANGE BETWEEN %1$L::interval FOLLOWING AND %2$L::interval FOLLOWING),
+                path AS (PARTITION BY s.mint ORDER BY s."timestamp" RANGE BETWEEN %3$L::interval FOLLOWING AND %1$L::interval FOLLOWING)',
+            make_interval(mins => p_model.future_minutes), make_interval(mins => 2 * p_model.future_minutes),
+            '1 microsecond'
+        ) END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label;
+$$;
+
+-- The label of such a row s, for a value and a stop that are expressions of SQL.
+CREATE OR REPLACE FUNCTION ml_internal.label_of_row(
+    p_model public.ml_models,
+    p_value text,
+    p_stop text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        $query$
+        (
+            SELECT CASE
+                WHEN o.goal IS NULL THEN NULL
+                WHEN s.is_covered THEN %1$s
+                WHEN %2$L AND s."timestamp" < $3 - %3$L::interval THEN coalesce(%4$L AND %1$s, false)
+            END
+            FROM (SELECT s.found, %5$s AS goal, %6$s AS stop) o
+        )
+        $query$,
+        r.judged,
+        p_model.uncovered IS NOT DISTINCT FROM 'negative',
+        make_interval(mins => 2 * p_model.future_minutes),
+        p_model.target_operator = ANY (string_to_array(r.certain_operators_csv, ',')),
+        CASE WHEN r.is_change THEN format('ml_internal.changed_by(s.base, %s)', p_value) ELSE p_value END,
+        CASE WHEN r.has_stop THEN format('ml_internal.changed_by(s.base, %s)', p_stop) ELSE 'NULL::numeric' END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label;
+$$;
+
+-- Whole coins that have about so many rows, drawn by a hash of their names; NULL where all together have no more. To look
+-- at each row's whole window takes the server long.
+CREATE OR REPLACE FUNCTION ml_internal.sample_coins(
+    p_model public.ml_models,
+    p_start timestamptz,
+    p_end timestamptz,
+    OUT coins text [],
+    OUT num_coins bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET timezone TO 'UTC'
+AS $$
+DECLARE
+    v_rows integer; -- an array for each row takes longer than an extreme
+BEGIN
+    SELECT CASE WHEN r.has_stop THEN 5000 ELSE 50000 END INTO v_rows
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label AND r.found LIKE '%OVER path';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(c.mint) FILTER (WHERE c.rows_before < v_rows), count(*)
+    INTO coins, num_coins
+    FROM (
+        SELECT x.mint, sum(count(*)) OVER (ORDER BY hashtext(x.mint), x.mint) - count(*) AS rows_before
+        FROM public.coin_metrics m
+        CROSS JOIN LATERAL (SELECT coalesce(m.mint::text, '') AS mint) x
+        WHERE m."timestamp" >= p_start AND m."timestamp" < p_end
+        GROUP BY x.mint
+    ) c;
+    IF cardinality(coins) = num_coins THEN
+        coins := NULL;
+    END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.count_rows(
-    p_target text,
-    p_operator text,
-    p_value numeric,
-    p_future_minutes integer,
+    p_model public.ml_models,
     p_features text [],
     p_phases_csv text,
     p_start timestamptz,
@@ -17,12 +144,15 @@ CREATE OR REPLACE FUNCTION ml_internal.count_rows(
     OUT num_labelled bigint,
     OUT num_positive bigint,
     OUT num_coins bigint,
+    OUT num_without_base bigint,
+    OUT num_uncovered bigint,
     OUT first_at timestamptz,
     OUT last_at timestamptz,
     OUT num_known bigint [],
     OUT num_too_large bigint [],
     OUT num_too_small bigint [],
-    OUT num_lost bigint []
+    OUT num_lost bigint [],
+    OUT sample text
 )
 LANGUAGE plpgsql
 STABLE
@@ -30,12 +160,16 @@ SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
 AS $$
 DECLARE
+    v_sample record;
     v_message text;
     v_hint text;
     v_code text;
-    v_has_phases boolean := EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time');
 BEGIN
     PERFORM ml_internal.require_metrics();
+    v_sample := ml_internal.sample_coins(p_model, p_start, p_end);
+    IF v_sample.coins IS NOT NULL THEN
+        sample := format('%s of %s coins, all of their rows', ml_internal.count_text(cardinality(v_sample.coins)), ml_internal.count_text(v_sample.num_coins));
+    END IF;
     EXECUTE (
         SELECT format(
             $query$
@@ -44,6 +178,8 @@ BEGIN
                 count(o.label),
                 count(*) FILTER (WHERE o.label),
                 count(DISTINCT o.mint) FILTER (WHERE o.label IS NOT NULL),
+                count(*) FILTER (WHERE NOT o.has_base),
+                count(*) FILTER (WHERE o.has_base AND NOT o.is_covered),
                 min(o."timestamp"),
                 max(o."timestamp"),
                 ARRAY[%s],
@@ -51,21 +187,10 @@ BEGIN
                 ARRAY[%s]::bigint [],
                 ARRAY[%s]::bigint []
             FROM (
-                SELECT s.*, %s AS label
-                FROM (
-                    SELECT
-                        coalesce(m.mint::text, '') COLLATE "C" AS mint,
-                        m."timestamp"::timestamptz AS "timestamp",
-                        %s AS phase,
-                        ml_internal.is_positive($1, t.target, $2) AS own_label,
-                        %s
-                    FROM public.coin_metrics m
-                    CROSS JOIN LATERAL (SELECT %s AS target) t
-                    WHERE m."timestamp" >= $3 AND m."timestamp" < $4
-                    %s
-                ) s
+                SELECT s.*, %s AS label, %s AS has_base
+                FROM (%s) s
             ) o
-            WHERE $5 IS NULL OR o.phase = ANY ($5)
+            WHERE $4 IS NULL OR o.phase = ANY ($4)
             $query$,
             string_agg(format('count(o.f%s) FILTER (WHERE o.label IS NOT NULL)', f.place), ', ' ORDER BY f.place),
             -- What rounds to infinity in single precision.
@@ -80,11 +205,9 @@ BEGIN
                 CASE WHEN f.expression LIKE 'nullif%' THEN format('count(*) FILTER (WHERE o.label IS NOT NULL AND o.f%1$s <> 0 AND abs(o.f%1$s) <= 7.006492321624085e-46)', f.place) ELSE '0' END,
                 ', ' ORDER BY f.place
             ),
-            ml_internal.label_expression(p_future_minutes),
-            CASE WHEN v_has_phases THEN 'm.phase_id_at_time' ELSE 'NULL::integer' END,
-            string_agg(format('%s AS f%s', f.expression, f.place), ', ' ORDER BY f.place),
-            ml_internal.number_expression(p_target),
-            CASE WHEN p_future_minutes IS NOT NULL THEN 'ORDER BY 1, 2, 4' END -- of rows at one moment a negative one comes first
+            ml_internal.label_of_row(p_model, '$5', '$6'),
+            CASE WHEN p_model.base_variable IS NULL THEN 'true' ELSE '(s.base > 0 AND s.base < ''Infinity'') IS TRUE' END,
+            ml_internal.label_query(p_model, p_features, CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END)
         )
         FROM (
             SELECT n.place, ml_internal.number_expression(n.name) AS expression, (
@@ -93,14 +216,102 @@ BEGIN
             FROM unnest(p_features) WITH ORDINALITY AS n (name, place)
         ) f
     )
-    INTO num_rows, num_labelled, num_positive, num_coins, first_at, last_at, num_known, num_too_large, num_too_small, num_lost
-    USING p_operator, p_value, p_start, p_end, string_to_array(p_phases_csv, ',')::integer [];
+    INTO num_rows, num_labelled, num_positive, num_coins, num_without_base, num_uncovered, first_at, last_at, num_known, num_too_large, num_too_small, num_lost
+    USING p_model.target_operator, p_start, p_end, string_to_array(p_phases_csv, ',')::integer [],
+        p_model.target_value, p_model.stop_value, v_sample.coins;
 EXCEPTION
     -- Of what is wrong with a view of the user's own, or with his rights, but not the query above.
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
         RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = 'coin_metrics',
             HINT = coalesce(nullif(v_hint, ''), 'That is what reading coin_metrics gave: SELECT * FROM coin_metrics; shows whether you can.');
+END
+$$;
+
+-- Before anything is trained: how many rows and coins would be positive at which threshold.
+CREATE OR REPLACE FUNCTION ml.targets(
+    target text,
+    label text DEFAULT 'value',
+    future_minutes integer DEFAULT NULL,
+    operator text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL,
+    train_start timestamptz DEFAULT NULL,
+    train_end timestamptz DEFAULT NULL,
+    phases text DEFAULT NULL
+)
+RETURNS TABLE (
+    threshold numeric,
+    rows_positive bigint,
+    percent_of_rows numeric,
+    coins_positive bigint,
+    percent_of_coins numeric,
+    predicts text,
+    counted text
+)
+LANGUAGE plpgsql
+ROWS 10
+SET search_path TO pg_catalog, pg_temp
+SET timezone TO 'UTC'
+AS $$
+DECLARE
+    v_label public.ref_labels;
+    v_sign integer;
+    v_start timestamptz := train_start;
+    v_end timestamptz := train_end;
+    v_model public.ml_models;
+    v_sample record;
+BEGIN
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = label;
+    v_sign := CASE WHEN coalesce(operator, CASE WHEN label LIKE 'lowest%' THEN '<=' END) LIKE '<%' OR stop_value > 0 THEN -1 ELSE 1 END;
+    IF v_start IS NULL OR v_end IS NULL THEN
+        SELECT coalesce(v_start, min(m."timestamp")), coalesce(v_end, max(m."timestamp") + interval '1 microsecond')
+        INTO v_start, v_end
+        FROM public.coin_metrics m;
+    END IF;
+    -- What is wrong with these arguments is said by the INSERT of a job that has them.
+    v_model := ml_internal.planned_model(ml_internal.try_train(
+        'xgboost', target, coalesce(operator, CASE v_sign WHEN 1 THEN '>=' ELSE '<=' END), v_sign,
+        (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target),
+        v_start, v_end, future_minutes, phases, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered
+    ));
+    v_sample := ml_internal.sample_coins(v_model, v_start, v_end);
+    RETURN QUERY EXECUTE format(
+        $query$
+        WITH s AS MATERIALIZED (%s),
+        chosen AS MATERIALIZED (SELECT s.mint, s."timestamp", s.base, s.found, s.is_covered FROM s WHERE $4 IS NULL OR s.phase = ANY ($4)),
+        ladder AS (%s),
+        coins AS (
+            SELECT x.threshold, x.mint, count(x.label) AS num_labelled, count(*) FILTER (WHERE x.label) AS num_positive
+            FROM (SELECT s.mint, l.threshold, %s AS label FROM chosen s CROSS JOIN ladder l OFFSET 0) x
+            GROUP BY x.threshold, x.mint
+            HAVING count(x.label) > 0
+        )
+        SELECT
+            c.threshold,
+            sum(c.num_positive)::bigint,
+            round(100 * sum(c.num_positive) / sum(c.num_labelled), 2),
+            count(*) FILTER (WHERE c.num_positive > 0),
+            round(100.0 * count(*) FILTER (WHERE c.num_positive > 0) / count(*), 2),
+            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -c.threshold), $12),
+            format('%%s rows of %%s coins%%s', sum(c.num_labelled), count(*), $13)
+        FROM coins c
+        GROUP BY c.threshold
+        ORDER BY abs(c.threshold), c.threshold
+        $query$,
+        ml_internal.label_query(v_model, ARRAY[v_model.target_variable], CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END),
+        CASE
+            WHEN v_label.is_change THEN 'SELECT $5 * unnest(''{1,2,5,10,20,30,50,100,200,500}''::numeric []) AS threshold'
+            ELSE 'SELECT DISTINCT trim_scale(unnest(percentile_disc(''{0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99}''::double precision []) WITHIN GROUP (ORDER BY c.found))) AS threshold FROM chosen c'
+        END,
+        ml_internal.label_of_row(v_model, 'l.threshold', 'coalesce($6, -l.threshold)')
+    )
+    USING v_model.target_operator, v_start, v_end, string_to_array(v_model.phases_csv, ',')::integer [],
+        v_sign::numeric, stop_value, v_sample.coins,
+        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text,
+        CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', v_sample.num_coins) END;
 END
 $$;
 
@@ -159,13 +370,15 @@ BEGIN
     );
     v_phases := ml_internal.common_items(VARIADIC ARRAY(SELECT m.phases_csv FROM unnest(v_models) m));
     v_rows := ml_internal.count_rows(
-        v_label.target_variable, v_label.target_operator, v_label.target_value, v_label.future_minutes,
-        v_features, v_phases, v_start, v_end
+        v_label, v_features, v_phases, v_start, v_end
     );
     v_rarer := least(v_rows.num_positive, v_rows.num_labelled - v_rows.num_positive);
 
+    IF v_rows.sample IS NOT NULL THEN
+        RETURN QUERY VALUES ('counted', v_rows.sample);
+    END IF;
     RETURN QUERY VALUES
-        ('label', ml_internal.label_text(v_label.target_variable, v_label.target_operator, v_label.target_value, v_label.future_minutes)),
+        ('label', ml_internal.label_text(v_label)),
         ('phases', coalesce(v_phases, 'all')),
         ('period', v_start || ' to ' || v_end),
         ('rows from', date_trunc('second', v_rows.first_at)::text),
@@ -176,11 +389,18 @@ BEGIN
         ('coins', ml_internal.count_text(v_rows.num_coins)),
         ('positive', ml_internal.count_text(v_rows.num_positive, v_rows.num_labelled)),
         ('negative', ml_internal.count_text(v_rows.num_labelled - v_rows.num_positive, v_rows.num_labelled));
+    IF v_label.base_variable IS NOT NULL THEN
+        RETURN QUERY SELECT 'without a base', ml_internal.count_text(v_rows.num_without_base, v_rows.num_rows);
+    END IF;
+    IF v_label.future_minutes IS NOT NULL THEN
+        RETURN QUERY SELECT 'coin stops', ml_internal.count_text(v_rows.num_uncovered, v_rows.num_rows)
+            || CASE v_label.uncovered WHEN 'negative' THEN ': negative' ELSE ': left out' END;
+    END IF;
     IF v_makes THEN
         RETURN QUERY SELECT 'held out', format(
             '%s %% of the rows: %s',
             trim_scale(100 * v_label.test_size),
-            CASE WHEN v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
+            CASE WHEN v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
         );
     END IF;
     RETURN QUERY
@@ -237,7 +457,7 @@ BEGIN
         SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_rows.num_labelled < 1000
         UNION ALL
         SELECT 4, format('fewer than %s coins: the last part of the period is held out instead of whole coins', v_fewest.coins)
-        WHERE v_makes AND v_rows.num_coins < v_fewest.coins
+        WHERE v_makes AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
         UNION ALL
         SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes)
         WHERE v_rows.num_labelled < 0.8 * v_rows.num_rows
@@ -299,6 +519,10 @@ EXCEPTION
 END
 $$;
 
-COMMENT ON FUNCTION ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: counts the rows of a period and their labels, by the rules of the worker.';
+COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text) IS 'Part of ml.preview: the rows of a period in SQL, with what their labels are made of.';
+COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text) IS 'Part of ml.preview: the label of such a row in SQL.';
+COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';
+COMMENT ON FUNCTION ml_internal.count_rows(public.ml_models, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: counts the rows of a period and their labels, by the rules of the worker.';
+COMMENT ON FUNCTION ml.targets IS 'What could be learned at all: the share of positive rows and coins at a ladder of thresholds, before anything is trained. Of many rows it counts a sample of whole coins.';
 COMMENT ON FUNCTION ml_internal.preview_job(public.ml_jobs) IS 'Part of ml.preview: what a job would find.';
 COMMENT ON FUNCTION ml.preview(bigint) IS 'What a job will find or has found: rows, labels, coins, NULLs, and what would make it fail or suffer.';

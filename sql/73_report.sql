@@ -98,9 +98,7 @@ BEGIN
     SELECT format('  %-10s %s', x.what, x.said)
     FROM (
         VALUES
-            ('predicts', ml_internal.label_text(
-                v_model.target_variable, v_model.target_operator, v_model.target_value, v_model.future_minutes
-            )),
+            ('predicts', ml_internal.label_text(v_model)),
             ('from', replace(v_model.features_csv, ',', ', ')),
             ('in phases', coalesce(replace(v_model.phases_csv, ',', ', '), 'all')),
             ('by', v_model.model_type || ': ' || replace(v_model.params_csv, ';', ', ')),
@@ -108,7 +106,10 @@ BEGIN
             ('trained on', concat(
                 ml_internal.count_text(v_run.num_fitted) || ' rows, positive: '
                 || ml_internal.count_text(v_run.num_fitted_positive, v_run.num_fitted),
-                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0))
+                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0)),
+                '; without a base: ' || ml_internal.count_text(nullif(v_run.num_without_base, 0)),
+                '; coin stops: ' || ml_internal.count_text(nullif(v_run.num_uncovered, 0))
+                || CASE v_model.uncovered WHEN 'negative' THEN ' (negative)' ELSE ' (left out)' END
             )),
             ('warnings', v_run.warnings)
     ) x (what, said)

@@ -12,7 +12,7 @@ SELECT
     m.id,
     m.name,
     m.model_type,
-    ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
+    ml_internal.label_text(m) AS target,
     m.training_accuracy,
     m.training_f1,
     r.roc_auc AS training_roc_auc,
@@ -42,8 +42,8 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) t ON true
 WHERE m.status = 'READY' AND NOT m.is_deleted
-WINDOW of_target AS (PARTITION BY m.target_variable, m.target_operator, m.target_value, m.future_minutes)
-ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, rank_by_f1, m.id;
+WINDOW of_target AS (PARTITION BY ml_internal.label_text(m))
+ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, ml_internal.label_text(m), rank_by_f1, m.id;
 
 CREATE OR REPLACE VIEW public.ml_model_features WITH (security_invoker = true) AS
 SELECT

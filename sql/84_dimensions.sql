@@ -12,7 +12,7 @@ SELECT
     m.is_deleted,
     m.created_at,
     m.deleted_at,
-    ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
+    ml_internal.label_text(m) AS target,
     m.target_variable,
     m.target_operator,
     m.target_value,

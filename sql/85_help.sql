@@ -29,6 +29,7 @@ BEGIN
     RETURN QUERY
     VALUES
         ('see what a training would find', format('SELECT * FROM ml.preview(%s);', v_train)),
+        ('see what could be learned at all', 'SELECT * FROM ml.targets(''price_close'', ''highest_change'', 10);'),
         ('train a model; returns the job''s number', format('SELECT ml.train(%s);', v_train)),
         ('test a model on a later period', format('SELECT ml.test(%L, %L, %L);', v_models[1], v_middle, v_end)),
         ('compare two models on the same rows', format('SELECT ml.compare(%L, %L, %L, %L);', v_models[1], v_models[2], v_middle, v_end)),
@@ -39,6 +40,7 @@ BEGIN
         ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
         ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
         ('find columns to learn from', 'TABLE ml_metric_columns;'),
+        ('find kinds of label', 'SELECT name, description FROM ref_labels;'),
         ('find hyperparameters', 'SELECT name, default_value FROM ref_model_params WHERE model_type = ''xgboost'';'),
         ('see which workers are alive', 'SELECT worker_id, state, job_ids, reason FROM ml_workers;'),
         ('hear of jobs without polling', 'LISTEN ml_job_status;'),

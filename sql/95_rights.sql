@@ -5,7 +5,7 @@ SET search_path TO pg_catalog, pg_temp;
 
 -- Reads everything.
 CALL ml_internal.allow('ml_reader', 'SELECT', '
-    public.ref_model_types, public.ref_model_params,
+    public.ref_model_types, public.ref_model_params, public.ref_labels,
     public.ml_jobs, public.ml_job_events, public.ml_models,
     public.ml_worker_signs, public.ml_client_limits,
     public.ml_curve_points,
@@ -20,9 +20,10 @@ CALL ml_internal.allow('ml_reader', 'SELECT', '
 
 -- Says before, during and after a job what a reader could find out by queries of his own.
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
-    ml.help, ml.preview, ml.report, ml.wait,
+    ml.help, ml.preview, ml.report, ml.targets, ml.wait,
     ml_internal.count_rows, ml_internal.base_type, ml_internal.number_expression, ml_internal.require_metrics, ml_internal.preview_job, ml_internal.count_text,
-    ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text,
+    ml_internal.is_positive, ml_internal.changed_by, ml_internal.touches_first, ml_internal.label_text,
+    ml_internal.label_query, ml_internal.label_of_row, ml_internal.sample_coins, ml_internal.unlabelled_text,
     ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
     ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
     ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,

@@ -108,6 +108,65 @@ $$;
 DROP INDEX public.ml_jobs_queue;
 DROP INDEX IF EXISTS public.ml_jobs_queue_of_kind;
 ALTER TABLE public.ml_job_events ALTER created_at SET DEFAULT clock_timestamp();
+-- Kinds of label: every model so far has the kind value. The table is that of 28_labels.sql, which fills it.
+DROP VIEW IF EXISTS public.ml_leaderboard;
+DROP VIEW IF EXISTS public.ml_dim_models;
+DROP FUNCTION IF EXISTS ml_internal.label_text(text, text, numeric, integer);
+DROP FUNCTION IF EXISTS ml_internal.label_expression(integer);
+DROP FUNCTION IF EXISTS ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz);
+DROP FUNCTION IF EXISTS ml.train(
+    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
+);
+DROP FUNCTION IF EXISTS ml.preview(
+    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
+);
+DROP FUNCTION IF EXISTS ml_internal.try_train(
+    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
+);
+
+CREATE TABLE public.ref_labels (
+    name varchar(50) NOT NULL,
+    description text NOT NULL,
+    needs_horizon boolean NOT NULL,
+    is_change boolean NOT NULL,
+    has_stop boolean NOT NULL,
+    certain_operators_csv text NOT NULL,
+    wording text NOT NULL,
+    found text NOT NULL,
+    judged text NOT NULL,
+    CONSTRAINT ref_labels_pkey PRIMARY KEY (name)
+);
+INSERT INTO public.ref_labels VALUES ('value', '', false, false, false, '', '', '', '');
+
+ALTER TABLE public.ml_jobs
+ADD COLUMN train_label text
+CONSTRAINT ml_jobs_train_label_fkey REFERENCES public.ref_labels (name),
+ADD COLUMN train_base_var text,
+ADD COLUMN train_stop_value numeric
+CONSTRAINT ml_jobs_train_stop_value_finite CHECK (train_stop_value NOT IN ('NaN', 'Infinity', '-Infinity')),
+ADD COLUMN train_uncovered text
+CONSTRAINT ml_jobs_train_uncovered_known CHECK (train_uncovered IN ('leave_out', 'negative'));
+
+ALTER TABLE public.ml_models
+ADD COLUMN label varchar(50) NOT NULL DEFAULT 'value'
+CONSTRAINT ml_models_label_fkey REFERENCES public.ref_labels (name),
+ADD COLUMN base_variable varchar(100),
+ADD COLUMN stop_value numeric,
+ADD COLUMN uncovered varchar(10)
+CONSTRAINT ml_models_uncovered_known CHECK (uncovered IN ('leave_out', 'negative'));
+
+ALTER TABLE public.ml_training_runs
+ADD COLUMN num_without_base bigint,
+ADD COLUMN num_uncovered bigint,
+ADD CONSTRAINT ml_training_runs_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0);
+ALTER TABLE public.ml_test_results
+ADD COLUMN num_without_base bigint,
+ADD COLUMN num_uncovered bigint,
+ADD CONSTRAINT ml_test_results_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0);
+ALTER TABLE public.ml_comparisons
+ADD COLUMN num_without_base bigint,
+ADD COLUMN num_uncovered bigint,
+ADD CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0);
 
 INSERT INTO ml.schema_version (version)
 VALUES (6);

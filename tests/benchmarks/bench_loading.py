@@ -21,7 +21,7 @@ from tests.benchmarks import rivals, rows
 from tests.benchmarks.measure import Row, Table, alternate, parser
 from worker.child import dataset
 from worker.child.assignment import Period
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.database.connection import connect
 from worker.database.dataset import estimate_rows, stream_dataset
 

@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Composed
 from tests.conftest import SAMPLE_COINS, Database
 from worker.child import dataset
 from worker.child.assignment import Period
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.commands import sample
 from worker.database import copying
 from worker.database import dataset as database

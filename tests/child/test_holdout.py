@@ -18,6 +18,8 @@ def make(coins: np.ndarray, labels: np.ndarray, times: np.ndarray | None = None)
         coins=coins.astype(np.int32),
         times=np.arange(rows, dtype=np.int64) * MINUTE if times is None else times,
         num_unlabelled=0,
+        num_without_base=0,
+        num_uncovered=0,
         fingerprint="",
     )
 

@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from worker.child import libraries, model_file, unpickling
 from worker.child.assignment import Fewest, Model
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.errors import JobError
 
 FEATURES = ("price_open", "volume_sol")

@@ -50,6 +50,10 @@ ARGUMENTS = {
     "priority": "priority",
     "max_attempts": "max_attempts",
     "max_minutes": "max_minutes",
+    "label": "train_label",
+    "base": "train_base_var",
+    "stop_value": "train_stop_value",
+    "uncovered": "train_uncovered",
 }
 WHOLE = TRAIN | {
     "train_future_minutes": 10,

@@ -121,6 +121,7 @@ def test_every_routine_sets_its_search_path(owner: Connection) -> None:
         "prune",
         "wait",
         "require_autocommit",
+        "changed_by",
         "is_positive",
         "label_text",
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.child import labels as kinds_of_label
 from worker.child.fields import Fields
-from worker.child.labels import value
-from worker.child.labels.value import OTHER_PHASE, Label
+from worker.child.labels import UNLABELLED, Label, Rows
 from worker.database.copying import Batch
 from worker.database.dataset import Stream
 from worker.errors import JobError
 
+_OTHER_PHASE = np.int8(4)  # is taken from what the rows of other phases say
 _FEWEST_ROWS = 1 << 12  # that room is made for
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of the server's times
+_NO_NUMBERS = np.empty(0)
 _PART_ROWS = 1 << 16  # what is made of so many rows at a time takes little room
 
 
@@ -42,6 +46,8 @@ class Dataset:
         coins: int32, shape (rows,); number of the coin.
         times: int64, shape (rows,); microseconds since 2000-01-01 UTC.
         num_unlabelled: rows that were left out because they have no label.
+        num_without_base: those of them whose own value is no base for a change.
+        num_uncovered: rows whose coin has no row where the window ends, left out or negative.
         fingerprint: SHA-256 over all of this.
     """
 
@@ -51,12 +57,23 @@ class Dataset:
     coins: NDArray[np.int32]
     times: NDArray[np.int64]
     num_unlabelled: int
+    num_without_base: int
+    num_uncovered: int
     fingerprint: str
 
     @property
     def num_positive(self) -> int:
         """Number of positive rows."""
         return int(self.labels.sum())
+
+    @property
+    def without_label(self) -> dict[str, int]:
+        """How many rows have no label, and why, by the names of the results' columns."""
+        return {
+            "num_unlabelled": self.num_unlabelled,
+            "num_without_base": self.num_without_base,
+            "num_uncovered": self.num_uncovered,
+        }
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,9 +111,10 @@ def decode(
         JobError: there is no label, a feature without any value, or one that is infinite.
     """
     received = _receive(stream, report, expected_rows)
-    num_rows = int(np.count_nonzero(value.is_chosen(received.says.view())))
-    arranged = _arrange(received, label)
-    received.coins.release(arranged.order[:0])
+    num_rows = int(np.count_nonzero(_is_chosen(received.says.view())))
+    arranged = _arrange(received, label, stream.period_end)
+    for unneeded in (received.coins, *received.numbers):
+        unneeded.release(arranged.order[:0])
     _require_rows(num_rows, len(arranged.order))
     place = arranged.order
     if num_rows < len(received.says.view()):
@@ -125,6 +143,8 @@ def decode(
         coins=coins,
         times=times,
         num_unlabelled=num_rows - len(labels),
+        num_without_base=arranged.num_without_base,
+        num_uncovered=arranged.num_uncovered,
         fingerprint=digest.hexdigest(),
     )
 
@@ -162,19 +182,21 @@ class _Growing:
 class _Received:
     """Rows as they came: the number of the coin, its time, what the target says, and a column a feature.
 
-    The columns have no rows of other phases. Of each, ``num_lost`` values are too small for a double.
+    ``numbers`` are what labels are computed from: the target, the goal and the stop, or nothing. The columns
+    have no rows of other phases. Of each, ``num_lost`` values are too small for a double.
     """
 
     coins: _Growing
     times: _Growing
     says: _Growing
+    numbers: list[_Growing]
     columns: list[_Growing]
     num_lost: list[int]
 
     @cached_property
     def places(self) -> NDArray[Any]:
         """Where in the columns a chosen row is."""
-        is_chosen = value.is_chosen(self.says.view())
+        is_chosen = _is_chosen(self.says.view())
         return np.cumsum(is_chosen, dtype=_row_number(len(is_chosen))) - 1
 
 
@@ -185,6 +207,18 @@ class _Arranged:
     order: NDArray[Any]
     labels: NDArray[np.uint8]
     sizes: NDArray[np.int64]
+    num_without_base: int
+    num_uncovered: int
+
+
+def _is_chosen(says: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Whether rows are of the chosen phases."""
+    return says >= UNLABELLED
+
+
+def _said(says: NDArray[np.int8]) -> NDArray[np.int8]:
+    """What the server says of each row, whichever its phase: 1, 0 or -1."""
+    return np.where(_is_chosen(says), says, says + _OTHER_PHASE)
 
 
 def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -195,6 +229,7 @@ def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) -> _Received:
     room = expected_rows * 9 // 8  # it is an estimate
     coins, times, says = (_Growing(dtype, room) for dtype in (np.int32, np.int64, np.int8))
+    numbers = [_Growing(np.float64, room) for _ in range(stream.num_numbers)]
     columns = [_Growing(np.float32, room) for _ in stream.types]
     num_lost = [0] * len(columns)
     number_of: defaultdict[bytes, int] = defaultdict()  # of a coin, by its name
@@ -209,8 +244,10 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
         chosen: Any = ...
         if stream.has_other_phases:
             chosen = fields.boolean() == 1
-            own_says = np.where(chosen, own_says, own_says - np.int8(OTHER_PHASE))
+            own_says = np.where(chosen, own_says, own_says - _OTHER_PHASE)
         says.extend(own_says)
+        for values in numbers:
+            values.extend(fields.double())
         for number, (type_name, column) in enumerate(zip(stream.types, columns, strict=True)):
             column.extend(fields.number(type_name)[chosen])
             num_lost[number] += fields.num_lost
@@ -225,7 +262,7 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
         ranks[number] = rank
     for part in _parts(coins.view()):
         part[:] = ranks[part]
-    return _Received(coins, times, says, columns, num_lost)
+    return _Received(coins, times, says, numbers, columns, num_lost)
 
 
 def _row_number(rows: int) -> type[np.signedinteger[Any]]:
@@ -233,7 +270,7 @@ def _row_number(rows: int) -> type[np.signedinteger[Any]]:
     return np.int32 if rows < 2**31 else np.int64
 
 
-def _arrange(received: _Received, label: Label) -> _Arranged:
+def _arrange(received: _Received, label: Label, period_end: datetime) -> _Arranged:
     """Order the rows by coin and time, read each one's label, and drop those that have none."""
     coins, times, says = (each.view() for each in (received.coins, received.times, received.says))
     order, bounds = _group(coins)
@@ -242,7 +279,10 @@ def _arrange(received: _Received, label: Label) -> _Arranged:
     # A coin's times, moved behind those of the coin before: then all are in one order.
     first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
     span = last - first + label.reach + 1
-    kept = 0
+    cut = (period_end - _EPOCH) // timedelta(
+        microseconds=1
+    ) - label.reach  # windows from there on are cut off
+    kept = num_without_base = num_uncovered = 0
     for start, end in _whole_coins(bounds, (2**63 - 1) // span):
         rows = order[bounds[start] : bounds[end]]
         own_coins = np.repeat(np.arange(end - start), np.diff(bounds[start : end + 1]))
@@ -251,16 +291,24 @@ def _arrange(received: _Received, label: Label) -> _Arranged:
             by_time = np.argsort(moments, kind="stable")
             moments = moments[by_time]
             if (moments[1:] == moments[:-1]).any():
-                by_time = _order_ties(received, rows)
+                by_time = _order_ties(received, rows, label)
             rows = rows[by_time]
-        own_labels = value.read(moments, says[rows], label)
-        is_labelled = own_labels >= 0
+        is_chosen, said = _is_chosen(says[rows]), _said(says[rows])
+        numbers = [number.view()[rows] for number in received.numbers]
+        targets, goals, stops = numbers + [_NO_NUMBERS] * (3 - len(numbers))
+        own_labels, is_covered = kinds_of_label.apply(
+            label, Rows(moments, said, targets, goals, stops, label.horizon), times[rows] >= cut
+        )
+        without_base = np.isnan(goals) if numbers else np.zeros(len(rows), bool)
+        num_without_base += int(np.count_nonzero(is_chosen & without_base))
+        num_uncovered += int(np.count_nonzero(is_chosen & ~without_base & ~is_covered))
+        is_labelled = is_chosen & (own_labels >= 0)
         size = int(np.count_nonzero(is_labelled))
         sizes[start:end] = np.bincount(own_coins[is_labelled], minlength=end - start)
         order[kept : kept + size] = rows[is_labelled]
         labels[kept : kept + size] = own_labels[is_labelled]
         kept += size
-    return _Arranged(order[:kept], labels[:kept], sizes)
+    return _Arranged(order[:kept], labels[:kept], sizes, num_without_base, num_uncovered)
 
 
 def _whole_coins(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
@@ -299,16 +347,20 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
     return order, bounds
 
 
-def _order_ties(received: _Received, rows: NDArray[Any]) -> NDArray[np.int64]:
-    """Order of rows by coin and time, then by what they hold: without a key there may be several at once."""
+def _order_ties(received: _Received, rows: NDArray[Any], label: Label) -> NDArray[np.int64]:
+    """Order of rows by coin and time, then by what they hold: without a key there may be several at once.
+
+    The first of them is the one that speaks against the label, as far as it has a target.
+    """
     says = received.says.view()[rows]
-    is_chosen = value.is_chosen(says)
+    is_chosen = _is_chosen(says)
     place = np.maximum(received.places[rows], 0)
     values = [np.where(is_chosen, column.view()[place], np.nan) for column in received.columns]
-    said = value.said(says)
+    numbers = [label.direction * number.view()[rows] for number in received.numbers]
+    said = _said(says)
     said[said < 0] = 2
     times, coins = received.times.view()[rows], received.coins.view()[rows]
-    return np.lexsort((*reversed(values), is_chosen, said, times, coins))
+    return np.lexsort((*reversed(values), is_chosen, said, *reversed(numbers), times, coins))
 
 
 def _require_rows(num_rows: int, num_labelled: int) -> None:

@@ -85,6 +85,13 @@ class Fields:
         self._pass(sizes)
         return numbers, [words[row].tobytes().rstrip(b"\0") for row in rows.tolist()]
 
+    def double(self) -> NDArray[np.float64]:
+        """Values of numeric, to 16 digits, so that equal numerics give equal doubles; NaN for NULL."""
+        found = self._look(_NUMERIC)
+        self._pass(found["size"])
+        values, _, _ = _doubles(found)
+        return _signed(values, found)
+
     def number(self, type_name: str) -> NDArray[np.float32]:
         """Values of a type of numbers as the server would cast them to float8, then rounded; NaN for NULL.
 
@@ -127,8 +134,8 @@ class Fields:
         return found
 
 
-def _rounded(found: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Values of numerics, and which of them are so close to the middle of two that only all digits tell."""
+def _doubles(found: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]]:
+    """Absolute values of numerics by their first digits, and the integers and powers that these come from."""
     num_digits = np.clip(found["num_digits"], 0, _DIGITS)
     mantissa = np.zeros(len(found))
     for place in range(int(num_digits.max(initial=0))):
@@ -136,19 +143,30 @@ def _rounded(found: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_
     power = np.clip(found["weight"] - num_digits + 1, -_FARTHEST, _FARTHEST)
     with np.errstate(over="ignore"):
         values = mantissa * _TIMES.take(power + _FARTHEST) / _OVER.take(power + _FARTHEST)
+    return values, mantissa, power
+
+
+def _signed(values: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """Set signs, NaN, infinities and NULL, in place."""
+    sign = found["sign"]
+    if sign.any():
+        np.negative(values, out=values, where=sign == _NEGATIVE)
+        for code, value in _SPECIAL.items():
+            values[sign == code] = value
+    values[found["size"] < 0] = np.nan
+    return values
+
+
+def _rounded(found: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Values of numerics, and which of them are so close to the middle of two that only all digits tell."""
+    values, mantissa, power = _doubles(found)
+    with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
         is_open = (mantissa >= _EXACT) | (np.abs(power) > _EXACT_POWER)
         if is_open.any():
             low, high = values * (1 - _SLACK), values * (1 + _SLACK)
             is_open &= low.astype(np.float32) != high.astype(np.float32)
-    sign = found["sign"]
-    if sign.any():
-        np.negative(rounded, out=rounded, where=sign == _NEGATIVE)
-        for code, value in _SPECIAL.items():
-            rounded[sign == code] = value
-    is_null = found["size"] < 0
-    rounded[is_null] = np.nan
-    return rounded, is_open & ~is_null
+    return _signed(rounded, found), is_open & (found["size"] >= 0)
 
 
 def _exactly(data: memoryview | bytes, at: int) -> float:

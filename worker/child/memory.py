@@ -34,7 +34,7 @@ _CGROUPS = (  # version 2 and 1: limit, usage, statistics, and the part of them 
 )
 
 
-def require(needs: Needs, model_types: set[str], rows: int, num_features: int) -> None:
+def require(needs: Needs, model_types: set[str], rows: int, num_features: int, label_bytes: int = 0) -> None:
     """See that a job fits, and tell other jobs what it will take.
 
     Args:
@@ -42,6 +42,7 @@ def require(needs: Needs, model_types: set[str], rows: int, num_features: int) -
         model_types: their types.
         rows: about how many rows it will load.
         num_features: how many features of each.
+        label_bytes: what reading the labels takes for each row, before anything is fitted.
 
     Raises:
         JobError: it needs more memory than this machine has.
@@ -49,7 +50,8 @@ def require(needs: Needs, model_types: set[str], rows: int, num_features: int) -
     """
     if available() is None:
         return
-    need = int(max(_bytes(needs, model_type, rows, num_features) for model_type in model_types))
+    to_load = rows * (4 * (num_features + 2) + 16 + label_bytes)
+    need = int(max(to_load, *(_bytes(needs, model_type, rows, num_features) for model_type in model_types)))
     words = (
         f"this job needs about {_gigabytes(need)} of memory for about {rows} rows of {num_features} "
         "features, and"

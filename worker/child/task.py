@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from sklearn.pipeline import Pipeline
 
-from worker.child import dataset, libraries, memory, model_file, models
+from worker.child import dataset, labels, libraries, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
 from worker.child.progress import Report, seldom
@@ -97,7 +97,8 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
     assignment = task.assignment
     features = tuple(dict.fromkeys(feature for model in of for feature in model.features))
     expected = max(1, estimate_rows(task.connection, assignment.period, assignment.phases))
-    memory.require(needs, {model.model_type for model in of}, expected, len(features))
+    label_bytes = labels.load(of[0].label.kind).BYTES
+    memory.require(needs, {model.model_type for model in of}, expected, len(features), label_bytes)
 
     report = seldom(task.report)
 

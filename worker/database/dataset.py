@@ -9,9 +9,10 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
+from worker.child import labels
 from worker.child.assignment import Period
 from worker.child.fields import DECODED
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.database.connection import Connection, fetch_value
 from worker.database.copying import Batch, read
 
@@ -61,19 +62,25 @@ def no_rows_text(connection: Connection, period: Period, phases: Sequence[int] |
 class Stream:
     """Rows of a period, in any order.
 
-    Each row has its coin (text), its time (timestamptz, sent as an int8), what its target says (boolean), and
-    the features. What the target says and the features may be NULL.
+    Each row has its coin (text), its time (timestamptz, sent as an int8), what its target says (boolean),
+    where the kind of label asks for numbers the target, the goal and perhaps the stop (numeric), and the
+    features. All but coin and time may be NULL.
 
     With a horizon a label may be read from a row of whichever phase. Then rows of other phases come, too, but
     without their features.
 
     Attributes:
+        period_end: the first moment of which nothing is known.
         types: types of the features.
-        has_other_phases: in front of the features each row has whether it is of the chosen phases (boolean).
+        num_numbers: how many numbers each row has for its label.
+        has_other_phases: behind what the target says each row has whether it is of the chosen phases
+            (boolean).
         batches: the rows.
     """
 
+    period_end: datetime
     types: tuple[str, ...]
+    num_numbers: int
     has_other_phases: bool
     batches: Iterator[Batch]
 
@@ -90,7 +97,7 @@ def stream_dataset(
     To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
     :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
     """
-    types = _types(connections[0], [label.target, *features])
+    types = _types(connections[0], [label.target, label.base or label.target, *features])
     has_other_phases = label.future_minutes is not None and phases is not None
     parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases)
     copies = [
@@ -98,7 +105,9 @@ def stream_dataset(
         for connection, part in zip(connections, parts, strict=True)
     ]
     return Stream(
+        period_end=period.end,
         types=tuple(types[feature] or "float8" for feature in features),
+        num_numbers=len(_numbers(label, types)),
         has_other_phases=has_other_phases,
         batches=_read_at_one_moment(copies),
     )
@@ -159,15 +168,9 @@ def _query(
     fields = [
         sql.SQL("coalesce(m.mint::text, '')"),
         sql.SQL('m."timestamp"::timestamptz'),
-        sql.SQL("ml_internal.is_positive({}, nullif(m.{}{}::numeric, 'NaN'), {})").format(
-            label.operator,
-            sql.Identifier(label.target),
-            sql.SQL(
-                "::integer" if types[label.target] == "bool" else ""
-            ),  # no boolean is cast to numeric at once
-            Decimal(label.value),
-        ),
+        _says(label, types),
         *([is_chosen] if has_other_phases else []),
+        *_numbers(label, types),
         *map(value_of, features),
     ]
     return sql.SQL(
@@ -184,6 +187,34 @@ def _query(
         end=period.end,
         where=sql.SQL("true") if has_other_phases else is_chosen,
     )
+
+
+def _numeric(column: str, types: dict[str, str | None]) -> sql.Composed:
+    """A column of a row ``m`` as numeric. No boolean is cast to that at once."""
+    cast = "::integer::numeric" if types[column] == "bool" else "::numeric"
+    return sql.SQL("m.{}{}").format(sql.Identifier(column), sql.SQL(cast))
+
+
+def _says(label: Label, types: dict[str, str | None]) -> sql.Composed:
+    """What the server says of a row's target; where it sends numbers, nothing is left to say."""
+    if not labels.load(label.kind).COMPARED_BY_SERVER:
+        return sql.SQL("NULL::boolean").format()
+    return sql.SQL("ml_internal.is_positive({}, nullif({}, 'NaN'), {})").format(
+        label.operator, _numeric(label.target, types), Decimal(label.value)
+    )
+
+
+def _numbers(label: Label, types: dict[str, str | None]) -> list[sql.Composed]:
+    """The target of a row ``m``, what it is compared with, and what it must not reach before."""
+    if labels.load(label.kind).COMPARED_BY_SERVER:
+        return []
+    levels = [Decimal(level) for level in (label.value, label.stop_value) if level is not None]
+    if label.base is None:
+        goals = [sql.SQL("{}::numeric").format(level) for level in levels]
+    else:
+        base = _numeric(label.base, types)
+        goals = [sql.SQL("ml_internal.changed_by({}, {})").format(base, level) for level in levels]
+    return [_numeric(label.target, types), *goals]
 
 
 def _is_of(phases: Sequence[int] | None) -> sql.Composable:

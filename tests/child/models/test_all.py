@@ -21,7 +21,7 @@ from worker.child import libraries, model_file, models, progress
 from worker.child.assignment import Fewest, Model
 from worker.child.fitting import fit, parse_params
 from worker.child.kinds.train import FITTED
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.child.task import LOADED
 from worker.errors import JobError
 

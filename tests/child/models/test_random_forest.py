@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from tests.child.models.test_all import rows
 from worker.child import model_file
 from worker.child.assignment import Fewest, Model
-from worker.child.labels.value import Label
+from worker.child.labels import Label
 from worker.child.models.random_forest import (
     TREES_AT_ONCE,
     HistogramForest,

@@ -27,7 +27,7 @@ def run(task: Task) -> Result:
         told = {name: value for name, value in asdict(score).items() if name != "average_precision"}
         result |= {f"{side}_{name}": value for name, value in told.items()}
     return result | {
-        "num_unlabelled": rows.num_unlabelled,
+        **rows.without_label,
         "data_fingerprint": rows.fingerprint,
         "note": note,
         "seconds_loading": seconds_loading,

@@ -15,7 +15,7 @@ def run(task: Task) -> Result:
     task.report(LOADED, f"Scoring {len(rows)} rows")
     measured = measure(pipeline, rows.names, rows.features, rows.labels, model.random_state)
     return measured | {
-        "num_unlabelled": rows.num_unlabelled,
+        **rows.without_label,
         "data_fingerprint": rows.fingerprint,
         "note": note,
         "seconds_loading": seconds_loading,

@@ -59,7 +59,7 @@ def run(task: Task) -> Result:
         "num_fitted": len(labels),
         "num_fitted_positive": int(labels.sum()),
         "num_gap": parts.num_gap,
-        "num_unlabelled": rows.num_unlabelled,
+        **rows.without_label,
         "artifact_path": str(file.path),
         "artifact_sha256": file.sha256,
         "artifact_bytes": file.num_bytes,

@@ -1,1 +1,72 @@
-"""Kinds of label: which rows are positive."""
+"""Kinds of label: a module each, found by its name, which is that in ``ref_labels``.
+
+Other distributions add kinds by the entry point group ``ml_worker.labels``.
+"""
+
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.child import modules
+from worker.child.labels._shared import UNLABELLED, Label, Rows, Says
+from worker.errors import JobError
+
+GROUP = "ml_worker.labels"
+
+__all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "load", "names"]
+
+
+class Kind(Protocol):
+    """What a module of this package offers.
+
+    Attributes:
+        COMPARED_BY_SERVER: each row arrives with what the server says of its target, and without numbers.
+        BYTES: about what reading the labels takes for each row of a coin that has many.
+        CERTAIN: operators for which a positive answer stands, whatever the rest of the window holds.
+    """
+
+    COMPARED_BY_SERVER: bool
+    BYTES: int
+    CERTAIN: frozenset[str]
+
+    def read(self, label: Label, rows: Rows, /) -> Says:
+        """What each row's window says: 1, 0, or -1 where it holds no value of the target."""
+
+
+def names() -> frozenset[str]:
+    """The kinds of label that this worker knows."""
+    return modules.names(__name__, GROUP)
+
+
+def load(kind: str) -> Kind:
+    """Import a kind of label.
+
+    Raises:
+        JobError: this worker has none of that name.
+    """
+    module = modules.load(__name__, GROUP, kind)
+    if module is None:
+        raise JobError(f"this worker has no kind of label {kind}, only {', '.join(sorted(names()))}")
+    return cast(Kind, module)
+
+
+def apply(label: Label, rows: Rows, is_cut: NDArray[Any]) -> tuple[Says, NDArray[np.bool_]]:
+    """Labels of rows (1, 0, or -1 where there is none), and which of their windows are covered.
+
+    A window is covered if its coin has a row between one and two horizons later. Where it is not, what the
+    rest of it holds is unknown: the row is left out, or taken as negative where the label says so; a positive
+    answer that is certain stands then. ``is_cut`` are rows whose window reaches past the period: nobody knows
+    whether their coin went on, so they are left out in any case.
+    """
+    kind = load(label.kind)
+    says = kind.read(label, rows)
+    is_covered = rows.is_covered
+    uncovered = np.full(len(says), UNLABELLED)
+    if label.uncovered == "negative":
+        stands = (says == 1) & (label.operator in kind.CERTAIN)
+        uncovered[~is_cut] = stands[~is_cut]
+    labels = np.where(is_covered, says, uncovered)
+    if not kind.COMPARED_BY_SERVER:
+        labels[np.isnan(rows.goals)] = UNLABELLED
+    return labels, is_covered

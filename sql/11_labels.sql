@@ -1,0 +1,109 @@
+-- Kinds of label: which rows are positive. Each kind is a file of its own, 1N_label_NAME.sql, with one of the same name
+-- in worker/child/labels/. What follows is what all have: how a value is compared, what a change is measured from,
+-- when a window is covered, and how a label reads in words.
+--
+-- With a horizon of N minutes a label looks at the coin's rows after t: on the way, up to t + N, or at the first row
+-- between t + N and t + 2 N. A window is covered if there is such a row. What lies in an uncovered one proves little: a
+-- touch is certain, its absence is not, so that to keep the touches alone would flatter. An uncovered row is left out,
+-- or counts as negative where the coin that stops is meant to be a loser.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE IF NOT EXISTS public.ref_labels (
+    name varchar(50) NOT NULL,
+    description text NOT NULL,
+    needs_horizon boolean NOT NULL,
+    is_change boolean NOT NULL,
+    has_stop boolean NOT NULL,
+    certain_operators_csv text NOT NULL,
+    wording text NOT NULL,
+    found text NOT NULL,
+    judged text NOT NULL,
+    CONSTRAINT ref_labels_pkey PRIMARY KEY (name)
+);
+
+-- Whether a row is positive; NULL where its target is, and with an operator that is unknown.
+-- These three are parsed when they are made, so they depend on no search_path and can be inlined into queries.
+CREATE OR REPLACE FUNCTION ml_internal.is_positive(
+    operator text,
+    target numeric,
+    value numeric
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN CASE operator
+    WHEN '>' THEN target > value
+    WHEN '<' THEN target < value
+    WHEN '>=' THEN target >= value
+    WHEN '<=' THEN target <= value
+    WHEN '=' THEN target = value
+    WHEN '!=' THEN target <> value
+END;
+
+-- A change of so many percent. From nothing, or from less, there is no such change.
+CREATE OR REPLACE FUNCTION ml_internal.changed_by(
+    base numeric,
+    percent numeric
+)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN CASE WHEN base > 0 AND base < 'Infinity' THEN base * ((100 + percent) * 0.01) END;
+
+-- A label in words.
+CREATE OR REPLACE FUNCTION ml_internal.label_text(
+    label text,
+    target text,
+    operator text,
+    value numeric,
+    future_minutes integer,
+    base text,
+    stop_value numeric,
+    uncovered text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN (
+    SELECT concat(
+        CASE WHEN r.needs_horizon THEN format(r.wording, target, operator, trim_scale(value), future_minutes, base, trim_scale(stop_value))
+        ELSE concat_ws(' ', target, operator, trim_scale(value), 'after ' || future_minutes || ' min') END,
+        CASE uncovered WHEN 'negative' THEN ', a coin that stops is negative' END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = label
+);
+
+-- Why rows may have no label.
+CREATE OR REPLACE FUNCTION ml_internal.unlabelled_text(
+    future_minutes integer
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN future_minutes IS NULL THEN 'their target is NULL'
+        ELSE format('their coin has no row with a target %s to %s minutes later within the period', future_minutes, 2 * future_minutes)
+    END;
+$$;
+
+COMMENT ON TABLE public.ref_labels IS 'Kinds of label: what ml_jobs.train_label may name.';
+COMMENT ON COLUMN public.ref_labels.name IS 'Name of the kind.';
+COMMENT ON COLUMN public.ref_labels.description IS 'Which rows are positive: those for which operator value holds for this.';
+COMMENT ON COLUMN public.ref_labels.needs_horizon IS 'Whether train_future_minutes must be given.';
+COMMENT ON COLUMN public.ref_labels.is_change IS 'Whether train_value is a change in percent from train_base_var.';
+COMMENT ON COLUMN public.ref_labels.has_stop IS 'Whether train_stop_value must be given.';
+COMMENT ON COLUMN public.ref_labels.certain_operators_csv IS 'Operators for which a positive answer is certain before the window ends.';
+COMMENT ON COLUMN public.ref_labels.wording IS 'The label in words, for format: target, operator, value, minutes, base and stop.';
+COMMENT ON COLUMN public.ref_labels.found IS 'With a horizon: what is compared, in SQL, of a row s and the windows ahead and path of ml_internal.label_query.';
+COMMENT ON COLUMN public.ref_labels.judged IS 'Whether it is positive, in SQL, of what was found (o.found), o.goal, o.stop and the operator $1.';
+COMMENT ON FUNCTION ml_internal.is_positive(text, numeric, numeric) IS 'Label of a row without a horizon: target operator value; NULL where the target is NULL or the operator unknown.';
+COMMENT ON FUNCTION ml_internal.changed_by(numeric, numeric) IS 'A value changed by so many percent; NULL where it is not positive.';
+COMMENT ON FUNCTION ml_internal.label_text(text, text, text, numeric, integer, text, numeric, text) IS 'A label in words: what a model predicts.';
+COMMENT ON FUNCTION ml_internal.unlabelled_text(integer) IS 'Part of ml.preview: why rows have no label, in words.';

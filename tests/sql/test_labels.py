@@ -1,0 +1,138 @@
+"""What a job may ask for as its label, and what is said of it."""
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one, ready_model
+from tests.sql.helpers import COMPARE_PERIOD, count, refused
+
+CHANGE: dict[str, Any] = TRAIN | {
+    "train_label": "highest_change",
+    "train_target_var": "price_high",
+    "train_operator": ">=",
+    "train_value": 30,
+    "train_future_minutes": 10,
+    "train_base_var": "price_close",
+}
+TOUCH: dict[str, Any] = {name: value for name, value in TRAIN.items() if name != "train_operator"} | {
+    "train_label": "first_touch",
+    "train_target_var": "price_close",
+    "train_value": 30,
+    "train_stop_value": -15,
+    "train_future_minutes": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message", "hint"),
+    [
+        (TRAIN | {"train_label": "highst"}, "train_label 'highst' is unknown", "highest"),
+        (CHANGE | {"train_future_minutes": None}, "train_future_minutes is missing", "minutes"),
+        (CHANGE | {"train_base_var": "price_clos"}, "no column 'price_clos' (train_base_var)", "price_close"),
+        (TRAIN | {"train_base_var": "price_close"}, "the label value is no change", "highest_change"),
+        (CHANGE | {"train_stop_value": -5}, "the label highest_change has no stop", "first_touch"),
+        (TOUCH | {"train_stop_value": None}, "needs train_stop_value", "-15"),
+        (
+            TOUCH | {"train_stop_value": 15},
+            "train_stop_value 15 and train_value 30 are not on two sides",
+            "sign",
+        ),
+        (TOUCH | {"train_value": 0}, "not on two sides of zero", "sign"),
+        (TOUCH | {"train_operator": "<"}, "train_operator < does not fit", "out"),
+        (CHANGE | {"train_uncovered": "drop"}, "train_uncovered 'drop' is unknown", "leave_out"),
+        (TRAIN | {"train_uncovered": "negative"}, "train_future_minutes is not", "out"),
+    ],
+)
+def test_a_label_that_cannot_be_is_refused(
+    client: Connection, fields: dict[str, Any], message: str, hint: str
+) -> None:
+    with refused("23514", message, hint):
+        insert_job(client, **fields)
+
+
+def test_what_is_left_out_is_filled(client: Connection) -> None:
+    job = job_row(client, insert_job(client, **TRAIN))
+    assert (job["train_label"], job["train_base_var"], job["train_uncovered"]) == ("value", None, None)
+    job = job_row(client, insert_job(client, **CHANGE | {"train_base_var": None}))
+    assert (job["train_base_var"], job["train_uncovered"]) == ("price_high", "leave_out")
+    for value, stop, operator in ((30, -15, ">="), (-20, 10, "<=")):
+        job = job_row(client, insert_job(client, **TOUCH | {"train_value": value, "train_stop_value": stop}))
+        assert job["train_operator"] == operator
+
+
+def test_a_model_says_what_it_predicts(client: Connection, worker: Connection) -> None:
+    for fields, text in (
+        (TRAIN, "market_cap_close > 50000"),
+        (CHANGE, "within 10 min, price_high rises >= 30 % over price_close"),
+        (TOUCH, "within 10 min, price_close reaches 30 % before -15 % from price_close"),
+        (
+            CHANGE | {"train_uncovered": "negative"},
+            "within 10 min, price_high rises >= 30 % over price_close, a coin that stops is negative",
+        ),
+    ):
+        model_id = ready_model(client, worker, **{"train_operator": None} | fields)
+        assert one(client, "SELECT target FROM ml_leaderboard WHERE id = %s", [model_id])["target"] == text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"train_label": "lowest_change"},
+        {"train_base_var": "price_open"},
+        {"train_future_minutes": 11},
+        {"train_uncovered": "negative"},
+    ],
+)
+def test_models_of_different_labels_are_not_compared(
+    client: Connection, worker: Connection, other: dict[str, Any]
+) -> None:
+    pair = [ready_model(client, worker, **CHANGE), ready_model(client, worker, **CHANGE | other)]
+    with refused("23514", "predict different things"):
+        insert_job(
+            client,
+            job_type="COMPARE",
+            compare_model_a_id=pair[0],
+            compare_model_b_id=pair[1],
+            **COMPARE_PERIOD,
+        )
+
+
+def test_targets_are_those_that_a_training_has(db: Database, client: Connection) -> None:
+    """At each threshold it counts the positive rows that ml.preview counts for such a job."""
+    with db.connect("owner") as owner:
+        owner.execute(
+            """
+            INSERT INTO coin_metrics
+                (mint, "timestamp", phase_id_at_time, price_close, price_high, volume_sol)
+            SELECT c, '2024-01-01'::timestamptz + r * interval '1 minute', 1, p, p, 1
+            FROM generate_series(1, 12) c, generate_series(1, 60) r,
+                LATERAL (SELECT 1 + (c * r * r % 17)::numeric / 10 AS p) x
+            """
+        )
+    before = count(client, "ml_jobs")
+    ladder = client.execute(
+        "SELECT * FROM ml.targets('price_high', 'highest_change', 5, base => 'price_close',"
+        " train_start => '2024-01-01', train_end => '2024-01-02')"
+    ).fetchall()
+    assert [row["threshold"] for row in ladder] == [1, 2, 5, 10, 20, 30, 50, 100, 200, 500]
+    positive = [row["rows_positive"] for row in ladder]
+    assert positive == sorted(positive, reverse=True)
+    assert positive[0] > positive[-1]
+    for row in ladder:
+        told = {
+            line["what"]: line["result"]
+            for line in client.execute(
+                """
+                SELECT * FROM ml.preview('xgboost', 'price_high', '>=', %s, 'volume_sol', '2024-01-01',
+                    '2024-01-02', 5, label => 'highest_change', base => 'price_close')
+                """,
+                [row["threshold"]],
+            )
+        }
+        assert told["positive"].split()[0].replace(",", "") == str(row["rows_positive"])
+    assert count(client, "ml_jobs") == before
+    values = client.execute("SELECT * FROM ml.targets('price_close')").fetchall()
+    assert [row["predicts"] for row in values] == [f"price_close >= {row['threshold']}" for row in values]
+    with refused("23514", "no column 'price_hihg'", "price_high"):
+        client.execute("SELECT * FROM ml.targets('price_hihg')")

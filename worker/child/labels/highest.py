@@ -1,0 +1,12 @@
+"""The greatest value of the target on the way to the horizon."""
+
+from worker.child.labels._shared import Label, Rows, Says, compare, greatest
+
+COMPARED_BY_SERVER = False
+BYTES = 120
+CERTAIN = frozenset([">", ">="])
+
+
+def read(label: Label, rows: Rows) -> Says:
+    """Whether the greatest target of the window is beyond the goal."""
+    return compare(label, greatest(rows), rows.goals)
