@@ -25,14 +25,17 @@ from worker.child.labels import Label
 from worker.database.connection import connect
 from worker.database.dataset import estimate_rows, stream_dataset
 
-HORIZON = 5
+HORIZON, FAR = 5, 60
 NAMES = tuple(rows.FEATURES.split(","))
 
 
-def load(url: str, future_minutes: int | None) -> dataset.Dataset:
-    """As a worker's child does."""
+def load(url: str, future_minutes: int | None, kind: str = "value") -> dataset.Dataset:
+    """As a worker's child does; of another kind of label, that the target rises by 30 %."""
     period = Period(rows.START, rows.end(rows.ROWS_A_COIN))
     label = Label(rows.TARGET, ">", str(rows.THRESHOLD), future_minutes)
+    if kind != "value":
+        stop = "-30" if kind == "first_touch" else None
+        label = Label(rows.TARGET, ">=", "30", future_minutes, kind, rows.TARGET, stop)
     with connect(url) as first, connect(url) as second:
         expected = estimate_rows(first, period, None)
         stream = stream_dataset([first, second], label, NAMES, period, None)
@@ -89,10 +92,13 @@ def main() -> None:
         return
     with rows.database(args.rows) as url:
         table = Table("Loading", rows.about(url, args.rows))
-        ours, ahead, script, server, *others = alternate(
+        ours, ahead, on_the_way, far, first, script, server, *others = alternate(
             [
                 partial(seconds_of, load, url, None),
                 partial(seconds_of, load, url, HORIZON),
+                partial(seconds_of, load, url, HORIZON, "highest_change"),
+                partial(seconds_of, load, url, FAR, "highest_change"),
+                partial(seconds_of, load, url, FAR, "first_touch"),
                 partial(seconds_of, rows.load_as_script, url, rows.end(rows.ROWS_A_COIN)),
                 partial(seconds_of_server, url),
                 *(partial(seconds_of, theirs, url) for theirs in rivals.WITHOUT_HORIZON.values()),
@@ -109,6 +115,12 @@ def main() -> None:
         for name in rivals.WITH_HORIZON:
             table.add(Row("with a horizon", ahead, took[name], name, "s", at_most=0.8))
         table.add(Row("with a horizon", ahead, ours, "without", "s", at_most=2))
+        for label, took_label in (
+            (f"highest_change, {HORIZON} minutes", on_the_way),
+            (f"highest_change, {FAR} minutes", far),
+            (f"first_touch, {FAR} minutes", first),
+        ):
+            table.add(Row(label, took_label, ahead, "value with a horizon", "s", at_most=1.3))
         peak, matrix = peak_of_memory(url)
         table.add(
             Row("peak of memory above the imports", peak, matrix, "the matrix, float32", "MB", at_most=1.6)
