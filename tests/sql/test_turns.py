@@ -228,4 +228,4 @@ def test_claims_read_no_more_of_a_long_queue_with_many_clients(
                 ).fetchall()
                 return float(admin.execute(ROWS_READ.encode()).fetchall()[0][0] - before)
 
-    assert 0 < read(1000, 20_000) <= AT_MOST * read(2, 200)
+    assert 0 < read(1000, 20_000) <= AT_MOST * read(2, 200) + 5  # a few rows are chance

@@ -195,6 +195,10 @@ def test_an_assignment_tells_a_training_all_that_it_needs(client: Connection, wo
         "operator": ">",
         "value": "50000.10",
         "future_minutes": None,
+        "kind": "value",
+        "base": None,
+        "stop_value": None,
+        "uncovered": None,
     }
     assert model["params"]["C"] == ["number", "2"]
     assert model["params"]["max_iter"] == ["integer", "100"]

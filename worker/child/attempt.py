@@ -12,7 +12,7 @@ import joblib
 import psycopg
 from threadpoolctl import ThreadpoolController
 
-from worker.child import assignment, kinds, memory, models
+from worker.child import assignment, kinds, labels, memory, models
 from worker.child.progress import Report
 from worker.child.task import Result, Task
 from worker.database.connection import Connection, UnsuitableDatabaseError, connect, ping
@@ -74,6 +74,7 @@ def _no_connection(error: Exception) -> Unable:
 def thread_pools() -> ThreadpoolController:
     """The thread pools of all libraries that jobs use, each of which is loaded for that."""
     kinds.preload()
+    labels.preload()
     models.preload()
     return ThreadpoolController()
 

@@ -25,7 +25,7 @@ from tests.clients.steps import END, FEATURES, PERIOD, SECONDS, START, Service
 from tests.conftest import PASSWORD, job_row, one, ready_model, wait_for
 
 HERE = Path(__file__).parent
-TABLES = ("ml_jobs", "ml_models", "ml_test_results", "ml_comparisons", "ref_model_types")
+TABLES = ("ml_jobs", "ml_models", "ml_test_results", "ml_comparisons", "ref_model_types", "ref_labels")
 TRAIN: dict[str, Any] = {
     "job_type": "TRAIN",
     "train_target_var": "market_cap_close",
@@ -41,8 +41,7 @@ TRAIN: dict[str, Any] = {
 def model_id(service: Service) -> int:
     """A READY model where no worker is."""
     with service.quiet.connect("anna") as client, service.quiet.connect("wanda") as worker:
-        client.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status = 'PENDING'")
-        return ready_model(client, worker)
+        return ready_model(client, worker, priority=1)  # another job waits there
 
 
 # ── Django ──────────────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from worker.errors import JobError
 
 GROUP = "ml_worker.labels"
 
-__all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "load", "names"]
+__all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "load", "names", "preload"]
 
 
 class Kind(Protocol):
@@ -49,6 +49,12 @@ def load(kind: str) -> Kind:
     if module is None:
         raise JobError(f"this worker has no kind of label {kind}, only {', '.join(sorted(names()))}")
     return cast(Kind, module)
+
+
+def preload() -> None:
+    """Import all kinds that come with the worker."""
+    for name in modules.own(__name__):
+        load(name)
 
 
 def apply(label: Label, rows: Rows, is_cut: NDArray[Any]) -> tuple[Says, NDArray[np.bool_]]:
