@@ -73,10 +73,13 @@ RETURNS text
 LANGUAGE sql
 STABLE
 PARALLEL SAFE
-RETURN ml_internal.label_text(
-    (model).label, (model).target_variable, (model).target_operator, (model).target_value, (model).future_minutes,
-    (model).base_variable, (model).stop_value, (model).uncovered
-);
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml_internal.label_text(
+        model.label, model.target_variable, model.target_operator, model.target_value, model.future_minutes,
+        model.base_variable, model.stop_value, model.uncovered
+    );
+$$;
 
 -- A name that a user chooses shows, and is no default name of a job that is yet to come.
 CREATE OR REPLACE PROCEDURE ml_internal.require_fit_name(
