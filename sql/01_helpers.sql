@@ -228,6 +228,22 @@ COMMENT ON FUNCTION ml_internal.is_control(integer) IS 'Whether a character, giv
 COMMENT ON FUNCTION ml_internal.name_fault(text) IS 'Why a text cannot be a name, in words that follow its field; NULL: it can.';
 COMMENT ON FUNCTION ml_internal.code_text(integer) IS 'The code of a character as it follows U+.';
 COMMENT ON FUNCTION ml_internal.plain_text(text) IS 'A line of text without control characters and direction marks.';
+-- A notification only hastens what a timer does too: rather than let a COMMIT fail it is left out while the server's queue
+-- is nearly full. To ask how full it is frees what nobody waits for any more.
+CREATE OR REPLACE FUNCTION ml_internal.tell(
+    p_channel text,
+    p_payload text
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify(p_channel, p_payload) WHERE pg_notification_queue_usage() < 0.9;
+END
+$$;
+
+COMMENT ON FUNCTION ml_internal.tell(text, text) IS 'Sends a notification, unless the server''s queue of them is nearly full.';
 COMMENT ON PROCEDURE ml_internal.keep_constraint(regclass, text, text, text) IS 'Adds a CHECK to a table (how: NOT VALID or nothing), or replaces one that was defined differently.';
 COMMENT ON FUNCTION ml_internal.changed_columns(jsonb, jsonb, text []) IS 'Which of these columns differ in two versions of a row; a moment is the same to the millisecond.';
 COMMENT ON FUNCTION ml_internal.keep_owned_columns() IS 'Trigger: a client may send every column of a row, and change only those named.';

@@ -206,9 +206,9 @@ BEGIN
         VALUES (NEW.id, NEW.attempt, 'CANCELLED');
     END IF;
     IF NEW.status IN ('PENDING', 'CANCELLED') THEN
-        PERFORM pg_notify('ml_jobs', '') WHERE pg_notification_queue_usage() < 0.9;
+        PERFORM ml_internal.tell('ml_jobs', '');
     END IF;
-    PERFORM pg_notify('ml_job_status', NEW.id || ' ' || NEW.status) WHERE pg_notification_queue_usage() < 0.9;
+    PERFORM ml_internal.tell('ml_job_status', NEW.id || ' ' || NEW.status);
     RETURN NULL;
 END
 $$;
@@ -226,7 +226,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_notify('ml_jobs', '') WHERE pg_notification_queue_usage() < 0.9;
+    PERFORM ml_internal.tell('ml_jobs', '');
     RETURN NULL;
 END
 $$;

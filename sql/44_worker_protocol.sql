@@ -253,7 +253,7 @@ BEGIN
         v_last := v_job.created_by;
         IF v_failed >= 100 THEN
             -- Enough for one transaction, with which others' jobs wait. Whoever listens looks again at once.
-            PERFORM pg_notify('ml_jobs', '') WHERE pg_notification_queue_usage() < 0.9;
+            PERFORM ml_internal.tell('ml_jobs', '');
             RETURN;
         END IF;
     END LOOP;

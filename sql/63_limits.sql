@@ -80,11 +80,7 @@ AS $$
 DECLARE
     v_limits public.ml_client_limits;
 BEGIN
-    SELECT l.* INTO v_limits
-    FROM public.ml_client_limits l
-    WHERE l.client IN (NEW.created_by, 'public')
-    ORDER BY l.client = NEW.created_by DESC
-    LIMIT 1;
+    v_limits := ml_internal.limits_of(NEW.created_by);
     NEW.priority := coalesce(NEW.priority, greatest(5, v_limits.best_priority));
     NEW.max_minutes := coalesce(NEW.max_minutes, v_limits.default_minutes, v_limits.max_minutes);
     RETURN NEW;
@@ -258,7 +254,7 @@ BEGIN
         END;
     END LOOP;
     IF v_ended > 0 THEN
-        PERFORM pg_notify('ml_jobs', ''); -- so that its worker looks, and ends its child
+        PERFORM ml_internal.tell('ml_jobs', ''); -- so that its worker looks, and ends its child
     END IF;
     RETURN v_ended;
 END

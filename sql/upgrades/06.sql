@@ -113,16 +113,6 @@ DROP VIEW IF EXISTS public.ml_leaderboard;
 DROP VIEW IF EXISTS public.ml_dim_models;
 DROP FUNCTION IF EXISTS ml_internal.label_text(text, text, numeric, integer);
 DROP FUNCTION IF EXISTS ml_internal.label_expression(integer);
-DROP FUNCTION IF EXISTS ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz);
-DROP FUNCTION IF EXISTS ml.train(
-    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
-);
-DROP FUNCTION IF EXISTS ml.preview(
-    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
-);
-DROP FUNCTION IF EXISTS ml_internal.try_train(
-    text, text, text, numeric, text, timestamptz, timestamptz, integer, text, text, text, text, numeric, integer, integer, integer
-);
 
 CREATE TABLE public.ref_labels (
     name varchar(50) NOT NULL,

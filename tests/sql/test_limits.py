@@ -267,3 +267,11 @@ def test_the_minutes_count_from_the_latest_claim(
         assert claim(worker)["id"] == job_id
         call(worker, "expire_leases")
     assert job_row(client, job_id)["status"] == "RUNNING"
+
+
+def test_every_notification_is_left_out_while_the_queue_of_the_server_is_full(owner: Connection) -> None:
+    """By the one routine that asks: elsewhere a full queue would take back what was done."""
+    rows = owner.execute(
+        "SELECT proname FROM pg_proc WHERE pronamespace::regnamespace::text ~ '^ml' AND prosrc ~ 'pg_notify'"
+    )
+    assert [row["proname"] for row in rows] == ["tell"]
