@@ -108,7 +108,7 @@ $$;
 DROP INDEX public.ml_jobs_queue;
 DROP INDEX IF EXISTS public.ml_jobs_queue_of_kind;
 ALTER TABLE public.ml_job_events ALTER created_at SET DEFAULT clock_timestamp();
--- Kinds of label: every model so far has the kind value. The table is that of 28_labels.sql, which fills it.
+-- Kinds of label: every model so far has the kind value. The table is that of 11_labels.sql, which fills it.
 DROP VIEW IF EXISTS public.ml_leaderboard;
 DROP VIEW IF EXISTS public.ml_dim_models;
 DROP FUNCTION IF EXISTS ml_internal.label_text(text, text, numeric, integer);

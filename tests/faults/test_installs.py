@@ -132,14 +132,14 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
 ) -> None:
     db = make_empty()
     with db.connect("owner") as owner:
-        owner.execute((UPGRADES / "version_5.sql").read_bytes())
+        owner.execute((UPGRADES / "version_6.sql").read_bytes())
     with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
         owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
         jobs = [insert_job(client, **TRAIN)]
         assert claim(worker)["id"] == jobs[-1]
         for number in range(len(sql_files())):
             kill_an_installer(db, number)
-            assert version_of(owner) == 5
+            assert version_of(owner) == 6
             call(worker, "record_progress", jobs[-1], 1, "0.5")
             complete(worker, jobs[-1], "TRAIN")
             jobs.append(insert_job(client, **TRAIN))

@@ -27,13 +27,24 @@ KEPT = ("coin_metrics", "ml_jobs", "ml_models", "ml_job_events", "ml_training_ru
 RECORDS = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record_comparison"}
 
 
+def schema_of(worker: Connection) -> str:
+    """Where the routines of a worker are: up to version 5 also in ml."""
+    query = "SELECT count(*) AS n FROM pg_proc WHERE pronamespace = 'ml'::regnamespace AND proname = 'claim_job'"
+    return "ml" if one(worker, query)["n"] else "ml_internal"
+
+
 def old_claim(worker: Connection) -> dict[str, Any]:
-    """As a worker up to version 4 does."""
+    """As a worker of the version does."""
+    if schema_of(worker) == "ml_internal":
+        return claim(worker)
     return one(worker, "SELECT * FROM ml.claim_job('w1', '30 seconds')")
 
 
 def old_complete(worker: Connection, job_id: int, job_type: str) -> None:
-    """As a worker up to version 4 does."""
+    """As a worker of the version does."""
+    if schema_of(worker) == "ml_internal":
+        complete(worker, job_id, job_type)
+        return
     result = dict(RESULTS[job_type])
     result.pop("average_precision", None)  # newer than it
     named = sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(f"p_{name}")) for name in result)
@@ -42,7 +53,7 @@ def old_complete(worker: Connection, job_id: int, job_type: str) -> None:
 
 
 def running(client: Connection, worker: Connection, job_type: str = "TRAIN") -> int:
-    """A RUNNING job of a worker up to version 4; returns its id."""
+    """A RUNNING job of a worker of the version; returns its id."""
     fields: dict[str, Any] = TRAIN
     if job_type != "TRAIN":
         models = []
@@ -58,7 +69,7 @@ def running(client: Connection, worker: Connection, job_type: str = "TRAIN") -> 
     return job_id
 
 
-@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_4.sql", "version_5.sql"])
+@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_5.sql", "version_6.sql"])
 def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database of an older version with a job in every state that counts, and rows of every kind."""
     with empty.connect("owner") as owner:
@@ -70,8 +81,12 @@ def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
     with empty.connect("anna") as client, empty.connect("wanda") as worker:
         old_complete(worker, running(client, worker, "TEST"), "TEST")
         old_complete(worker, running(client, worker, "COMPARE"), "COMPARE")
-        worker.execute("SELECT ml.record_failure(%s, 1, 'no rows')", [running(client, worker)])
-        worker.execute("SELECT ml.record_progress(%s, 1, 0.5)", [running(client, worker)])
+        if schema_of(worker) == "ml":
+            worker.execute("SELECT ml.record_failure(%s, 1, 'no rows')", [running(client, worker)])
+            worker.execute("SELECT ml.record_progress(%s, 1, 0.5)", [running(client, worker)])
+        else:
+            call(worker, "record_failure", running(client, worker), 1, "no rows")
+            call(worker, "record_progress", running(client, worker), 1, "0.5")
         insert_job(client, **TRAIN)
         yield empty
 
@@ -113,7 +128,7 @@ def test_an_upgraded_database_equals_a_fresh_one_and_loses_nothing(
         assert version_of(owner) == SCHEMA_VERSION
 
 
-@pytest.mark.parametrize("old", ["version_5.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_6.sql"], indirect=True)
 def test_teams_that_were_separated_stay_so_and_are_known_by_the_role_itself(old: Database) -> None:
     with old.connect("owner") as owner:
         owner.execute(f"CREATE ROLE gray LOGIN PASSWORD '{PASSWORD}' IN ROLE ml_client")
@@ -159,7 +174,7 @@ def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Databa
         assert catalog(owner) == before
 
 
-@pytest.mark.parametrize("old", ["version_4.sql", "version_5.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_5.sql", "version_6.sql"], indirect=True)
 def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old: Database) -> None:
     """The old worker knows nothing of it: its calls are answered as ever."""
     with old.connect("anna") as client, old.connect("wanda") as worker:
@@ -175,7 +190,7 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("old", ["version_5.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_6.sql"], indirect=True)
 def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> None:
     """Old workers claim and record all through it: no deadlock, no lost job, every row whole.
 
@@ -243,12 +258,12 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:
     with (
         connect(old.login("wanda"), role="ml_worker") as connection,
-        pytest.raises(UnsuitableDatabaseError, match=r"schema version [1345], .* run: ml-worker install"),
+        pytest.raises(UnsuitableDatabaseError, match=r"schema version [1356], .* run: ml-worker install"),
     ):
         check_version(connection)
 
 
-@pytest.mark.parametrize("old", ["version_1.sql", "version_3.sql", "version_4.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_1.sql", "version_3.sql"], indirect=True)
 def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:
     with old.connect("owner") as owner:
         owner.execute("ALTER TABLE ml_test_results ADD COLUMN average_precision text")  # in the way

@@ -1,4 +1,4 @@
--- The schema of version 4, for the same test: the files of sql/ at that version, without their comments.
+-- The schema of version 6, for the same test: the files of sql/ at that version, without their comments.
 SET search_path TO pg_catalog, pg_temp;
 CREATE SCHEMA IF NOT EXISTS ml;
 CREATE TABLE IF NOT EXISTS ml.schema_version (
@@ -11,10 +11,14 @@ DO $$
 DECLARE
     v_installed integer := (SELECT max(v.version) FROM ml.schema_version v);
 BEGIN
-    IF v_installed <> 4 THEN
-        RAISE EXCEPTION 'this database has schema version %, these files are version 4', v_installed
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database % is encoded in %, which cannot hold every text', current_database(), current_setting('server_encoding')
+            USING ERRCODE = 'ML005', HINT = 'Make another: CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
+    END IF;
+    IF v_installed <> 6 THEN
+        RAISE EXCEPTION 'this database has schema version %, these files are version 6', v_installed
             USING ERRCODE = 'ML005', HINT = CASE
-                WHEN v_installed > 4 THEN 'Use the release that installed the newer version, or one after it.'
+                WHEN v_installed > 6 THEN 'Use the release that installed the newer version, or one after it.'
                 ELSE format('Run ml-worker install, or first apply the files of sql/upgrades/ after %s, in order.', v_installed)
             END;
     END IF;
@@ -36,6 +40,66 @@ BEGIN
         HINT = 'Facts are inserted by the worker''s procedures and stay as they are; ml.prune removes old ones.';
 END
 $$;
+CREATE OR REPLACE FUNCTION ml_internal.commit_is_impossible()
+RETURNS text
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    COMMIT;
+EXCEPTION
+    WHEN invalid_transaction_termination THEN RETURN SQLERRM;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.changed_columns(
+    p_old jsonb,
+    p_new jsonb,
+    p_columns text []
+)
+RETURNS text []
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT n.key
+        FROM jsonb_each(p_new) n
+        JOIN jsonb_each(p_old) o ON o.key = n.key
+        WHERE n.key = ANY (p_columns) AND CASE
+            WHEN n.value = o.value THEN false
+            WHEN concat(n.value, o.value) ~ '^("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}([.][0-9]+)?[+-][0-9:]{5}"){2}$'
+                THEN date_trunc('milliseconds', (n.value #>> '{}')::timestamptz) <> date_trunc('milliseconds', (o.value #>> '{}')::timestamptz)
+            ELSE true
+        END
+        ORDER BY n.key
+    );
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.keep_owned_columns()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_owned jsonb;
+    v_changed text [];
+BEGIN
+    IF pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    v_owned := to_jsonb(OLD) - TG_ARGV - 'updated_at';
+    v_changed := ml_internal.changed_columns(v_owned, to_jsonb(NEW), ARRAY(SELECT jsonb_object_keys(v_owned)));
+    IF v_changed <> '{}' THEN
+        RAISE EXCEPTION '% of % % cannot be changed',
+            array_to_string(v_changed, ', '), CASE TG_TABLE_NAME WHEN 'ml_jobs' THEN 'job' ELSE 'model' END, OLD.id
+            USING ERRCODE = 'insufficient_privilege', TABLE = TG_TABLE_NAME, COLUMN = v_changed[1],
+            HINT = format(
+                'A client changes %s; the service keeps the other columns. If your ORM sends them all, read the row again '
+                'before you save it, or let it send only what you change.', array_to_string(TG_ARGV, ', ')
+            );
+    END IF;
+    RETURN jsonb_populate_record(NEW, v_owned);
+END
+$$;
 CREATE OR REPLACE PROCEDURE ml_internal.require_autocommit(
     p_routine text
 )
@@ -45,7 +109,7 @@ BEGIN
     COMMIT;
 EXCEPTION
     WHEN invalid_transaction_termination THEN
-        IF SQLERRM OPERATOR(pg_catalog.=) 'invalid transaction termination' THEN
+        IF SQLERRM OPERATOR(pg_catalog.=) ml_internal.commit_is_impossible() THEN
             RAISE EXCEPTION '% commits as it goes and cannot run inside a transaction', p_routine
                 USING ERRCODE = 'active_sql_transaction', HINT = 'COMMIT or ROLLBACK first; in a client, turn autocommit on.';
         END IF;
@@ -69,6 +133,103 @@ BEGIN
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I, ADD CONSTRAINT %2$I CHECK (%s) %s', p_table, p_name, p_check, p_how);
         EXECUTE format('COMMENT ON CONSTRAINT %I ON %s IS %L', p_name, p_table, p_check);
     END IF;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.is_control(
+    p_code integer
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT p_code < 32 OR p_code = 127 OR (getdatabaseencoding() = 'UTF8' AND p_code > 127 AND (
+        '{[127,159],[1564,1564],[8206,8207],[8232,8238],[8294,8303],[65529,65531],[119155,119162]}'::int4multirange @> p_code
+    ));
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.name_fault(
+    p_name text
+)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_control integer;
+    v_first integer;
+    v_shows boolean;
+BEGIN
+    IF p_name ~ '^[ -~]*[!-~][ -~]*$' THEN
+        RETURN NULL;
+    END IF;
+    SELECT
+        (array_agg(c.code ORDER BY c.place) FILTER (WHERE ml_internal.is_control(c.code)))[1],
+        (array_agg(c.code ORDER BY c.place))[1],
+        bool_or(NOT (
+            c.code = 32 OR c.code > 127 AND getdatabaseencoding() = 'UTF8' AND (
+                '{[160,160],[173,173],[847,847],[4447,4448],[5760,5760],[6068,6069],[6155,6159],[8192,8205],[8239,8239],
+                [8287,8293],[10240,10240],[12288,12288],[12644,12644],[65024,65039],[65279,65279],[65440,65440],
+                [65520,65528],[917504,921599]}'::int4multirange @> c.code
+            )
+        ))
+    INTO v_control, v_first, v_shows
+    FROM (SELECT ascii(s.item) AS code, s.place FROM string_to_table(p_name, NULL) WITH ORDINALITY s (item, place)) c;
+    RETURN CASE
+        WHEN v_control IS NOT NULL THEN format('has the character U+%s, which controls and does not show', ml_internal.code_text(v_control))
+        WHEN v_shows IS FALSE THEN format('has no character that shows; its first is U+%s', ml_internal.code_text(v_first))
+    END;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.code_text(
+    p_code integer
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT lpad(upper(to_hex(p_code)), greatest(4, length(to_hex(p_code))), '0');
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.plain_text(
+    p_text text
+)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_text ~ '^[ -~]*$' THEN
+        RETURN p_text;
+    END IF;
+    RETURN (
+        SELECT string_agg(
+            CASE
+                WHEN ascii(s.item) IN (9, 10, 13) THEN ' '
+                WHEN NOT ml_internal.is_control(ascii(s.item)) THEN s.item
+                WHEN getdatabaseencoding() = 'UTF8' THEN chr(65533)
+                ELSE '?'
+            END, '' ORDER BY s.place
+        )
+        FROM string_to_table(p_text, NULL) WITH ORDINALITY s (item, place)
+    );
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.tell(
+    p_channel text,
+    p_payload text
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_notify(p_channel, p_payload) WHERE pg_notification_queue_usage() < 0.9;
 END
 $$;
 SET search_path TO pg_catalog, pg_temp;
@@ -97,7 +258,39 @@ BEGIN
     END LOOP;
 END
 $$;
-GRANT USAGE ON SCHEMA public, ml, ml_internal TO ml_reader;
+DO $$
+BEGIN
+    IF NOT has_schema_privilege('ml_reader', 'public', 'USAGE') THEN
+        GRANT USAGE ON SCHEMA public TO ml_reader;
+    END IF;
+END
+$$;
+CREATE TABLE IF NOT EXISTS ml_internal.rights (
+    grantee name NOT NULL,
+    privilege text NOT NULL,
+    object text NOT NULL,
+    column_name name NOT NULL DEFAULT '',
+    CONSTRAINT rights_pkey PRIMARY KEY (grantee, privilege, object, column_name),
+    CONSTRAINT rights_grantee_is_ours CHECK (grantee IN ('ml_reader', 'ml_client', 'ml_worker'))
+);
+DELETE FROM ml_internal.rights;
+CREATE OR REPLACE PROCEDURE ml_internal.allow(
+    p_grantee name,
+    p_privilege text,
+    p_objects text,
+    p_columns text DEFAULT ''
+)
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    INSERT INTO ml_internal.rights (grantee, privilege, object, column_name)
+    SELECT p_grantee, p_privilege, o.name, c.name
+    FROM regexp_split_to_table(p_objects, '[[:space:],]+') o (name)
+    CROSS JOIN regexp_split_to_table(p_columns, '[[:space:],]+') c (name)
+    WHERE o.name <> '' AND (c.name <> '' OR p_columns = '')
+    ON CONFLICT DO NOTHING;
+$$;
+CALL ml_internal.allow('ml_reader', 'USAGE', 'ml, ml_internal');
 SET search_path TO pg_catalog, pg_temp;
 CREATE OR REPLACE FUNCTION ml_internal.tidy_list(
     p_csv text
@@ -108,7 +301,7 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT nullif(regexp_replace(regexp_replace(p_csv, '^\s+|\s+$', '', 'g'), '\s*([,;=])\s*', '\1', 'g'), '');
+    SELECT nullif(regexp_replace(regexp_replace(p_csv, E'^\\s+|\\s+$', '', 'g'), E'\\s*([,;=])\\s*', E'\\1', 'g'), '');
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.list_items(
     p_csv text
@@ -120,6 +313,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT btrim(i.item), i.place
@@ -137,6 +331,7 @@ RETURNS TABLE (
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
@@ -188,7 +383,8 @@ AS $$
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.suggest_names(
     p_unknown text,
-    p_allowed text []
+    p_allowed text [],
+    p_otherwise text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -215,6 +411,7 @@ AS $$
     )
     SELECT coalesce(
         (SELECT 'Did you mean ' || string_agg(near.name, ', ' ORDER BY near.score DESC, near.place) || '?' FROM near),
+        p_otherwise,
         'Allowed: ' || array_to_string(p_allowed, ', ') || '.'
     );
 $$;
@@ -241,10 +438,139 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT replace(to_char(p_start, 'YYYY-MM-DD HH24:MI') || ' to ' || to_char(p_end, 'YYYY-MM-DD HH24:MI'), ' 00:00', '');
 $$;
+CREATE OR REPLACE FUNCTION ml_internal.interval_text(
+    p_interval interval
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+SET intervalstyle TO 'postgres'
+AS $$
+    SELECT p_interval::text;
+$$;
 SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml_internal.base_type(
+    p_type oid
+)
+RETURNS regtype
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE types AS (
+        SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = p_type
+        UNION ALL
+        SELECT b.oid, b.typbasetype FROM types t JOIN pg_type b ON b.oid = t.typbasetype
+    )
+    SELECT t.oid::regtype FROM types t WHERE t.typbasetype = 0;
+$$;
+CREATE OR REPLACE PROCEDURE ml_internal.require_in_public(
+    p_table name
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_schema name;
+BEGIN
+    IF to_regclass(format('public.%I', p_table)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT n.nspname INTO v_schema
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT s.reset_val AS path FROM pg_settings s WHERE s.name = 'search_path'
+        UNION ALL
+        SELECT substr(o.setting, length('search_path=') + 1)
+        FROM pg_db_role_setting r
+        CROSS JOIN LATERAL unnest(r.setconfig) o (setting)
+        WHERE starts_with(o.setting, 'search_path=')
+            AND r.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+    ) p
+    CROSS JOIN LATERAL string_to_table(p.path, ',') i (item)
+    WHERE c.relname = p_table AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND CASE btrim(i.item, ' "')
+        WHEN '$user' THEN n.nspname IN (SELECT r.rolname FROM pg_roles r)
+        ELSE n.nspname = btrim(i.item, ' "')
+    END
+    ORDER BY n.nspname
+    LIMIT 1;
+    IF v_schema IS NOT NULL THEN
+        RAISE EXCEPTION '% stands in the schema %, and is needed in public', p_table, v_schema
+            USING ERRCODE = 'invalid_schema_name', TABLE = p_table, SCHEMA = v_schema, HINT = format(
+                'Move it: ALTER TABLE %1$I.%2$I SET SCHEMA public; or show it there: '
+                'CREATE VIEW public.%2$I AS SELECT * FROM %1$I.%2$I; then install again.', v_schema, p_table
+            );
+    END IF;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.require_metrics()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_kind text := (
+        SELECT CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'f' THEN 'table' END
+        FROM pg_class c
+        WHERE c.oid = to_regclass('public.coin_metrics')
+    );
+    v_column record;
+    v_instead text := CASE v_kind
+        WHEN 'view' THEN 'Give the view public.coin_metrics this column by CREATE OR REPLACE VIEW'
+        ELSE 'Or leave your table as it is under another name, with a view in its place: ALTER TABLE public.coin_metrics '
+            'RENAME TO my_metrics; CREATE VIEW public.coin_metrics AS SELECT ... FROM my_metrics'
+    END || '; then install again.';
+BEGIN
+    IF v_kind IS NULL THEN
+        RAISE EXCEPTION 'public.coin_metrics is no table and no view'
+            USING ERRCODE = 'wrong_object_type', TABLE = 'coin_metrics', HINT = 'Rename or drop what has this name; then install again.';
+    END IF;
+    FOR v_column IN
+        SELECT n.name, n.needed, n.types, n.added, ml_internal.base_type(a.atttypid) AS type, format_type(a.atttypid, a.atttypmod) AS shown
+        FROM (VALUES
+            ('mint', 'which coin a row is of', NULL, 'text'),
+            ('timestamp', 'when a row was taken', '{timestamptz,timestamp,date}'::regtype [], 'timestamptz'),
+            ('phase_id_at_time', NULL, '{integer,bigint,smallint}'::regtype [], 'integer')
+        ) n (name, needed, types, added)
+        LEFT JOIN pg_attribute a ON a.attrelid = 'public.coin_metrics'::regclass AND a.attname = n.name AND a.attnum > 0 AND NOT a.attisdropped
+    LOOP
+        IF v_column.type IS NULL AND v_column.needed IS NOT NULL THEN
+            RAISE EXCEPTION 'coin_metrics has no column %, which says %', v_column.name, v_column.needed
+                USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = v_column.name, HINT = CASE v_kind
+                    WHEN 'view' THEN ''
+                    ELSE format('Rename the column that has it: ALTER TABLE public.coin_metrics RENAME COLUMN ... TO %I; ', v_column.name)
+                        || format('or add one: ADD COLUMN %I %s. ', v_column.name, v_column.added)
+                END || v_instead;
+        ELSIF v_column.type <> ALL (v_column.types) THEN
+            RAISE EXCEPTION 'the column % of coin_metrics is %, not %', v_column.name, v_column.shown, v_column.added
+                USING ERRCODE = 'datatype_mismatch', TABLE = 'coin_metrics', COLUMN = v_column.name, HINT = CASE v_kind
+                    WHEN 'view' THEN ''
+                    ELSE format(
+                        'Change its type: ALTER TABLE public.coin_metrics ALTER COLUMN %1$I TYPE %2$s USING %3$s. ',
+                        v_column.name, v_column.added, CASE
+                            WHEN v_column.name = 'timestamp' AND v_column.type IN ('bigint'::regtype, 'integer'::regtype, 'numeric'::regtype, 'float8'::regtype)
+                                THEN 'to_timestamp("timestamp"), or to_timestamp("timestamp" / 1000.0) where it is in milliseconds'
+                            ELSE format('%I::%s', v_column.name, v_column.added)
+                        END
+                    )
+                END || v_instead;
+        END IF;
+    END LOOP;
+END
+$$;
+CALL ml_internal.require_in_public('ref_coin_phases');
+CALL ml_internal.require_in_public('coin_metrics');
 DO $$
+DECLARE
+    v_new text [] := '{}';
+    v_right record;
 BEGIN
     IF to_regclass('public.ref_coin_phases') IS NULL THEN
+        v_new := v_new || 'public.ref_coin_phases'::text;
         CREATE TABLE public.ref_coin_phases (
             id integer NOT NULL,
             name varchar(50) NOT NULL,
@@ -266,6 +592,7 @@ BEGIN
         COMMENT ON COLUMN public.ref_coin_phases.max_age_minutes IS 'Age in minutes at which the phase ends.';
     END IF;
     IF to_regclass('public.coin_metrics') IS NULL THEN
+        v_new := v_new || 'public.coin_metrics'::text;
         CREATE TABLE public.coin_metrics (
             mint varchar(255) NOT NULL,
             "timestamp" timestamptz NOT NULL,
@@ -300,7 +627,7 @@ BEGIN
             CONSTRAINT coin_metrics_pkey PRIMARY KEY (mint, "timestamp")
         );
         CREATE INDEX coin_metrics_timestamp ON public.coin_metrics ("timestamp");
-        COMMENT ON TABLE public.coin_metrics IS 'Time series of the coins: one row a coin and moment. NULL means unknown, not zero.';
+        COMMENT ON TABLE public.coin_metrics IS 'Time series of the coins: one row per coin and moment. NULL means unknown, not zero.';
         COMMENT ON COLUMN public.coin_metrics.mint IS 'The coin.';
         COMMENT ON COLUMN public.coin_metrics."timestamp" IS 'When the interval of this row ends.';
         COMMENT ON COLUMN public.coin_metrics.phase_id_at_time IS 'Phase of the coin at that time, see ref_coin_phases.';
@@ -332,21 +659,328 @@ BEGIN
         COMMENT ON COLUMN public.coin_metrics.buy_pressure_ratio IS 'Bought volume by traded volume, 0 to 1.';
         COMMENT ON COLUMN public.coin_metrics.unique_signer_ratio IS 'Different signers by number of trades, 0 to 1.';
     END IF;
+    FOR v_right IN
+        SELECT DISTINCT c.oid::regclass AS relation, coalesce(quote_ident(r.rolname), 'PUBLIC') AS grantee
+        FROM pg_catalog.pg_class c
+        CROSS JOIN LATERAL aclexplode(c.relacl) x
+        LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+        WHERE c.oid = ANY (v_new::regclass []) AND x.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', v_right.relation, v_right.grantee);
+    END LOOP;
+END
+$$;
+DO $$
+BEGIN
+    PERFORM ml_internal.require_metrics();
 END
 $$;
 CREATE OR REPLACE VIEW public.ml_metric_columns WITH (security_invoker = true) AS
 SELECT
     a.attname::text AS column_name,
     pg_catalog.format_type(a.atttypid, a.atttypmod) AS data_type,
-    coalesce(nullif(t.typbasetype, 0), t.oid) IN (
-        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype
-    ) AS is_numeric
+    CASE t.typtype WHEN 'd' THEN ml_internal.base_type(t.oid) ELSE t.oid END IN (
+        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'bool'::regtype
+    ) AND a.attname !~ '[,;=]|^[[:space:]]|[[:space:]]$' AS is_numeric
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = 'public.coin_metrics'::regclass
     AND a.attnum > 0
     AND NOT a.attisdropped
 ORDER BY a.attnum;
+CREATE OR REPLACE FUNCTION ml_internal.number_expression(
+    p_column text
+)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_type regtype := (
+        SELECT ml_internal.base_type(a.atttypid)
+        FROM pg_attribute a
+        WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = p_column AND a.attnum > 0 AND NOT a.attisdropped
+    );
+BEGIN
+    CASE
+        WHEN v_type IS NULL THEN
+            RAISE EXCEPTION 'coin_metrics has no column % any more', quote_literal(p_column)
+                USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = p_column,
+                HINT = 'Bring it back under this name, or train another model without it.';
+        WHEN v_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN
+            RETURN format('m.%I::numeric', p_column);
+        WHEN v_type IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
+            RETURN format('nullif(m.%I::numeric, ''NaN'')', p_column);
+        WHEN v_type = 'bool'::regtype THEN
+            RETURN format('m.%I::integer::numeric', p_column);
+        ELSE
+            RAISE EXCEPTION 'column % is % now, not numeric', quote_literal(p_column), v_type
+                USING ERRCODE = 'datatype_mismatch', TABLE = 'coin_metrics', COLUMN = p_column,
+                HINT = 'Make it a number or a boolean again, or train another model without it.';
+    END CASE;
+END
+$$;
+SET search_path TO pg_catalog, pg_temp;
+CREATE TABLE IF NOT EXISTS public.ref_labels (
+    name varchar(50) NOT NULL,
+    description text NOT NULL,
+    needs_horizon boolean NOT NULL,
+    is_change boolean NOT NULL,
+    has_stop boolean NOT NULL,
+    certain_operators_csv text NOT NULL,
+    wording text NOT NULL,
+    found text NOT NULL,
+    judged text NOT NULL,
+    CONSTRAINT ref_labels_pkey PRIMARY KEY (name)
+);
+CREATE OR REPLACE FUNCTION ml_internal.is_positive(
+    operator text,
+    target numeric,
+    value numeric
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN CASE operator
+    WHEN '>' THEN target > value
+    WHEN '<' THEN target < value
+    WHEN '>=' THEN target >= value
+    WHEN '<=' THEN target <= value
+    WHEN '=' THEN target = value
+    WHEN '!=' THEN target <> value
+END;
+CREATE OR REPLACE FUNCTION ml_internal.changed_by(
+    base numeric,
+    percent numeric
+)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN CASE WHEN base > 0 AND base < 'Infinity' THEN base * ((100 + percent) * 0.01) END;
+CREATE OR REPLACE FUNCTION ml_internal.label_text(
+    label text,
+    target text,
+    operator text,
+    value numeric,
+    future_minutes integer,
+    base text,
+    stop_value numeric,
+    uncovered text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+RETURN (
+    SELECT concat(
+        CASE WHEN r.needs_horizon THEN format(r.wording, target, operator, trim_scale(value), future_minutes, base, trim_scale(stop_value))
+        ELSE concat_ws(' ', target, operator, trim_scale(value), 'after ' || future_minutes || ' min') END,
+        CASE uncovered WHEN 'negative' THEN ', a coin that stops is negative' END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = label
+);
+CREATE OR REPLACE FUNCTION ml_internal.unlabelled_text(
+    future_minutes integer
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN future_minutes IS NULL THEN 'their target is NULL'
+        ELSE format('their coin has no row with a target %s to %s minutes later within the period', future_minutes, 2 * future_minutes)
+    END;
+$$;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'value',
+    'the target in the row itself, or with a horizon of N minutes in the first row of the coin between N and 2 N minutes later',
+    false, false, false,
+    '',
+    '%1$s %2$s %3$s',
+    'first_value(s.target) OVER ahead',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'change',
+    'the change, in percent, from the own value of the row to the first row of the coin between N and 2 N minutes later',
+    true, true, false,
+    '',
+    'after %4$s min, %1$s changes %2$s %3$s %% from %5$s',
+    'first_value(s.target) OVER ahead',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'highest',
+    'the greatest value of the target later than the row, by at most N minutes',
+    true, false, false,
+    '>,>=',
+    'within %4$s min, the highest %1$s %2$s %3$s',
+    'max(s.target) OVER path',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'lowest',
+    'the least value of the target later than the row, by at most N minutes',
+    true, false, false,
+    '<,<=',
+    'within %4$s min, the lowest %1$s %2$s %3$s',
+    'min(s.target) OVER path',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'highest_change',
+    'the greatest value of the target later than the row, by at most N minutes, as a change in percent from the own value of the row',
+    true, true, false,
+    '>,>=',
+    'within %4$s min, %1$s rises %2$s %3$s %% over %5$s',
+    'max(s.target) OVER path',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'lowest_change',
+    'the least value of the target later than the row, by at most N minutes, as a change in percent from the own value of the row',
+    true, true, false,
+    '<,<=',
+    'within %4$s min, %1$s falls %2$s %3$s %% from %5$s',
+    'min(s.target) OVER path',
+    'ml_internal.is_positive($1, o.found, o.goal)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
+SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml_internal.touches_first(
+    path numeric [],
+    goal numeric,
+    stop numeric
+)
+RETURNS boolean
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_one numeric [];
+    v_reached_at numeric;
+    v_is_known boolean := false;
+BEGIN
+    IF cardinality(path) > 0 IS NOT TRUE THEN
+        RETURN NULL;
+    END IF;
+    FOREACH v_one SLICE 1 IN ARRAY path LOOP
+        EXIT WHEN v_one[1] > v_reached_at;
+        IF (CASE WHEN goal > stop THEN v_one[2] <= stop ELSE v_one[2] >= stop END) THEN
+            RETURN false;
+        ELSIF (CASE WHEN goal > stop THEN v_one[2] >= goal ELSE v_one[2] <= goal END) THEN
+            v_reached_at := v_one[1];
+        END IF;
+        v_is_known := v_is_known OR v_one[2] IS NOT NULL;
+    END LOOP;
+    RETURN v_reached_at IS NOT NULL OR CASE WHEN v_is_known THEN false END;
+END
+$$;
+INSERT INTO public.ref_labels (
+    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+)
+VALUES (
+    'first_touch',
+    'whether the target changes by train_value percent before it changes by train_stop_value, which has the other sign, within N minutes',
+    true, true, true,
+    '>=,<=',
+    'within %4$s min, %1$s reaches %3$s %% before %6$s %% from %5$s',
+    'array_agg(ARRAY[extract(epoch FROM s."timestamp"), s.target]) OVER path',
+    'ml_internal.touches_first(o.found, o.goal, o.stop)'
+)
+ON CONFLICT (name) DO UPDATE SET
+    description = EXCLUDED.description,
+    needs_horizon = EXCLUDED.needs_horizon,
+    is_change = EXCLUDED.is_change,
+    has_stop = EXCLUDED.has_stop,
+    certain_operators_csv = EXCLUDED.certain_operators_csv,
+    wording = EXCLUDED.wording,
+    found = EXCLUDED.found,
+    judged = EXCLUDED.judged;
 SET search_path TO pg_catalog, pg_temp;
 CREATE TABLE IF NOT EXISTS public.ref_model_types (
     id integer NOT NULL,
@@ -500,62 +1134,6 @@ ON CONFLICT (model_type, name) DO UPDATE SET
     default_value = EXCLUDED.default_value,
     description = EXCLUDED.description;
 SET search_path TO pg_catalog, pg_temp;
-CREATE OR REPLACE FUNCTION ml_internal.is_positive(
-    operator text,
-    target numeric,
-    value numeric
-)
-RETURNS boolean
-LANGUAGE sql
-IMMUTABLE
-PARALLEL SAFE
-RETURN CASE operator
-    WHEN '>' THEN target > value
-    WHEN '<' THEN target < value
-    WHEN '>=' THEN target >= value
-    WHEN '<=' THEN target <= value
-    WHEN '=' THEN target = value
-    WHEN '!=' THEN target <> value
-END;
-CREATE OR REPLACE FUNCTION ml_internal.label_text(
-    target text,
-    operator text,
-    value numeric,
-    future_minutes integer
-)
-RETURNS text
-LANGUAGE sql
-STABLE
-PARALLEL SAFE
-RETURN concat_ws(' ', target, operator, trim_scale(value), 'after ' || future_minutes || ' min');
-CREATE OR REPLACE FUNCTION ml_internal.label_expression(
-    future_minutes integer
-)
-RETURNS text
-LANGUAGE sql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN future_minutes IS NULL THEN 's.own_label' ELSE format(
-        'first_value(s.own_label) OVER (PARTITION BY s.mint ORDER BY s."timestamp"
-            RANGE BETWEEN %L::interval FOLLOWING AND %L::interval FOLLOWING)',
-        make_interval(mins => future_minutes), make_interval(mins => 2 * future_minutes)
-    ) END;
-$$;
-CREATE OR REPLACE FUNCTION ml_internal.unlabelled_text(
-    future_minutes integer
-)
-RETURNS text
-LANGUAGE sql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN future_minutes IS NULL THEN 'their target is NULL'
-        ELSE format('their coin has no row with a target %s to %s minutes later within the period', future_minutes, 2 * future_minutes)
-    END;
-$$;
-SET search_path TO pg_catalog, pg_temp;
 CREATE TABLE IF NOT EXISTS public.ml_models (
     id bigint GENERATED ALWAYS AS IDENTITY,
     name varchar(255) NOT NULL,
@@ -584,10 +1162,16 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     model_file_path text,
     description text,
     train_job_id bigint,
+    label varchar(50) NOT NULL DEFAULT 'value',
+    base_variable varchar(100),
+    stop_value numeric,
+    uncovered varchar(10),
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
+    CONSTRAINT ml_models_label_fkey FOREIGN KEY (label) REFERENCES public.ref_labels (name),
+    CONSTRAINT ml_models_uncovered_known CHECK (uncovered IN ('leave_out', 'negative')),
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
-    CONSTRAINT ml_models_name_not_blank CHECK (name ~ '\S'),
+    CONSTRAINT ml_models_name_not_blank CHECK (name ~ E'\\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
     CONSTRAINT ml_models_start_before_end CHECK (train_start < train_end),
     CONSTRAINT ml_models_future_minutes_positive CHECK (future_minutes > 0),
@@ -607,6 +1191,45 @@ CREATE INDEX IF NOT EXISTS idx_models_created ON public.ml_models (created_at DE
 CREATE UNIQUE INDEX IF NOT EXISTS ml_models_name_taken
 ON public.ml_models (name)
 WHERE NOT is_deleted AND status <> 'FAILED';
+CREATE OR REPLACE FUNCTION ml_internal.label_text(
+    model public.ml_models
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml_internal.label_text(
+        model.label, model.target_variable, model.target_operator, model.target_value, model.future_minutes,
+        model.base_variable, model.stop_value, model.uncovered
+    );
+$$;
+CREATE OR REPLACE PROCEDURE ml_internal.require_fit_name(
+    p_name text,
+    p_table text,
+    p_column text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_fault text := ml_internal.name_fault(p_name);
+    v_job_id bigint := substring(p_name FROM '_job_([1-9][0-9]{0,17})(?:_[0-9]+)?$')::bigint;
+BEGIN
+    IF v_fault IS NOT NULL THEN
+        RAISE EXCEPTION '% %', p_column, v_fault
+            USING ERRCODE = 'check_violation', TABLE = p_table, COLUMN = p_column,
+            HINT = 'Name the model by characters that show, for example letters, digits and blanks.';
+    ELSIF EXISTS (SELECT FROM public.ref_model_types t WHERE starts_with(p_name, t.name || '_job_' || v_job_id))
+        AND NOT EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = v_job_id)
+    THEN
+        RAISE EXCEPTION 'the name "%" is kept for job %, should it have none', p_name, v_job_id
+            USING ERRCODE = 'reserved_name', TABLE = p_table, COLUMN = p_column,
+            HINT = 'Choose another name, or give none.';
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_rules()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -624,10 +1247,18 @@ BEGIN
             USING ERRCODE = 'not_null_violation', TABLE = 'ml_models', COLUMN = 'is_deleted',
             HINT = 'Set it to true to delete the model, to false to take it back.';
     END IF;
-    IF NEW.name IS NULL OR NEW.name !~ '\S' THEN
+    IF NEW.name IS NULL OR NEW.name !~ '[^ ]' THEN
         RAISE EXCEPTION 'the name of model % cannot be blank', OLD.id
             USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'name',
             HINT = 'Give it a name, or leave the old one.';
+    END IF;
+    IF NEW.name <> OLD.name OR (OLD.is_deleted AND NOT NEW.is_deleted) THEN
+        CALL ml_internal.require_fit_name(NEW.name, 'ml_models', 'name');
+    END IF;
+    IF length(NEW.description) > 10000 AND NEW.description IS DISTINCT FROM OLD.description THEN
+        RAISE EXCEPTION 'the description of model % has % characters', OLD.id, length(NEW.description)
+            USING ERRCODE = 'check_violation', TABLE = 'ml_models', COLUMN = 'description',
+            HINT = 'Describe the model in at most 10000 characters.';
     END IF;
     IF NOT NEW.is_deleted AND (NEW.name <> OLD.name OR OLD.is_deleted) THEN
         CALL ml_internal.reserve_name(NEW.name);
@@ -645,6 +1276,7 @@ RETURNS public.ml_models
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_model public.ml_models;
@@ -688,11 +1320,20 @@ BEGIN
     IF v_id IS NULL THEN
         RAISE EXCEPTION 'no model is named %', coalesce(quote_literal(left(p_name, 255)), 'NULL')
             USING ERRCODE = 'no_data_found', TABLE = 'ml_models',
-            HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+            HINT = ml_internal.suggest_names(p_name, ARRAY(
+                SELECT m.name::text
+                FROM public.ml_models m
+                WHERE m.status = 'READY' AND NOT m.is_deleted
+                ORDER BY m.id DESC
+                LIMIT 1000
+            ), 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.');
     END IF;
     RETURN v_id;
 END
 $$;
+CREATE OR REPLACE TRIGGER ml_models_10_owned_columns
+BEFORE UPDATE ON public.ml_models
+FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_owned_columns('name', 'description', 'is_deleted');
 CREATE OR REPLACE TRIGGER ml_models_30_rules
 BEFORE UPDATE ON public.ml_models
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_rules();
@@ -725,8 +1366,8 @@ CREATE TABLE IF NOT EXISTS public.ml_jobs (
     CONSTRAINT ml_jobs_failed_has_reason CHECK ((status = 'FAILED') = (error_msg IS NOT NULL))
 );
 CREATE INDEX IF NOT EXISTS idx_jobs_status ON public.ml_jobs (status, priority, created_at);
-CREATE INDEX IF NOT EXISTS ml_jobs_queue ON public.ml_jobs (priority, created_at, id) WHERE status = 'PENDING';
-CREATE INDEX IF NOT EXISTS ml_jobs_queue_of_kind ON public.ml_jobs (job_type, priority, created_at, id) WHERE status = 'PENDING';
+CREATE INDEX IF NOT EXISTS ml_jobs_turns ON public.ml_jobs (job_type, priority, created_by, created_at, id) WHERE (status = 'PENDING') IS TRUE;
+CREATE INDEX IF NOT EXISTS ml_jobs_started ON public.ml_jobs (priority, started_at) WHERE started_at IS NOT NULL;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conname = 'ml_models_train_job_id_fkey') THEN
@@ -735,22 +1376,60 @@ BEGIN
     END IF;
 END
 $$;
-CREATE OR REPLACE FUNCTION ml_internal.refuse_new_request()
+CREATE OR REPLACE FUNCTION ml_internal.refuse_own_id()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION 'the request of job % cannot be changed', OLD.id
-        USING ERRCODE = 'ML002', TABLE = 'ml_jobs',
-        HINT = format('Cancel it (CALL ml.cancel_job(%s)) and insert another job; only status and priority can be updated.', OLD.id);
+    BEGIN
+        IF NEW.id = currval('public.ml_jobs_id_seq') THEN
+            RETURN NEW;
+        END IF;
+    EXCEPTION
+        WHEN object_not_in_prerequisite_state THEN NULL; -- it has drawn none
+    END;
+    IF pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'a new job cannot have the id %', coalesce(NEW.id::text, 'NULL')
+        USING ERRCODE = 'generated_always', TABLE = 'ml_jobs', COLUMN = 'id',
+        HINT = 'Leave id out, or write DEFAULT: the service gives the numbers, and RETURNING id tells which.';
 END
 $$;
-CREATE OR REPLACE TRIGGER ml_jobs_30_request_is_final
+CREATE OR REPLACE TRIGGER ml_jobs_11_own_id
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.id IS DISTINCT FROM pg_sequence_last_value('public.ml_jobs_id_seq'))
+EXECUTE FUNCTION ml_internal.refuse_own_id();
+CREATE OR REPLACE FUNCTION ml_internal.refuse_new_request()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_changed text [] := ml_internal.changed_columns(to_jsonb(OLD), to_jsonb(NEW), TG_ARGV);
+BEGIN
+    IF v_changed <> '{}' THEN
+        RAISE EXCEPTION 'the request of job % cannot be changed: %', OLD.id, array_to_string(v_changed, ', ')
+            USING ERRCODE = 'ML002', TABLE = 'ml_jobs', COLUMN = v_changed[1],
+            HINT = format('Cancel it (CALL ml.cancel_job(%s)) and insert another job; only status and priority can be updated.', OLD.id);
+    END IF;
+    RETURN jsonb_populate_record(NEW, (
+        SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(to_jsonb(OLD)) o WHERE o.key = ANY (TG_ARGV)
+    ));
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_10_request_is_final
 BEFORE UPDATE OF
     id, job_type, created_at, max_attempts
 ON public.ml_jobs
-FOR EACH ROW EXECUTE FUNCTION ml_internal.refuse_new_request();
+FOR EACH ROW
+WHEN ((NEW.id, NEW.job_type, NEW.created_at, NEW.max_attempts) IS DISTINCT FROM (OLD.id, OLD.job_type, OLD.created_at, OLD.max_attempts))
+EXECUTE FUNCTION ml_internal.refuse_new_request('id', 'job_type', 'created_at', 'max_attempts');
+CREATE OR REPLACE TRIGGER ml_jobs_11_owned_columns
+BEFORE UPDATE ON public.ml_jobs
+FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_owned_columns('status', 'priority');
 CREATE OR REPLACE FUNCTION ml_internal.keep_priority_rules()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -829,9 +1508,9 @@ BEGIN
         VALUES (NEW.id, NEW.attempt, 'CANCELLED');
     END IF;
     IF NEW.status IN ('PENDING', 'CANCELLED') THEN
-        PERFORM pg_catalog.pg_notify('ml_jobs', '');
+        PERFORM ml_internal.tell('ml_jobs', '');
     END IF;
-    PERFORM pg_catalog.pg_notify('ml_job_status', NEW.id || ' ' || NEW.status);
+    PERFORM ml_internal.tell('ml_job_status', NEW.id || ' ' || NEW.status);
     RETURN NULL;
 END
 $$;
@@ -847,7 +1526,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_catalog.pg_notify('ml_jobs', '');
+    PERFORM ml_internal.tell('ml_jobs', '');
     RETURN NULL;
 END
 $$;
@@ -860,9 +1539,19 @@ CREATE OR REPLACE PROCEDURE ml.cancel_job(
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_created_by name;
 BEGIN
     UPDATE public.ml_jobs SET status = 'CANCELLED' WHERE id = p_job_id;
-    IF NOT FOUND THEN
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    SELECT j.created_by INTO v_created_by FROM public.ml_jobs j WHERE j.id = p_job_id;
+    IF FOUND THEN
+        RAISE EXCEPTION 'job % belongs to %', p_job_id, v_created_by
+            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
+            HINT = format('Only members of that role may cancel it; as its owner: GRANT %I TO %I;', v_created_by, current_user);
+    ELSE
         RAISE EXCEPTION 'job % does not exist', coalesce(p_job_id::text, 'NULL')
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_queue; lists the jobs that can be cancelled.';
     END IF;
@@ -878,7 +1567,7 @@ CREATE TABLE IF NOT EXISTS public.ml_job_events (
     progress numeric(3, 2),
     message text,
     lease_until timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by name NOT NULL DEFAULT session_user,
     CONSTRAINT ml_job_events_pkey PRIMARY KEY (id),
     CONSTRAINT ml_job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -900,6 +1589,24 @@ WHERE event IN ('COMPLETED', 'RELEASED', 'EXPIRED');
 CREATE OR REPLACE TRIGGER ml_job_events_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_job_events
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
+CREATE OR REPLACE PROCEDURE ml_internal.require_claimer(
+    p_job_id bigint,
+    p_attempt integer
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM public.ml_job_events e
+        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'CLAIMED' AND e.created_by = session_user
+    ) THEN
+        RAISE EXCEPTION 'attempt % of job % was claimed by another login than %', p_attempt, p_job_id, session_user
+            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
+            HINT = 'Only the login that claimed a job may go on with it.';
+    END IF;
+END
+$$;
 CREATE OR REPLACE PROCEDURE ml_internal.require_attempt(
     p_job_id bigint,
     p_attempt integer
@@ -920,14 +1627,8 @@ BEGIN
             p_attempt, p_job_id, coalesce(v_status, 'missing'), coalesce(v_attempt, 0)
             USING ERRCODE = 'ML001', TABLE = 'ml_jobs',
             HINT = 'Stop working on it and discard what this attempt made.';
-    ELSIF NOT EXISTS (
-        SELECT FROM public.ml_job_events e
-        WHERE e.job_id = p_job_id AND e.attempt = p_attempt AND e.event = 'CLAIMED' AND e.created_by = session_user
-    ) THEN
-        RAISE EXCEPTION 'attempt % of job % was claimed by another login than %', p_attempt, p_job_id, session_user
-            USING ERRCODE = 'insufficient_privilege', TABLE = 'ml_jobs',
-            HINT = 'Only the login that claimed a job may go on with it.';
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
 END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.check_event()
@@ -1043,6 +1744,7 @@ RETURNS text []
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_field text;
@@ -1073,7 +1775,7 @@ DECLARE
 BEGIN
     RAISE EXCEPTION 'a % job needs %', NEW.job_type, array_to_string(v_missing, ', ')
         USING ERRCODE = 'not_null_violation', TABLE = 'ml_jobs', COLUMN = v_missing[1],
-        HINT = 'Name these fields in the INSERT and give each a value; \d+ ml_jobs says what they mean.';
+        HINT = E'Name these fields in the INSERT and give each a value; \\d+ ml_jobs says what they mean.';
 END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.refuse_foreign_fields()
@@ -1131,6 +1833,7 @@ CREATE OR REPLACE FUNCTION ml_internal.refuse_period()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_start timestamptz;
@@ -1196,6 +1899,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_kind(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -1283,9 +1987,11 @@ BEGIN
             WHEN (NEW.%1$s_start >= NEW.%1$s_end OR NEW.%1$s_start < ''0002-01-01 00:00:00+00''
                 OR NEW.%1$s_end >= ''9999-01-01 00:00:00+00'')
             EXECUTE FUNCTION ml_internal.refuse_period(''%1$s_start'', ''%1$s_end'');
-        CREATE OR REPLACE TRIGGER ml_jobs_30_%1$s_is_final BEFORE UPDATE OF %7$s ON public.ml_jobs FOR EACH ROW
-            EXECUTE FUNCTION ml_internal.refuse_new_request()',
-        v_prefix, define_kind.job_type, v_needs_new, v_needs_args, v_new, v_result, v_list
+        CREATE OR REPLACE TRIGGER ml_jobs_10_%1$s_is_final BEFORE UPDATE OF %7$s ON public.ml_jobs FOR EACH ROW
+            WHEN ((%5$s) IS DISTINCT FROM (%8$s)) EXECUTE FUNCTION ml_internal.refuse_new_request(%9$s)',
+        v_prefix, define_kind.job_type, v_needs_new, v_needs_args, v_new, v_result, v_list,
+        (SELECT string_agg('OLD.' || quote_ident(f), ', ') FROM unnest(v_fields) f),
+        (SELECT string_agg(quote_literal(f), ', ') FROM unnest(v_fields) f)
     );
     CALL ml_internal.keep_constraint('public.ml_jobs', format('ml_jobs_%s_fields', v_prefix), format(
         'CASE job_type WHEN %L THEN num_nulls(%s) = 0 ELSE num_nonnulls(%s) = 0 END', define_kind.job_type,
@@ -1298,7 +2004,7 @@ BEGIN
         '(job_type = %L AND status = ''COMPLETED'') = (%I IS NOT NULL)', define_kind.job_type, v_result
     ));
     EXECUTE format(
-        'GRANT INSERT (%1$s, %2$I), UPDATE (%1$s) ON public.ml_jobs TO ml_client;
+        'GRANT INSERT (%1$s, %2$I), UPDATE (%1$s, %2$I) ON public.ml_jobs TO ml_client;
         GRANT SELECT ON public.%3$I TO ml_reader', v_list, v_result, v_table
     );
     IF uses_models <> '{}' THEN
@@ -1307,7 +2013,6 @@ BEGIN
                 LANGUAGE plpgsql SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %3$s RETURN NEW; END $f$;
             CREATE OR REPLACE FUNCTION ml_internal.check_models_of_%1$s() RETURNS trigger
                 LANGUAGE plpgsql SECURITY DEFINER SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %4$s RETURN NEW; END $f$;
-            REVOKE ALL ON FUNCTION ml_internal.see_models_of_%1$s(), ml_internal.check_models_of_%1$s() FROM public;
             COMMENT ON FUNCTION ml_internal.see_models_of_%1$s() IS %5$L;
             COMMENT ON FUNCTION ml_internal.check_models_of_%1$s() IS %6$L;
             CREATE OR REPLACE TRIGGER ml_jobs_15_%1$s_sees_models BEFORE INSERT ON public.ml_jobs FOR EACH ROW
@@ -1403,9 +2108,7 @@ BEGIN
     EXECUTE (
         SELECT format(
             'CREATE OR REPLACE FUNCTION ml_internal.page_of_jobs(p_model_id bigint) RETURNS SETOF text
-            LANGUAGE plpgsql STABLE SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
-            GRANT EXECUTE ON FUNCTION ml_internal.page_of_jobs(bigint), ml_internal.page_of_kind(bigint, text) TO ml_reader;
-            REVOKE ALL ON FUNCTION ml_internal.page_of_jobs(bigint) FROM public;
+            LANGUAGE plpgsql STABLE ROWS 10 SET search_path TO pg_catalog, pg_temp AS $f$ BEGIN %s END $f$;
             COMMENT ON FUNCTION ml_internal.page_of_jobs(bigint) IS %L',
             string_agg(
                 format(
@@ -1424,9 +2127,10 @@ CREATE OR REPLACE FUNCTION ml_internal.sign_job()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
 BEGIN
-    NEW.created_by := coalesce(NEW.created_by, current_user);
+    NEW.created_by := coalesce(nullif(NEW.created_by, ''), current_user);
     IF NEW.created_by <> current_user THEN
         RAISE EXCEPTION 'a job of % cannot be inserted as %', NEW.created_by, current_user
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'created_by',
@@ -1446,7 +2150,7 @@ LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    NEW.status := coalesce(NEW.status, 'PENDING');
+    NEW.status := coalesce(nullif(NEW.status, ''), 'PENDING');
     NEW.priority := coalesce(NEW.priority, 5);
     NEW.created_at := coalesce(NEW.created_at, now());
     NEW.progress := coalesce(NEW.progress, 0);
@@ -1458,7 +2162,7 @@ $$;
 CREATE OR REPLACE TRIGGER ml_jobs_12_fill
 BEFORE INSERT ON public.ml_jobs
 FOR EACH ROW
-WHEN (num_nulls(NEW.status, NEW.priority, NEW.created_at, NEW.progress, NEW.attempt, NEW.max_attempts) > 0)
+WHEN (num_nulls(nullif(NEW.status, ''), NEW.priority, NEW.created_at, NEW.progress, NEW.attempt, NEW.max_attempts) > 0)
 EXECUTE FUNCTION ml_internal.fill_job();
 CREATE OR REPLACE FUNCTION ml_internal.refuse_job()
 RETURNS trigger
@@ -1486,59 +2190,219 @@ FOR EACH ROW
 WHEN (NEW.status <> 'PENDING' OR NEW.priority NOT BETWEEN 1 AND 10 OR NEW.max_attempts NOT BETWEEN 1 AND 100)
 EXECUTE FUNCTION ml_internal.refuse_job();
 SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml_internal.may_pass(
+    p_sqlstate text
+)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT left(p_sqlstate, 2) IN ('08', '25', '40', '53', '54', '55', '57', '58', 'XX');
+$$;
+CREATE OR REPLACE PROCEDURE ml_internal.refuse_claim(
+    p_job public.ml_jobs,
+    p_worker_id text,
+    p_sqlstate text,
+    p_message text
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF ml_internal.may_pass(p_sqlstate) THEN
+        RAISE WARNING 'job % cannot be claimed now: %', p_job.id, p_message
+            USING ERRCODE = p_sqlstate, HINT = 'It waits, and a worker tries again.';
+        RETURN;
+    END IF;
+    INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
+    VALUES (p_job.id, p_job.attempt, 'FAILED', p_worker_id, p_message);
+EXCEPTION
+    WHEN OTHERS THEN
+        RAISE WARNING 'job % can neither be claimed (%) nor fail: %', p_job.id, p_message, SQLERRM
+            USING ERRCODE = SQLSTATE, HINT = 'It waits; the owner of the tables must mend them.';
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.last_turn(
+    p_priority integer
+)
+RETURNS name
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+BEGIN
+    RETURN coalesce(
+        (
+            SELECT j.created_by
+            FROM public.ml_jobs j
+            WHERE j.priority = p_priority AND j.started_at <= clock_timestamp()
+            ORDER BY j.started_at DESC
+            LIMIT 1
+        ),
+        ''
+    );
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.lock_next_job(
+    p_kinds text [],
+    p_skip bigint [],
+    p_priority integer,
+    p_last text -- not name, whose collation would make another of that of the kinds, and their index useless
+)
+RETURNS public.ml_jobs
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+DECLARE
+    v_priority integer := 0;
+    v_last name;
+    v_client name;
+    v_id bigint;
+    v_has_turned boolean;
+    v_clients integer;
+    v_waiting integer;
+    v_kind text;
+    v_job public.ml_jobs;
+BEGIN
+    LOOP
+        SELECT h.priority INTO v_priority
+        FROM unnest(p_kinds) k (job_type)
+        CROSS JOIN LATERAL (
+            SELECT j.priority
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority > v_priority
+            ORDER BY j.priority
+            LIMIT 1
+        ) h
+        ORDER BY h.priority
+        LIMIT 1;
+        IF NOT FOUND THEN
+            RETURN NULL;
+        END IF;
+        v_last := CASE WHEN v_priority = p_priority THEN p_last ELSE ml_internal.last_turn(v_priority) END;
+        FOR v_locked IN 0..7 LOOP
+            v_client := v_last;
+            v_has_turned := false;
+            v_clients := 0;
+            v_waiting := 0;
+            LOOP
+                SELECT c.created_by, n.id INTO v_client, v_id
+                FROM (
+                    SELECT h.created_by
+                    FROM unnest(p_kinds) k (job_type)
+                    CROSS JOIN LATERAL (
+                        SELECT j.created_by
+                        FROM public.ml_jobs j
+                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                            AND j.created_by > v_client
+                        ORDER BY j.created_by
+                        LIMIT 1
+                    ) h
+                    ORDER BY h.created_by
+                    LIMIT 1
+                ) c
+                LEFT JOIN LATERAL (
+                    SELECT f.id
+                    FROM unnest(p_kinds) k (job_type)
+                    CROSS JOIN LATERAL (
+                        SELECT j.created_at, j.id
+                        FROM public.ml_jobs j
+                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                            AND j.created_by = c.created_by AND j.id <> ALL (p_skip)
+                        ORDER BY j.created_at, j.id
+                        LIMIT v_locked + 1
+                    ) f
+                    ORDER BY f.created_at, f.id
+                    OFFSET v_locked
+                    LIMIT 1
+                ) n ON true;
+                IF v_client IS NULL OR (v_has_turned AND v_client > v_last) THEN
+                    EXIT WHEN v_has_turned;
+                    v_has_turned := true;
+                    v_client := '';
+                    CONTINUE;
+                END IF;
+                v_clients := v_clients + 1;
+                CONTINUE WHEN v_id IS NULL;
+                v_waiting := v_waiting + 1;
+                SELECT * INTO v_job
+                FROM public.ml_jobs j
+                WHERE j.id = v_id AND j.status = 'PENDING'
+                FOR NO KEY UPDATE SKIP LOCKED;
+                IF FOUND THEN
+                    RETURN v_job;
+                END IF;
+            END LOOP;
+            EXIT WHEN v_waiting = 0 OR v_clients = 1;
+        END LOOP;
+        CONTINUE WHEN v_waiting = 0;
+        SELECT * INTO v_job
+        FROM public.ml_jobs j
+        WHERE j.status = 'PENDING' AND j.id = ANY (ARRAY(
+            SELECT f.id
+            FROM unnest(p_kinds) k (job_type)
+            CROSS JOIN LATERAL (
+                SELECT j.id
+                FROM public.ml_jobs j
+                WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority AND j.id <> ALL (p_skip)
+                ORDER BY j.created_by, j.created_at, j.id
+                LIMIT 50
+            ) f
+        ))
+        ORDER BY j.created_at, j.id
+        LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            RETURN v_job;
+        END IF;
+        FOREACH v_kind IN ARRAY p_kinds LOOP
+            SELECT * INTO v_job
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = v_kind AND j.priority = v_priority AND j.id <> ALL (p_skip)
+            ORDER BY j.created_by, j.created_at, j.id
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED;
+            IF FOUND THEN
+                RETURN v_job;
+            END IF;
+        END LOOP;
+    END LOOP;
+END
+$$;
 CREATE OR REPLACE FUNCTION ml_internal.claim_job(
     p_worker_id text,
     p_lease interval,
-    p_kinds text []
+    p_kinds text [],
+    p_except bigint [] DEFAULT '{}'
 )
 RETURNS SETOF public.ml_jobs
 LANGUAGE plpgsql
 SECURITY DEFINER
+ROWS 1
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_knows_all boolean := NOT EXISTS (SELECT FROM ml.job_kinds k WHERE k.job_type <> ALL (p_kinds));
     v_job public.ml_jobs;
-    v_kind text;
-    v_locked bigint [] := '{}';
+    v_priority integer;
+    v_last text;
+    v_locked bigint [] := coalesce(p_except, '{}');
+    v_failed integer := 0;
 BEGIN
-    IF p_worker_id IS NULL OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
+    IF p_worker_id IS NULL OR length(p_worker_id) > 255 OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
-            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(p_lease::text, 'NULL')
+            coalesce(quote_literal(p_worker_id), 'NULL'), coalesce(ml_internal.interval_text(p_lease), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Give the worker a name, a lease of at most one day, and the kinds of job that it can do.';
+            HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
     LOOP
-        v_job := NULL;
-        IF v_knows_all THEN
-            SELECT * INTO v_job
-            FROM public.ml_jobs j
-            WHERE j.status = 'PENDING' AND j.id <> ALL (v_locked)
-            ORDER BY j.priority, j.created_at, j.id
-            LIMIT 1
-            FOR NO KEY UPDATE SKIP LOCKED;
-        ELSE
-            FOR v_kind IN
-                SELECT k.job_type
-                FROM unnest(p_kinds) k (job_type)
-                CROSS JOIN LATERAL (
-                    SELECT j.priority, j.created_at, j.id
-                    FROM public.ml_jobs j
-                    WHERE j.status = 'PENDING' AND j.job_type = k.job_type AND j.id <> ALL (v_locked)
-                    ORDER BY j.priority, j.created_at, j.id
-                    LIMIT 1
-                ) h
-                ORDER BY h.priority, h.created_at, h.id
-            LOOP
-                SELECT * INTO v_job
-                FROM public.ml_jobs j
-                WHERE j.status = 'PENDING' AND j.job_type = v_kind AND j.id <> ALL (v_locked)
-                ORDER BY j.priority, j.created_at, j.id
-                LIMIT 1
-                FOR NO KEY UPDATE SKIP LOCKED;
-                EXIT WHEN FOUND;
-            END LOOP;
-        END IF;
+        v_job := ml_internal.lock_next_job(p_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
         BEGIN
             INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, lease_until)
@@ -1546,12 +2410,19 @@ BEGIN
             RETURN QUERY SELECT * FROM public.ml_jobs j WHERE j.id = v_job.id;
             RETURN;
         EXCEPTION
-            WHEN integrity_constraint_violation THEN
-                INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, message)
-                VALUES (v_job.id, v_job.attempt, 'FAILED', p_worker_id, SQLERRM);
             WHEN lock_not_available THEN
                 v_locked := v_locked || v_job.id;
+            WHEN OTHERS THEN
+                v_locked := v_locked || v_job.id;
+                CALL ml_internal.refuse_claim(v_job, p_worker_id, SQLSTATE, SQLERRM);
+                v_failed := v_failed + 1;
         END;
+        v_priority := v_job.priority;
+        v_last := v_job.created_by;
+        IF v_failed >= 100 THEN
+            PERFORM ml_internal.tell('ml_jobs', '');
+            RETURN;
+        END IF;
     END LOOP;
 END
 $$;
@@ -1571,6 +2442,7 @@ BEGIN
             'period_end', j.period_end,
             'phases', string_to_array(ml_internal.common_items(VARIADIC m.phases), ',')::integer [],
             'models', coalesce(m.models, '[]'),
+            'library_versions', coalesce(m.libraries, '{}'),
             'request', (
                 SELECT jsonb_object_agg(substr(f.key, length(j.job_type) + 2), f.value)
                 FROM public.ml_jobs x
@@ -1580,9 +2452,13 @@ BEGIN
         )
         FROM ml.jobs j
         CROSS JOIN LATERAL (
-            SELECT jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models, array_agg(m.phases_csv) AS phases
+            SELECT
+                jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models,
+                array_agg(m.phases_csv) AS phases,
+                jsonb_object_agg(m.id, r.library_versions_csv) FILTER (WHERE r.id IS NOT NULL) AS libraries
             FROM ml.job_models u
             JOIN public.ml_models m ON m.id = u.model_id
+            LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
             WHERE u.job_id = j.id
         ) m
         WHERE j.id = p_job_id
@@ -1605,7 +2481,7 @@ DECLARE
     v_lease_until timestamptz;
 BEGIN
     IF p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
-        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(p_lease::text, 'NULL')
+        RAISE EXCEPTION 'job % cannot be held for %', coalesce(p_job_id::text, 'NULL'), coalesce(ml_internal.interval_text(p_lease), 'NULL')
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give a lease of at most one day.';
     END IF;
@@ -1668,7 +2544,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'the result of a % job needs %', v_kind.job_type, v_wrong
             USING ERRCODE = 'not_null_violation', TABLE = v_kind.result_table, COLUMN = v_wrong,
-            HINT = format('\d+ %s says what it means.', v_kind.result_table);
+            HINT = format(E'\\d+ %s says what it means.', v_kind.result_table);
     END IF;
     BEGIN
         EXECUTE format(
@@ -1682,6 +2558,7 @@ BEGIN
             IF v_id IS NULL THEN
                 RAISE;
             END IF;
+            CALL ml_internal.require_claimer(p_job_id, p_attempt);
             RETURN v_id;
     END;
     FOREACH v_table IN ARRAY v_facts LOOP
@@ -1729,6 +2606,7 @@ BEGIN
         INSERT INTO public.ml_job_events (job_id, attempt, event, message)
         VALUES (p_job_id, p_attempt, 'FAILED', p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN 'FAILED';
 END
 $$;
@@ -1773,6 +2651,7 @@ BEGIN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
         CALL ml_internal.lose_attempt(p_job_id, p_attempt, p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN CASE
         WHEN EXISTS (
             SELECT FROM public.ml_job_events e
@@ -1802,7 +2681,26 @@ BEGIN
         INSERT INTO public.ml_job_events (job_id, attempt, event, message)
         VALUES (p_job_id, p_attempt, 'RELEASED', p_message);
     END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
     RETURN 'PENDING';
+END
+$$;
+CREATE OR REPLACE PROCEDURE ml_internal.fail_left_models()
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE public.ml_models SET status = 'FAILED'
+    WHERE id IN (
+        SELECT m.id
+        FROM public.ml_models m
+        JOIN public.ml_jobs j ON j.id = m.train_job_id
+        WHERE m.status = 'TRAINING' AND j.status IN ('FAILED', 'CANCELLED')
+        ORDER BY m.id
+        FOR NO KEY UPDATE OF m SKIP LOCKED
+    );
+EXCEPTION
+    WHEN OTHERS THEN NULL; -- as before; what else a worker does goes on
 END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.expire_leases()
@@ -1810,11 +2708,13 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_job public.ml_jobs;
     v_expired bigint := 0;
 BEGIN
+    PERFORM ml_internal.end_overtime();
     FOR v_job IN
         SELECT *
         FROM public.ml_jobs j
@@ -1824,14 +2724,38 @@ BEGIN
     LOOP
         BEGIN
             CALL ml_internal.lose_attempt(
-                v_job.id, v_job.attempt, format('worker %s gave no sign of life until %s', v_job.worker_id, v_job.lease_until)
+                v_job.id, v_job.attempt, format('worker %s sent no heartbeat until %s', v_job.worker_id, v_job.lease_until)
             );
             v_expired := v_expired + 1;
         EXCEPTION
-            WHEN lock_not_available THEN NULL;
+            WHEN OTHERS THEN
+                RAISE WARNING 'job % cannot be taken away from worker % now: %', v_job.id, v_job.worker_id, SQLERRM
+                    USING ERRCODE = SQLSTATE, HINT = 'A worker tries again at each look at the queue.';
         END;
     END LOOP;
+    CALL ml_internal.fail_left_models();
     RETURN v_expired;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.folder_name()
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_server text;
+BEGIN
+    BEGIN
+        v_server := (SELECT c.system_identifier::text FROM pg_control_system() c);
+    EXCEPTION
+        WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
+            v_server := (SELECT extract(epoch FROM min(v.installed_at))::text FROM ml.schema_version v);
+    END;
+    RETURN 'database_' || left(encode(sha256(convert_to(
+        v_server || ' ' || (SELECT d.oid::text FROM pg_database d WHERE d.datname = current_database()), 'UTF8'
+    )), 'hex'), 16);
 END
 $$;
 SET search_path TO pg_catalog, pg_temp;
@@ -1843,8 +2767,9 @@ CREATE TABLE IF NOT EXISTS public.ml_worker_signs (
     alive_until timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by name NOT NULL DEFAULT session_user,
+    reason text,
     CONSTRAINT ml_worker_signs_pkey PRIMARY KEY (id),
-    CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ '\S'),
+    CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ E'\\S'),
     CONSTRAINT ml_worker_signs_concurrency_positive CHECK (concurrency > 0),
     CONSTRAINT ml_worker_signs_alive_for_a_day_at_most CHECK (alive_until BETWEEN created_at - interval '1 second' AND created_at + interval '1 day')
 );
@@ -1856,14 +2781,15 @@ FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 CREATE OR REPLACE FUNCTION ml_internal.record_sign(
     p_worker_id text,
     p_concurrency integer,
-    p_alive_for interval
+    p_alive_for interval,
+    p_reason text DEFAULT NULL
 )
 RETURNS timestamptz
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until)
+    INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until, reason)
     SELECT
         p_worker_id,
         p_concurrency,
@@ -1871,9 +2797,100 @@ AS $$
             (SELECT s.started_at FROM public.ml_worker_signs s WHERE s.worker_id = p_worker_id ORDER BY s.id DESC LIMIT 1),
             clock_timestamp()
         ),
-        clock_timestamp() + p_alive_for
+        clock_timestamp() + p_alive_for,
+        p_reason
     RETURNING alive_until;
 $$;
+SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml_internal.metrics_range(
+    OUT is_indexed boolean,
+    OUT first_at timestamptz,
+    OUT last_at timestamptz
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+AS $$
+BEGIN
+    is_indexed := EXISTS (
+        SELECT
+        FROM pg_index i
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+        JOIN pg_class c ON c.oid = i.indexrelid
+        JOIN pg_am m ON m.oid = c.relam
+        WHERE i.indrelid = 'public.coin_metrics'::regclass AND a.attname = 'timestamp'
+            AND m.amname = 'btree' AND i.indisvalid AND i.indpred IS NULL
+    );
+    IF is_indexed THEN
+        SELECT min(c."timestamp"), max(c."timestamp") INTO first_at, last_at FROM public.coin_metrics c;
+    END IF;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.no_rows_text(
+    p_start timestamptz,
+    p_end timestamptz,
+    p_phases_csv text,
+    p_first_at timestamptz,
+    p_last_at timestamptz
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format('coin_metrics has no rows from %s', ml_internal.period_text(p_start, p_end))
+        || coalesce(' in phases ' || p_phases_csv, '')
+        || coalesce('; it has rows from ' || ml_internal.period_text(p_first_at, p_last_at), '');
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.tell_of_jobs()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET jit TO off -- one plan serves all statements of a session, however many jobs the first one had
+AS $$
+DECLARE
+    v_range record;
+    v_job record;
+    v_next timestamptz;
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_jobs) THEN
+        RETURN NULL;
+    END IF;
+    IF NOT ml_internal.has_worker() THEN
+        RAISE NOTICE 'no worker is running, so the job waits' USING HINT = 'Start one: ml-worker run';
+    END IF;
+    SELECT r.* INTO v_range FROM ml_internal.metrics_range() r;
+    FOR v_job IN
+        SELECT min(n.id) AS id, j.period_start, j.period_end
+        FROM new_jobs n
+        CROSS JOIN LATERAL (SELECT x.period_start, x.period_end FROM ml.jobs x WHERE x.id = n.id OFFSET 0) j
+        WHERE v_range.is_indexed
+        GROUP BY j.period_start, j.period_end
+        ORDER BY 1
+        LIMIT 100
+    LOOP
+        v_next := (
+            SELECT c."timestamp" FROM public.coin_metrics c
+            WHERE c."timestamp" >= v_job.period_start
+            ORDER BY c."timestamp"
+            LIMIT 1
+        );
+        IF v_next IS NULL OR v_next >= v_job.period_end THEN
+            RAISE WARNING '% (job %)', ml_internal.no_rows_text(v_job.period_start, v_job.period_end, NULL, v_range.first_at, v_range.last_at), v_job.id
+                USING HINT = format('The job fails unless rows come before its turn. To take it back: CALL ml.cancel_job(%s);', v_job.id);
+            EXIT;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_90_tell
+AFTER INSERT ON public.ml_jobs
+REFERENCING NEW TABLE AS new_jobs
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.tell_of_jobs();
 SET search_path TO pg_catalog, pg_temp;
 CREATE OR REPLACE FUNCTION ml_internal.accuracy(tp bigint, tn bigint, fp bigint, fn bigint)
 RETURNS numeric
@@ -1910,6 +2927,35 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.trivial_answer(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN tp + fn > tn + fp THEN 'positive' ELSE 'negative' END;
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.verdict(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '%s than always saying %s: accuracy %s against %s',
+        CASE WHEN x.accuracy > x.trivial THEN 'better' ELSE 'no better' END,
+        ml_internal.trivial_answer(tp, tn, fp, fn),
+        coalesce(x.accuracy::text, 'none'),
+        coalesce(x.trivial::text, 'none')
+    )
+    FROM (
+        SELECT
+            round(ml_internal.accuracy(tp, tn, fp, fn), 4) AS accuracy,
+            round(greatest(tp + fn, tn + fp)::numeric / nullif(tp + tn + fp + fn, 0), 4) AS trivial
+    ) x;
 $$;
 CREATE TABLE IF NOT EXISTS public.ml_curve_points (
     job_id bigint NOT NULL,
@@ -2002,7 +3048,7 @@ ADD COLUMN IF NOT EXISTS train_params_csv text,
 ADD COLUMN IF NOT EXISTS train_model_type text
 CONSTRAINT ml_jobs_train_model_type_fkey REFERENCES public.ref_model_types (name),
 ADD COLUMN IF NOT EXISTS train_model_name text
-CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ '\S' AND length(train_model_name) <= 255),
+CONSTRAINT ml_jobs_model_name_not_blank CHECK (train_model_name ~ E'\\S' AND length(train_model_name) <= 255),
 ADD COLUMN IF NOT EXISTS train_description text,
 ADD COLUMN IF NOT EXISTS train_test_size numeric
 CONSTRAINT ml_jobs_test_size_between_0_and_1 CHECK (
@@ -2014,6 +3060,14 @@ ADD COLUMN IF NOT EXISTS train_future_minutes integer
 CONSTRAINT ml_jobs_future_minutes_within_a_year CHECK (train_future_minutes BETWEEN 1 AND 525600),
 ADD COLUMN IF NOT EXISTS result_model_id bigint
 CONSTRAINT ml_jobs_result_model_id_fkey REFERENCES public.ml_models (id);
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_label text
+CONSTRAINT ml_jobs_train_label_fkey REFERENCES public.ref_labels (name),
+ADD COLUMN IF NOT EXISTS train_base_var text,
+ADD COLUMN IF NOT EXISTS train_stop_value numeric
+CONSTRAINT ml_jobs_train_stop_value_finite CHECK (train_stop_value NOT IN ('NaN', 'Infinity', '-Infinity')),
+ADD COLUMN IF NOT EXISTS train_uncovered text
+CONSTRAINT ml_jobs_train_uncovered_known CHECK (train_uncovered IN ('leave_out', 'negative'));
 CALL ml_internal.keep_constraint(
     'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
 );
@@ -2055,6 +3109,9 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     seconds_fitting numeric(12, 3) NOT NULL,
     warnings text,
     engine varchar(50),
+    average_precision numeric(5, 4),
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -2065,10 +3122,12 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
         least(num_coins, num_fitted_positive, num_gap, num_unlabelled, tp, tn, fp, fn) >= 0
         AND num_fitted_positive <= num_fitted
     ),
+    CONSTRAINT ml_training_runs_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0),
     CONSTRAINT ml_training_runs_confusion_matrix_adds_up CHECK (
         tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
     ),
     CONSTRAINT ml_training_runs_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
 );
 CREATE INDEX IF NOT EXISTS ml_training_runs_created ON public.ml_training_runs (created_at) INCLUDE (model_id, artifact_bytes);
@@ -2082,14 +3141,27 @@ CALL ml_internal.define_kind(
     result_filled => '{model_id,num_samples}',
     result_facts => '{ml_curve_points}'
 );
+CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.names_being_taken (
+    hash bigint NOT NULL,
+    CONSTRAINT names_being_taken_pkey PRIMARY KEY (hash)
+);
 CREATE OR REPLACE PROCEDURE ml_internal.reserve_name(
     p_name text
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET lock_timeout TO '3s'
 AS $$
+DECLARE
+    v_hash bigint := hashtextextended(p_name, 0);
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('ml_models.name'), hashtext(p_name) % 1000);
+    INSERT INTO ml_internal.names_being_taken (hash) VALUES (v_hash);
+    DELETE FROM ml_internal.names_being_taken n WHERE n.hash = v_hash;
+EXCEPTION
+    WHEN lock_not_available THEN
+        RAISE EXCEPTION 'the model name "%" is being taken by a transaction that has not ended', left(p_name, 255)
+            USING ERRCODE = 'lock_not_available', TABLE = 'ml_models', COLUMN = 'name',
+            HINT = 'Choose another name, or try again when that transaction has ended.';
 END
 $$;
 CREATE OR REPLACE PROCEDURE ml_internal.require_free_name(
@@ -2098,6 +3170,7 @@ CREATE OR REPLACE PROCEDURE ml_internal.require_free_name(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- a plan made while the queue is empty would read it for each of thousands of jobs
 AS $$
 DECLARE
     v_owner text := coalesce(
@@ -2117,12 +3190,34 @@ DECLARE
 BEGIN
     IF v_owner IS NOT NULL THEN
         RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
-            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN ' by ' || v_owner
+            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN ' by ' || v_owner
             ELSE ''
         END
             USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
             HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
     END IF;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.default_name(
+    p_name text
+)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- as in require_free_name
+AS $$
+DECLARE
+    v_name text := p_name;
+    v_number integer := 1;
+BEGIN
+    WHILE EXISTS (SELECT FROM public.ml_models m WHERE m.name = v_name AND NOT m.is_deleted AND m.status <> 'FAILED')
+        OR EXISTS (SELECT FROM public.ml_jobs j WHERE j.train_model_name = v_name AND j.completed_at IS NULL)
+    LOOP
+        v_number := v_number + 1;
+        v_name := p_name || '_' || v_number;
+    END LOOP;
+    RETURN v_name;
 END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.fill_train()
@@ -2137,6 +3232,7 @@ DECLARE
         WHEN length(NEW.train_phases_csv) > 20000 THEN 'train_phases_csv'
         WHEN length(NEW.train_params_csv) > 20000 THEN 'train_params_csv'
     END;
+    v_label public.ref_labels;
 BEGIN
     IF v_column IS NOT NULL THEN
         RAISE EXCEPTION '% has more than 20000 characters', v_column
@@ -2146,7 +3242,14 @@ BEGIN
     NEW.train_target_var := btrim(NEW.train_target_var);
     NEW.train_operator := btrim(NEW.train_operator);
     NEW.train_model_type := btrim(NEW.train_model_type);
-    IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ '\s'
+    NEW.train_label := coalesce(btrim(NEW.train_label), 'value');
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
+    NEW.train_base_var := coalesce(btrim(NEW.train_base_var), CASE WHEN v_label.is_change THEN NEW.train_target_var END);
+    NEW.train_uncovered := coalesce(btrim(NEW.train_uncovered), CASE WHEN NEW.train_future_minutes IS NOT NULL THEN 'leave_out' END);
+    IF v_label.has_stop THEN -- what is to be reached lies above or below
+        NEW.train_operator := coalesce(NEW.train_operator, CASE WHEN NEW.train_value < 0 THEN '<=' ELSE '>=' END);
+    END IF;
+    IF concat(NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv) ~ E'\\s'
         OR '' IN (NEW.train_features_csv, NEW.train_phases_csv, NEW.train_params_csv)
     THEN
         NEW.train_features_csv := ml_internal.tidy_list(NEW.train_features_csv);
@@ -2154,9 +3257,13 @@ BEGIN
         NEW.train_params_csv := ml_internal.tidy_list(NEW.train_params_csv);
     END IF;
     IF NEW.train_model_name IS NOT NULL THEN
+        IF NEW.train_model_name ~ '[^ ]' AND length(NEW.train_model_name) <= 255 THEN
+            CALL ml_internal.require_fit_name(NEW.train_model_name, 'ml_jobs', 'train_model_name');
+        END IF;
         CALL ml_internal.reserve_name(NEW.train_model_name);
+    ELSE
+        NEW.train_model_name := ml_internal.default_name(NEW.train_model_type || '_job_' || NEW.id);
     END IF;
-    NEW.train_model_name := coalesce(NEW.train_model_name, NEW.train_model_type || '_' || NEW.id);
     NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
     NEW.train_random_state := coalesce(NEW.train_random_state, 42);
     RETURN NEW;
@@ -2177,8 +3284,14 @@ DECLARE
     v_column text;
     v_message text;
     v_hint text;
+    v_label public.ref_labels;
 BEGIN
-    IF ml_internal.is_positive(NEW.train_operator, 0, 0) IS NULL THEN
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
+    IF v_label.name IS NULL THEN
+        v_column := 'train_label';
+        v_message := format('train_label %L is unknown', left(NEW.train_label, 100));
+        v_hint := ml_internal.suggest_names(NEW.train_label, (SELECT array_agg(r.name::text ORDER BY r.name) FROM public.ref_labels r));
+    ELSIF ml_internal.is_positive(NEW.train_operator, 0, 0) IS NULL THEN
         v_column := 'train_operator';
         v_message := format('train_operator %L is unknown', left(NEW.train_operator, 50));
         v_hint := 'Use one of: > < >= <= = !=';
@@ -2198,18 +3311,57 @@ BEGIN
         v_column := 'train_future_minutes';
         v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
         v_hint := 'Give the minutes to look ahead, at most a year; leave it out to read the label in the same row.';
+    ELSIF v_label.needs_horizon AND NEW.train_future_minutes IS NULL THEN
+        v_column := 'train_future_minutes';
+        v_message := format('the label %s looks ahead, and train_future_minutes is missing', NEW.train_label);
+        v_hint := 'Give the minutes to look ahead, for example 10.';
+    ELSIF NOT v_label.is_change AND NEW.train_base_var IS NOT NULL THEN
+        v_column := 'train_base_var';
+        v_message := format('the label %s is no change, and train_base_var is %L', NEW.train_label, left(NEW.train_base_var, 100));
+        v_hint := 'Leave it out, or choose a label that is a change: '
+            || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.is_change) || '.';
+    ELSIF NOT v_label.has_stop AND NEW.train_stop_value IS NOT NULL THEN
+        v_column := 'train_stop_value';
+        v_message := format('the label %s has no stop, and train_stop_value is %s', NEW.train_label, NEW.train_stop_value);
+        v_hint := 'Leave it out, or choose a label that has one: '
+            || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.has_stop) || '.';
+    ELSIF v_label.has_stop AND (NEW.train_stop_value IS NULL OR NEW.train_stop_value IN ('NaN', 'Infinity', '-Infinity')
+        OR sign(NEW.train_stop_value) * sign(NEW.train_value) <> -1)
+    THEN
+        v_column := 'train_stop_value';
+        v_message := CASE
+            WHEN NEW.train_stop_value IS NULL THEN format('the label %s needs train_stop_value', NEW.train_label)
+            ELSE format('train_stop_value %s and train_value %s are not on two sides of zero', NEW.train_stop_value, NEW.train_value)
+        END;
+        v_hint := 'Give two changes in percent of different sign, for example train_value 30 and train_stop_value -15.';
+    ELSIF v_label.has_stop AND NEW.train_operator <> (CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END) THEN
+        v_column := 'train_operator';
+        v_message := format('train_operator %s does not fit: a change of %s is reached by %s', NEW.train_operator, NEW.train_value, CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END);
+        v_hint := format('Leave train_operator out: the label %s knows it.', NEW.train_label);
+    ELSIF NEW.train_uncovered NOT IN ('leave_out', 'negative') THEN
+        v_column := 'train_uncovered';
+        v_message := format('train_uncovered %L is unknown', left(NEW.train_uncovered, 100));
+        v_hint := 'Use leave_out (the default), or negative where a coin that stops trading is a loser.';
+    ELSIF NEW.train_uncovered IS NOT NULL AND NEW.train_future_minutes IS NULL THEN
+        v_column := 'train_uncovered';
+        v_message := 'train_uncovered is given, and train_future_minutes is not';
+        v_hint := 'A label that is read in the same row has no window: leave train_uncovered out.';
     ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) THEN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
-    ELSIF NEW.train_model_name !~ '\S' THEN
+    ELSIF NEW.train_model_name !~ '[^ ]' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
-        v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s id.';
+        v_hint := 'Give the model a name, or leave the field out: the default is the model type and the job''s number.';
     ELSIF length(NEW.train_model_name) > 255 THEN
         v_column := 'train_model_name';
-        v_message := format('train_model_name %L… has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
+        v_message := format('train_model_name %L... has %s characters', left(NEW.train_model_name, 50), length(NEW.train_model_name));
         v_hint := 'Give the model a name of at most 255 characters.';
+    ELSIF length(NEW.train_description) > 10000 THEN
+        v_column := 'train_description';
+        v_message := format('train_description has %s characters', length(NEW.train_description));
+        v_hint := 'Describe the model in at most 10000 characters.';
     END IF;
     IF v_message IS NOT NULL THEN
         RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint,
@@ -2259,7 +3411,7 @@ AS $$
             WHEN p_param.kind = 'boolean'
                 THEN p_value IN ('true', 'false')
             WHEN p_param.kind = 'integer' AND p_value ~ '^-?[0-9]{1,18}$'
-                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
+                OR p_param.kind = 'number' AND p_value ~ '^-?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?$'
                 THEN p_value::numeric BETWEEN p_param.min_value AND p_param.max_value
             WHEN p_param.kind = 'layers' AND p_value ~ '^[0-9]{1,18}(,[0-9]{1,18}){0,9}$'
                 THEN (SELECT bool_and(i.item::numeric BETWEEN p_param.min_value AND p_param.max_value) FROM ml_internal.list_items(p_value) i)
@@ -2271,7 +3423,7 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
-SET jit TO off -- the planner overrates these queries; compiling one takes longer than thousands of jobs
+SET jit TO off -- compiling these queries takes longer than thousands of jobs
 AS $$
 DECLARE
     v_fault record;
@@ -2279,6 +3431,7 @@ BEGIN
     WITH jobs AS (
         SELECT DISTINCT
             j.train_target_var AS target,
+            j.train_base_var AS base,
             j.train_features_csv AS features_csv,
             j.train_future_minutes IS NULL AS same_row
         FROM new_jobs j
@@ -2286,6 +3439,8 @@ BEGIN
     ),
     wanted AS (
         SELECT DISTINCT 'train_target_var' AS field, j.target AS item, 1 AS times, j.target AS csv, 0 AS place FROM jobs j
+        UNION ALL
+        SELECT DISTINCT 'train_base_var', j.base, 1, j.base, 0 FROM jobs j WHERE j.base <> j.target
         UNION ALL
         SELECT 'train_features_csv', i.item, count(*), f.features_csv, min(i.place)
         FROM (SELECT DISTINCT j.features_csv FROM jobs j) f
@@ -2298,12 +3453,17 @@ BEGIN
             w.place,
             CASE
                 WHEN w.item = '' THEN format('%s %L has an empty name', w.field, left(w.csv, 200))
+                WHEN u.column_name IS NOT NULL THEN format('column %L cannot be used: its name has a comma, semicolon, equals sign or outer blank (%s)', u.column_name, w.field)
                 WHEN c.column_name IS NULL THEN format('coin_metrics has no column %L (%s)', left(w.item, 200), w.field)
                 WHEN NOT c.is_numeric THEN format('column %L is %s, not numeric (%s)', w.item, c.data_type, w.field)
                 WHEN w.times > 1 THEN format('feature %L is given %s times', w.item, w.times)
             END AS message,
             CASE
                 WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
+                WHEN u.column_name IS NOT NULL THEN format(
+                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO ...; '
+                    'or give its values another name: ADD COLUMN ... GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
+                )
                 WHEN w.times > 1 THEN 'Name each feature once.'
                 ELSE ml_internal.suggest_names(
                     w.item, (SELECT array_agg(n.column_name) FROM public.ml_metric_columns n WHERE n.is_numeric)
@@ -2311,6 +3471,13 @@ BEGIN
             END AS hint
         FROM wanted w
         LEFT JOIN public.ml_metric_columns c ON c.column_name = w.item
+        LEFT JOIN LATERAL (
+            SELECT n.column_name
+            FROM public.ml_metric_columns n
+            WHERE c.is_numeric IS NOT TRUE AND strpos(w.csv, n.column_name) > 0 AND n.column_name ~ '[,;=]|^[[:space:]]|[[:space:]]$'
+            ORDER BY length(n.column_name) DESC
+            LIMIT 1
+        ) u ON true
         WHERE w.item = '' OR c.is_numeric IS NOT TRUE OR w.times > 1
         UNION ALL
         SELECT
@@ -2322,6 +3489,17 @@ BEGIN
         WHERE j.same_row AND j.target IN (SELECT i.item FROM ml_internal.list_items(j.features_csv) i)
     )
     SELECT f.field, f.message, f.hint INTO v_fault FROM faults f ORDER BY f.place LIMIT 1;
+    IF v_fault IS NULL THEN
+        SELECT
+            'train_phases_csv' AS field,
+            'coin_metrics has no column phase_id_at_time, which train_phases_csv would be compared with' AS message,
+            'Leave train_phases_csv out, or add the column to coin_metrics.' AS hint
+        INTO v_fault
+        FROM new_jobs j
+        WHERE j.train_phases_csv IS NOT NULL
+            AND NOT EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time')
+        LIMIT 1;
+    END IF;
     IF v_fault IS NULL THEN
         SELECT
             'train_phases_csv' AS field,
@@ -2348,7 +3526,7 @@ BEGIN
         items AS MATERIALIZED (
             SELECT l.model_type, l.csv, i.item
             FROM lists l
-            CROSS JOIN LATERAL string_to_table(l.csv, ';') i (item)
+            CROSS JOIN LATERAL unnest(string_to_array(l.csv, ';')) i (item)
         ),
         good AS MATERIALIZED (
             SELECT d.model_type, d.item, i.name
@@ -2381,6 +3559,7 @@ BEGIN
                         p.name, (SELECT array_agg(a.name::text ORDER BY a.name) FROM public.ref_model_params a WHERE a.model_type = p.model_type)
                     )
                 WHEN p.times > 1 THEN 'Give each hyperparameter once.'
+                WHEN p.value ~ ',[^=]*=' THEN format('Separate hyperparameters by semicolons: %s.', regexp_replace(p.item, E',\\s*([^,=]+=)', E';\\1', 'g'))
                 ELSE format(
                     '%s of %s is %s.', r.name, r.model_type,
                     concat_ws(
@@ -2434,6 +3613,10 @@ AS $$
         'target_operator', p_job.train_operator,
         'target_value', p_job.train_value,
         'future_minutes', p_job.train_future_minutes,
+        'label', coalesce(p_job.train_label, 'value'), -- NULL: older than kinds of label
+        'base_variable', p_job.train_base_var,
+        'stop_value', p_job.train_stop_value,
+        'uncovered', p_job.train_uncovered,
         'train_start', p_job.train_start,
         'train_end', p_job.train_end,
         'test_size', p_job.train_test_size,
@@ -2453,17 +3636,25 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NEW.status IN ('FAILED', 'CANCELLED') THEN
-        UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.id;
+        BEGIN
+            UPDATE public.ml_models SET status = 'FAILED' WHERE train_job_id = NEW.id;
+        EXCEPTION
+            WHEN OTHERS THEN
+                RAISE WARNING 'the model of job % could not be set to FAILED: %', NEW.id, SQLERRM
+                    USING ERRCODE = SQLSTATE, HINT = 'A worker tries again at each look at the queue.';
+        END;
     ELSIF NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = NEW.id) THEN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,
             target_variable, target_operator, target_value, future_minutes,
+            label, base_variable, stop_value, uncovered,
             train_start, train_end, test_size, random_state,
             features_csv, phases_csv, params_csv
         )
         SELECT
             m.name, m.model_type, m.description, m.train_job_id,
             m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+            m.label, m.base_variable, m.stop_value, m.uncovered,
             m.train_start, m.train_end, m.test_size, m.random_state,
             m.features_csv, m.phases_csv, m.params_csv
         FROM ml_internal.planned_model(NEW) m;
@@ -2545,8 +3736,8 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT m.id, format(
-        'model %s, %s, has accuracy %s and F1 %s on held-out rows',
-        m.id, m.name, r.accuracy, coalesce(r.f1_score::text, 'none')
+        'model %s, %s: %s, F1 %s, ROC AUC %s on held-out rows',
+        m.id, m.name, ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'), coalesce(r.roc_auc::text, 'none')
     )
     INTO NEW.result_model_id, NEW.progress_msg
     FROM public.ml_training_runs r
@@ -2565,7 +3756,8 @@ SELECT
     r.id AS training_run_id, r.job_id, r.model_id, r.created_at, r.holdout,
     r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
     r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
-    r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings
+    r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
+    r.average_precision
 FROM public.ml_training_runs r;
 CREATE OR REPLACE FUNCTION ml_internal.fewest(
     OUT rows bigint,
@@ -2593,10 +3785,14 @@ BEGIN
             'id', p_model.id,
             'model_type', p_model.model_type,
             'label', jsonb_build_object(
+                'kind', p_model.label,
                 'target', p_model.target_variable,
                 'operator', p_model.target_operator,
                 'value', p_model.target_value::text,
-                'future_minutes', p_model.future_minutes
+                'future_minutes', p_model.future_minutes,
+                'base', p_model.base_variable,
+                'stop_value', p_model.stop_value::text,
+                'uncovered', p_model.uncovered
             ),
             'test_size', p_model.test_size,
             'random_state', p_model.random_state,
@@ -2631,27 +3827,39 @@ CREATE OR REPLACE FUNCTION ml.train(
     test_size numeric DEFAULT NULL,
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL,
+    label text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_id bigint;
+BEGIN
     INSERT INTO public.ml_jobs (
-        job_type, priority, max_attempts,
+        job_type, priority, max_attempts, max_minutes,
         train_model_type, train_target_var, train_operator, train_value,
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
-        train_test_size, train_random_state
+        train_test_size, train_random_state,
+        train_label, train_base_var, train_stop_value, train_uncovered
     )
     VALUES (
-        'TRAIN', priority, max_attempts,
+        'TRAIN', priority, max_attempts, max_minutes,
         model_type, target, operator, value,
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
-        test_size, random_state
+        test_size, random_state,
+        label, base, stop_value, uncovered
     )
-    RETURNING id;
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_model_type text,
@@ -2669,12 +3877,18 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_test_size numeric,
     p_random_state integer,
     p_priority integer,
-    p_max_attempts integer
+    p_max_attempts integer,
+    p_max_minutes numeric,
+    p_label text,
+    p_base text,
+    p_stop_value numeric,
+    p_uncovered text
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET client_min_messages TO error -- what an INSERT warns of is told by the preview itself
 AS $$
 DECLARE
     v_id bigint;
@@ -2683,7 +3897,8 @@ BEGIN
     BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
-            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts
+            p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes,
+            p_label, p_base, p_stop_value, p_uncovered
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -2709,27 +3924,48 @@ CREATE OR REPLACE FUNCTION ml.preview(
     test_size numeric DEFAULT NULL,
     random_state integer DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL,
+    label text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
     result text
 )
 LANGUAGE plpgsql
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_job public.ml_jobs := ml_internal.try_train(
-        model_type, target, operator, value, features, train_start, train_end, future_minutes,
-        phases, params, name, description, test_size, random_state, priority, max_attempts
-    );
+    v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
 BEGIN
+    v_job := ml_internal.try_train(
+        model_type, target, operator, value, features, train_start, train_end, future_minutes,
+        phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes,
+        label, base, stop_value, uncovered
+    );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
-GRANT EXECUTE ON FUNCTION ml.train TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model TO ml_reader;
-GRANT SELECT ON public.ml_fact_training_runs TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.train');
+CALL ml_internal.allow(
+    'ml_reader', 'EXECUTE', 'ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model'
+);
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 SET search_path TO pg_catalog, pg_temp;
 CREATE TABLE IF NOT EXISTS public.ml_test_results (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -2758,6 +3994,10 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     data_fingerprint char(64) NOT NULL,
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
+    average_precision numeric(5, 4),
+    note text,
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -2768,7 +4008,9 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
         tp + fn = num_positive AND tn + fp = num_negative AND num_positive + num_negative = num_samples
     ),
     CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
-    CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL))
+    CONSTRAINT ml_test_results_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL)),
+    CONSTRAINT ml_test_results_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
 CREATE INDEX IF NOT EXISTS idx_test_results_model ON public.ml_test_results (model_id);
 CREATE INDEX IF NOT EXISTS ml_test_results_latest ON public.ml_test_results (model_id, created_at DESC, id DESC);
@@ -2847,9 +4089,9 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT t.id, format(
-        'test %s of model %s gave accuracy %s and F1 %s',
-        t.id, t.model_id, t.accuracy, coalesce(t.f1_score::text, 'none')
-    )
+        'test %s of model %s: %s, F1 %s, ROC AUC %s',
+        t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none')
+    ) || coalesce('; ' || t.note, '')
     INTO NEW.result_test_id, NEW.progress_msg
     FROM public.ml_test_results t
     WHERE t.job_id = NEW.id;
@@ -2866,7 +4108,7 @@ SELECT
     t.id AS test_id, t.job_id, t.model_id, t.created_at, t.test_start AS period_start, t.test_end AS period_end,
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
-    t.seconds_loading, t.seconds_scoring
+    t.seconds_loading, t.seconds_scoring, t.average_precision, t.note
 FROM public.ml_test_results t;
 CREATE OR REPLACE FUNCTION ml_internal.page_of_tests(
     p_model_id bigint
@@ -2874,6 +4116,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_tests(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -2883,7 +4126,7 @@ BEGIN
     SELECT format(
         '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml_internal.period_text(t.test_start, t.test_end),
         coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
-    ) || coalesce('; ' || t.overlap_note, '')
+    ) || coalesce('; ' || t.overlap_note, '') || coalesce('; ' || t.note, '')
     FROM public.ml_test_results t
     WHERE t.model_id = p_model_id
     ORDER BY t.created_at DESC, t.id DESC
@@ -2895,33 +4138,39 @@ CREATE OR REPLACE FUNCTION ml.test(
     test_start timestamptz DEFAULT NULL,
     test_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- see ml.train
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, test_model_id, test_start, test_end)
-    VALUES ('TEST', priority, max_attempts, model_id, test_start, test_end)
-    RETURNING id;
+DECLARE
+    v_id bigint;
+BEGIN
+    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, max_minutes, test_model_id, test_start, test_end)
+    VALUES ('TEST', priority, max_attempts, max_minutes, model_id, test_start, test_end)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 CREATE OR REPLACE FUNCTION ml.test(
     model_name text,
     test_start timestamptz DEFAULT NULL,
     test_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts);
+    SELECT ml.test(ml_internal.find_model(model_name), test_start, test_end, priority, max_attempts, max_minutes);
 $$;
-GRANT EXECUTE ON FUNCTION ml.test(bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml.test(text, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.page_of_tests(bigint) TO ml_reader;
-GRANT SELECT ON public.ml_fact_tests TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.test');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_tests');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_tests');
 SET search_path TO pg_catalog, pg_temp;
 CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -2956,6 +4205,9 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     data_fingerprint char(64) NOT NULL,
     seconds_loading numeric(12, 3) NOT NULL,
     seconds_scoring numeric(12, 3) NOT NULL,
+    note text,
+    num_without_base bigint,
+    num_uncovered bigint,
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -2973,7 +4225,8 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
         AND a_tn + a_fp = b_tn + b_fp
         AND a_tp + a_fn + a_tn + a_fp = num_samples
     ),
-    CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1)
+    CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
 CREATE INDEX IF NOT EXISTS idx_comparisons_models ON public.ml_comparisons (model_a_id, model_b_id);
 CREATE INDEX IF NOT EXISTS ml_comparisons_model_b ON public.ml_comparisons (model_b_id);
@@ -3031,8 +4284,8 @@ DECLARE
 BEGIN
     SELECT * INTO v_a FROM public.ml_models m WHERE m.id = NEW.compare_model_a_id;
     SELECT * INTO v_b FROM public.ml_models m WHERE m.id = NEW.compare_model_b_id;
-    v_predicts_a := ml_internal.label_text(v_a.target_variable, v_a.target_operator, v_a.target_value, v_a.future_minutes);
-    v_predicts_b := ml_internal.label_text(v_b.target_variable, v_b.target_operator, v_b.target_value, v_b.future_minutes);
+    v_predicts_a := ml_internal.label_text(v_a);
+    v_predicts_b := ml_internal.label_text(v_b);
     IF v_predicts_a <> v_predicts_b THEN
         RAISE EXCEPTION 'models % and % predict different things: % and %', v_a.id, v_b.id, v_predicts_a, v_predicts_b
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
@@ -3087,9 +4340,9 @@ AS $$
 BEGIN
     SELECT c.id, format(
         '%s; F1 of model %s is %s, of model %s %s',
-        coalesce('model ' || c.winner_id || ' wins', 'nobody wins'),
+        coalesce('model ' || c.winner_id || ' wins', 'a tie, no winner'),
         c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
-    )
+    ) || coalesce('; ' || c.note, '')
     INTO NEW.result_comparison_id, NEW.progress_msg
     FROM public.ml_comparisons c
     WHERE c.job_id = NEW.id;
@@ -3107,7 +4360,7 @@ SELECT
     c.test_start AS period_start, c.test_end AS period_end, c.num_samples, c.num_unlabelled,
     c.a_accuracy, c.a_precision, c.a_recall, c.a_f1, c.a_roc_auc,
     c.b_accuracy, c.b_precision, c.b_recall, c.b_f1, c.b_roc_auc,
-    c.seconds_loading, c.seconds_scoring
+    c.seconds_loading, c.seconds_scoring, c.note
 FROM public.ml_comparisons c;
 CREATE OR REPLACE FUNCTION ml_internal.page_of_comparisons(
     p_model_id bigint
@@ -3115,6 +4368,7 @@ CREATE OR REPLACE FUNCTION ml_internal.page_of_comparisons(
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -3129,7 +4383,7 @@ BEGIN
         o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
         coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
         coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
-    )
+    ) || coalesce('; ' || c.note, '')
     FROM public.ml_comparisons c
     JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> p_model_id
     WHERE p_model_id IN (c.model_a_id, c.model_b_id)
@@ -3143,17 +4397,23 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_start timestamptz DEFAULT NULL,
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql -- see ml.train
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_id bigint;
+BEGIN
     INSERT INTO public.ml_jobs (
-        job_type, priority, max_attempts, compare_model_a_id, compare_model_b_id, compare_start, compare_end
+        job_type, priority, max_attempts, max_minutes, compare_model_a_id, compare_model_b_id, compare_start, compare_end
     )
-    VALUES ('COMPARE', priority, max_attempts, model_a_id, model_b_id, compare_start, compare_end)
-    RETURNING id;
+    VALUES ('COMPARE', priority, max_attempts, max_minutes, model_a_id, model_b_id, compare_start, compare_end)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
 $$;
 CREATE OR REPLACE FUNCTION ml.compare(
     model_a_name text,
@@ -3161,20 +4421,245 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_start timestamptz DEFAULT NULL,
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
-    max_attempts integer DEFAULT NULL
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml.compare(
-        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts
+        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts, max_minutes
     );
 $$;
-GRANT EXECUTE ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.page_of_comparisons(bigint) TO ml_reader;
-GRANT SELECT ON public.ml_fact_comparisons TO ml_reader;
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.compare');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_comparisons');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_comparisons');
+SET search_path TO pg_catalog, pg_temp;
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS max_minutes numeric
+CONSTRAINT ml_jobs_max_minutes_within_a_year CHECK (max_minutes > 0 AND max_minutes <= 525600);
+CREATE TABLE IF NOT EXISTS public.ml_client_limits (
+    client name NOT NULL,
+    max_pending integer,
+    best_priority integer,
+    default_minutes numeric,
+    max_minutes numeric,
+    CONSTRAINT ml_client_limits_pkey PRIMARY KEY (client),
+    CONSTRAINT ml_client_limits_max_pending_not_negative CHECK (max_pending >= 0),
+    CONSTRAINT ml_client_limits_best_priority_between_1_and_10 CHECK (best_priority BETWEEN 1 AND 10),
+    CONSTRAINT ml_client_limits_default_minutes_within_a_year CHECK (default_minutes > 0 AND default_minutes <= 525600),
+    CONSTRAINT ml_client_limits_max_minutes_within_a_year CHECK (max_minutes > 0 AND max_minutes <= 525600),
+    CONSTRAINT ml_client_limits_default_within_max CHECK (default_minutes <= max_minutes)
+);
+CREATE TABLE IF NOT EXISTS ml_internal.client_inserts (
+    client name NOT NULL,
+    inserts bigint NOT NULL,
+    CONSTRAINT client_inserts_pkey PRIMARY KEY (client)
+);
+CREATE OR REPLACE FUNCTION ml_internal.require_client()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NEW.client <> 'public' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = NEW.client) THEN
+        RAISE EXCEPTION 'role % does not exist', quote_ident(NEW.client)
+            USING ERRCODE = 'undefined_object', TABLE = 'ml_client_limits', COLUMN = 'client',
+            HINT = 'Name the role that inserts the jobs, or public for all that have no row of their own.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_client_limits_10_client
+BEFORE INSERT OR UPDATE ON public.ml_client_limits
+FOR EACH ROW EXECUTE FUNCTION ml_internal.require_client();
+CREATE OR REPLACE FUNCTION ml_internal.limits_of(
+    p_client name
+)
+RETURNS public.ml_client_limits
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_limits public.ml_client_limits;
+BEGIN
+    SELECT l.* INTO v_limits
+    FROM public.ml_client_limits l
+    WHERE l.client IN (p_client, 'public')
+    ORDER BY l.client = p_client DESC
+    LIMIT 1;
+    RETURN v_limits;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.fill_limits()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_limits public.ml_client_limits;
+BEGIN
+    v_limits := ml_internal.limits_of(NEW.created_by);
+    NEW.priority := coalesce(NEW.priority, greatest(5, v_limits.best_priority));
+    NEW.max_minutes := coalesce(NEW.max_minutes, v_limits.default_minutes, v_limits.max_minutes);
+    RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_11_limits
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (num_nulls(NEW.priority, NEW.max_minutes) > 0)
+EXECUTE FUNCTION ml_internal.fill_limits();
+CREATE OR REPLACE FUNCTION ml_internal.refuse_max_minutes()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'max_minutes % is not above 0 and at most 525600', NEW.max_minutes
+        USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'max_minutes',
+        HINT = 'Give the minutes after which the job is to fail, or leave it out.';
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_21_max_minutes
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.max_minutes <= 0 OR NEW.max_minutes > 525600)
+EXECUTE FUNCTION ml_internal.refuse_max_minutes();
+CREATE OR REPLACE TRIGGER ml_jobs_10_max_minutes_is_final
+BEFORE UPDATE OF max_minutes ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.max_minutes IS DISTINCT FROM OLD.max_minutes)
+EXECUTE FUNCTION ml_internal.refuse_new_request('max_minutes');
+CREATE OR REPLACE FUNCTION ml_internal.check_limits()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+DECLARE
+    v_new record;
+    v_limits public.ml_client_limits;
+    v_pending bigint;
+BEGIN
+    IF NOT EXISTS (SELECT FROM public.ml_client_limits) THEN
+        RETURN NULL;
+    END IF;
+    FOR v_new IN
+        SELECT n.created_by AS client, min(n.priority) AS priority, max(n.max_minutes) AS max_minutes
+        FROM new_jobs n
+        GROUP BY n.created_by
+        ORDER BY n.created_by
+    LOOP
+        v_limits := ml_internal.limits_of(v_new.client);
+        CALL ml_internal.require_priority(v_new.client, v_new.priority, v_limits.best_priority);
+        IF v_new.max_minutes > v_limits.max_minutes THEN
+            RAISE EXCEPTION 'max_minutes % is more than the % that % may give',
+                trim_scale(v_new.max_minutes), trim_scale(v_limits.max_minutes), quote_ident(v_new.client)
+                USING ERRCODE = 'configuration_limit_exceeded', TABLE = 'ml_jobs', COLUMN = 'max_minutes',
+                HINT = 'Give less, or leave it out; the owner of the service sets the limit in ml_client_limits.';
+        END IF;
+        CONTINUE WHEN v_limits.max_pending IS NULL;
+        INSERT INTO ml_internal.client_inserts AS i (client, inserts)
+        VALUES (v_new.client, 1)
+        ON CONFLICT ON CONSTRAINT client_inserts_pkey DO UPDATE SET inserts = i.inserts + 1;
+        SELECT count(*) INTO v_pending
+        FROM ml.job_kinds k
+        CROSS JOIN generate_series(1, 10) p (priority)
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = p.priority
+                AND j.created_by = v_new.client
+            OFFSET 0
+        ) j;
+        IF v_pending > v_limits.max_pending THEN
+            RAISE EXCEPTION '% may have % jobs PENDING and would have %', quote_ident(v_new.client), v_limits.max_pending, v_pending
+                USING ERRCODE = 'configuration_limit_exceeded', TABLE = 'ml_jobs',
+                HINT = 'Insert it again when others have run, or cancel some of them; the owner of the service sets the limit in ml_client_limits.';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_65_limits
+AFTER INSERT ON public.ml_jobs
+REFERENCING NEW TABLE AS new_jobs
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.check_limits();
+CREATE OR REPLACE PROCEDURE ml_internal.require_priority(
+    p_client name,
+    p_priority integer,
+    p_best integer
+)
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF p_priority < p_best THEN
+        RAISE EXCEPTION 'priority % is better than the best that % may use, %', p_priority, quote_ident(p_client), p_best
+            USING ERRCODE = 'configuration_limit_exceeded', TABLE = 'ml_jobs', COLUMN = 'priority',
+            HINT = format('Give a priority from %s to 10; the owner of the service sets the limit in ml_client_limits.', p_best);
+    END IF;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.limit_priority()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT pg_has_role(current_user, c.relowner, 'USAGE') FROM pg_class c WHERE c.oid = TG_RELID) THEN
+        CALL ml_internal.require_priority(current_user::name, NEW.priority, (ml_internal.limits_of(current_user::name)).best_priority);
+        CALL ml_internal.require_priority(NEW.created_by, NEW.priority, (ml_internal.limits_of(NEW.created_by)).best_priority);
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_35_priority_limit
+BEFORE UPDATE OF priority ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.priority < OLD.priority)
+EXECUTE FUNCTION ml_internal.limit_priority();
+CREATE OR REPLACE FUNCTION ml_internal.end_overtime()
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_job public.ml_jobs;
+    v_ended bigint := 0;
+BEGIN
+    FOR v_job IN
+        SELECT *
+        FROM public.ml_jobs j
+        WHERE j.status = 'RUNNING' AND j.started_at + make_interval(secs => (60 * j.max_minutes)::double precision) <= clock_timestamp()
+        ORDER BY j.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        BEGIN
+            INSERT INTO public.ml_job_events (job_id, attempt, event, message)
+            VALUES (v_job.id, v_job.attempt, 'FAILED', format(
+                'it ran for longer than its max_minutes of %s; give it more, or a shorter period, fewer features or a smaller model',
+                trim_scale(v_job.max_minutes)
+            ));
+            v_ended := v_ended + 1;
+        EXCEPTION
+            WHEN lock_not_available THEN NULL;
+        END;
+    END LOOP;
+    IF v_ended > 0 THEN
+        PERFORM ml_internal.tell('ml_jobs', ''); -- so that its worker looks, and ends its child
+    END IF;
+    RETURN v_ended;
+END
+$$;
 SET search_path TO pg_catalog, pg_temp;
 DO $$
 BEGIN
@@ -3183,39 +4668,21 @@ BEGIN
     END IF;
 END
 $$;
-GRANT SELECT ON ml.job_kinds, ml.jobs, ml.job_models TO ml_reader;
+CALL ml_internal.allow('ml_reader', 'SELECT', 'ml.job_kinds, ml.jobs, ml.job_models');
 SET search_path TO pg_catalog, pg_temp;
-CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
-SELECT
-    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.created_at, j.id) END AS position,
-    j.id,
-    j.job_type,
-    j.model,
-    j.status,
-    j.priority,
-    date_trunc('second', CASE WHEN j.status = 'RUNNING' THEN j.started_at ELSE now() END - j.created_at) AS waiting,
-    CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
-    j.progress,
-    rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
-    j.progress_msg,
-    j.attempt,
-    j.worker_id,
-    j.created_at
-FROM ml.jobs j
-WHERE j.status IN ('PENDING', 'RUNNING')
-ORDER BY j.status = 'RUNNING' DESC, j.priority, j.created_at, j.id;
 CREATE OR REPLACE VIEW public.ml_workers WITH (security_invoker = true) AS
 SELECT
     s.worker_id,
     split_part(s.worker_id, ':', 1) AS host,
-    CASE WHEN r.running = 0 THEN 'IDLE' ELSE 'BUSY' END AS state,
+    CASE WHEN s.reason IS NOT NULL THEN 'PAUSED' WHEN r.running = 0 THEN 'IDLE' ELSE 'BUSY' END AS state,
     s.concurrency,
     r.running,
     r.job_ids,
     s.started_at,
     s.created_at AS last_sign_at,
     s.alive_until,
-    s.created_by AS login
+    s.created_by AS login,
+    s.reason
 FROM public.ml_worker_signs s
 CROSS JOIN LATERAL (
     SELECT count(*) AS running, string_agg(j.id::text, ',' ORDER BY j.id) AS job_ids
@@ -3225,12 +4692,231 @@ CROSS JOIN LATERAL (
 WHERE s.alive_until > statement_timestamp()
     AND NOT EXISTS (SELECT FROM public.ml_worker_signs n WHERE n.worker_id = s.worker_id AND n.id > s.id)
 ORDER BY s.started_at, s.worker_id;
+CREATE OR REPLACE FUNCTION ml_internal.has_worker()
+RETURNS boolean
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM public.ml_workers);
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.pause_text()
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN bool_and(w.state = 'PAUSED') THEN format('worker %s has paused: %s', min(w.worker_id), min(w.reason)) END
+    FROM public.ml_workers w;
+$$;
+CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
+SELECT
+    CASE WHEN j.status = 'PENDING' THEN row_number() OVER (PARTITION BY j.status ORDER BY j.priority, j.round, j.created_by <= t.client, j.created_by) END AS position,
+    j.id,
+    j.job_type,
+    j.model,
+    j.status,
+    j.priority,
+    date_trunc('second', CASE WHEN j.status = 'RUNNING' THEN j.started_at ELSE now() END - j.created_at) AS waiting,
+    CASE WHEN j.status = 'RUNNING' THEN date_trunc('second', now() - j.started_at) END AS running,
+    j.progress,
+    rpad(repeat('#', (j.progress * 20)::integer), 20, '.') AS bar,
+    CASE
+        WHEN j.status <> 'PENDING' THEN j.progress_msg
+        WHEN NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run'
+        ELSE coalesce((SELECT ml_internal.pause_text()), j.progress_msg)
+    END AS progress_msg,
+    j.attempt,
+    j.worker_id,
+    j.created_at
+FROM (
+    SELECT x.*, row_number() OVER (PARTITION BY x.status, x.priority, x.created_by ORDER BY x.created_at, x.id) AS round
+    FROM ml.jobs x
+    WHERE x.status IN ('PENDING', 'RUNNING')
+) j
+LEFT JOIN (SELECT p.priority, ml_internal.last_turn(p.priority) AS client FROM generate_series(1, 10) p (priority)) t ON t.priority = j.priority
+ORDER BY j.status = 'RUNNING' DESC, j.priority, position, j.created_at, j.id;
+CREATE OR REPLACE FUNCTION ml_internal.next_jobs(
+    p_limit integer,
+    OUT place bigint,
+    OUT id bigint
+)
+RETURNS SETOF record
+LANGUAGE plpgsql
+STABLE
+ROWS 100
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET enable_bitmapscan TO off
+SET jit TO off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE clients AS (
+        SELECT k.job_type, h.priority, h.created_by
+        FROM ml.job_kinds k
+        CROSS JOIN LATERAL (
+            SELECT j.priority, j.created_by
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type
+            ORDER BY j.priority, j.created_by
+            LIMIT 1
+        ) h
+        UNION ALL
+        SELECT c.job_type, h.priority, h.created_by
+        FROM clients c
+        CROSS JOIN LATERAL (
+            SELECT j.priority, j.created_by
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = c.job_type AND (j.priority, j.created_by) > (c.priority, c.created_by)
+            ORDER BY j.priority, j.created_by
+            LIMIT 1
+        ) h
+    ),
+    firsts AS (
+        SELECT c.priority, c.created_by, f.id, row_number() OVER (PARTITION BY c.priority, c.created_by ORDER BY f.created_at, f.id) AS round
+        FROM clients c
+        CROSS JOIN LATERAL (
+            SELECT j.created_at, j.id
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = c.job_type AND j.priority = c.priority AND j.created_by = c.created_by
+            ORDER BY j.created_at, j.id
+            LIMIT p_limit
+        ) f
+    )
+    SELECT row_number() OVER (ORDER BY f.priority, f.round, f.created_by <= t.client, f.created_by), f.id
+    FROM firsts f
+    JOIN (SELECT p.priority, ml_internal.last_turn(p.priority) AS client FROM generate_series(1, 10) p (priority)) t ON t.priority = f.priority
+    ORDER BY 1
+    LIMIT p_limit;
+END
+$$;
 SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml_internal.label_query(
+    p_model public.ml_models,
+    p_features text [],
+    p_sample text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        $query$
+        SELECT s.*, %s AS found, %s AS is_covered
+        FROM (
+            SELECT
+                coalesce(m.mint::text, '') COLLATE "C" AS mint,
+                m."timestamp"::timestamptz AS "timestamp",
+                %s AS phase,
+                t.target,
+                t.base,
+                %s
+            FROM public.coin_metrics m
+            CROSS JOIN LATERAL (SELECT %s AS target, %s AS base) t
+            WHERE m."timestamp" >= $2 AND m."timestamp" < $3 %s
+            %s
+        ) s
+        %s
+        $query$,
+        CASE WHEN p_model.future_minutes IS NULL THEN 's.target' ELSE r.found END,
+        CASE WHEN p_model.future_minutes IS NULL THEN 'true' ELSE 'coalesce(first_value(true) OVER ahead, false)' END,
+        CASE
+            WHEN EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time') THEN 'm.phase_id_at_time'
+            ELSE 'NULL::integer'
+        END,
+        (
+            SELECT string_agg(format('%s AS f%s', ml_internal.number_expression(f.name), f.place), ', ' ORDER BY f.place)
+            FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
+        ),
+        ml_internal.number_expression(p_model.target_variable),
+        CASE WHEN p_model.base_variable IS NULL THEN 'NULL::numeric' ELSE ml_internal.number_expression(p_model.base_variable) END,
+        CASE WHEN p_sample IS NOT NULL THEN format('AND coalesce(m.mint::text, '''') IN (%s)', p_sample) END,
+        CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
+            'ORDER BY 1, 2, %s, %s t.target',
+            CASE WHEN r.is_change THEN 'NULL::boolean' ELSE format('ml_internal.is_positive(%L, t.target, %L)', p_model.target_operator, p_model.target_value) END,
+            CASE WHEN p_model.target_operator LIKE '<%' THEN '-' END
+        ) END,
+        CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
+            'WINDOW
+                ahead AS (PARTITION BY s.mint ORDER BY s."timestamp" RANGE BETWEEN %1$L::interval FOLLOWING AND %2$L::interval FOLLOWING),
+                path AS (PARTITION BY s.mint ORDER BY s."timestamp" RANGE BETWEEN %3$L::interval FOLLOWING AND %1$L::interval FOLLOWING)',
+            make_interval(mins => p_model.future_minutes), make_interval(mins => 2 * p_model.future_minutes),
+            '1 microsecond'
+        ) END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label;
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.label_of_row(
+    p_model public.ml_models,
+    p_value text,
+    p_stop text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        $query$
+        (
+            SELECT CASE
+                WHEN o.goal IS NULL THEN NULL
+                WHEN s.is_covered THEN %1$s
+                WHEN %2$L AND s."timestamp" < $3 - %3$L::interval THEN coalesce(%4$L AND %1$s, false)
+            END
+            FROM (SELECT s.found, %5$s AS goal, %6$s AS stop) o
+        )
+        $query$,
+        r.judged,
+        p_model.uncovered IS NOT DISTINCT FROM 'negative',
+        make_interval(mins => 2 * p_model.future_minutes),
+        p_model.target_operator = ANY (string_to_array(r.certain_operators_csv, ',')),
+        CASE WHEN r.is_change THEN format('ml_internal.changed_by(s.base, %s)', p_value) ELSE p_value END,
+        CASE WHEN r.has_stop THEN format('ml_internal.changed_by(s.base, %s)', p_stop) ELSE 'NULL::numeric' END
+    )
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label;
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.sample_coins(
+    p_model public.ml_models,
+    p_start timestamptz,
+    p_end timestamptz,
+    OUT coins text [],
+    OUT num_coins bigint
+)
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+SET timezone TO 'UTC'
+AS $$
+DECLARE
+    v_rows integer; -- an array for each row takes longer than an extreme
+BEGIN
+    SELECT CASE WHEN r.has_stop THEN 5000 ELSE 50000 END INTO v_rows
+    FROM public.ref_labels r
+    WHERE r.name = p_model.label AND r.found LIKE '%OVER path';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(c.mint) FILTER (WHERE c.rows_before < v_rows), count(*)
+    INTO coins, num_coins
+    FROM (
+        SELECT x.mint, sum(count(*)) OVER (ORDER BY hashtext(x.mint), x.mint) - count(*) AS rows_before
+        FROM public.coin_metrics m
+        CROSS JOIN LATERAL (SELECT coalesce(m.mint::text, '') AS mint) x
+        WHERE m."timestamp" >= p_start AND m."timestamp" < p_end
+        GROUP BY x.mint
+    ) c;
+    IF cardinality(coins) = num_coins THEN
+        coins := NULL;
+    END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION ml_internal.count_rows(
-    p_target text,
-    p_operator text,
-    p_value numeric,
-    p_future_minutes integer,
+    p_model public.ml_models,
     p_features text [],
     p_phases_csv text,
     p_start timestamptz,
@@ -3239,17 +4925,32 @@ CREATE OR REPLACE FUNCTION ml_internal.count_rows(
     OUT num_labelled bigint,
     OUT num_positive bigint,
     OUT num_coins bigint,
+    OUT num_without_base bigint,
+    OUT num_uncovered bigint,
     OUT first_at timestamptz,
     OUT last_at timestamptz,
     OUT num_known bigint [],
-    OUT num_too_large bigint []
+    OUT num_too_large bigint [],
+    OUT num_too_small bigint [],
+    OUT num_lost bigint [],
+    OUT sample text
 )
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
 AS $$
+DECLARE
+    v_sample record;
+    v_message text;
+    v_hint text;
+    v_code text;
 BEGIN
+    PERFORM ml_internal.require_metrics();
+    v_sample := ml_internal.sample_coins(p_model, p_start, p_end);
+    IF v_sample.coins IS NOT NULL THEN
+        sample := format('%s of %s coins, all of their rows', ml_internal.count_text(cardinality(v_sample.coins)), ml_internal.count_text(v_sample.num_coins));
+    END IF;
     EXECUTE (
         SELECT format(
             $query$
@@ -3258,41 +4959,133 @@ BEGIN
                 count(o.label),
                 count(*) FILTER (WHERE o.label),
                 count(DISTINCT o.mint) FILTER (WHERE o.label IS NOT NULL),
+                count(*) FILTER (WHERE NOT o.has_base),
+                count(*) FILTER (WHERE o.has_base AND NOT o.is_covered),
                 min(o."timestamp"),
                 max(o."timestamp"),
                 ARRAY[%s],
-                ARRAY[%s]
+                ARRAY[%s],
+                ARRAY[%s]::bigint [],
+                ARRAY[%s]::bigint []
             FROM (
-                SELECT s.*, %s AS label
-                FROM (
-                    SELECT
-                        m.mint COLLATE "C" AS mint,
-                        m."timestamp",
-                        m.phase_id_at_time AS phase,
-                        ml_internal.is_positive($1, t.target, $2) AS own_label,
-                        %s
-                    FROM public.coin_metrics m
-                    CROSS JOIN LATERAL (SELECT nullif(m.%I::numeric, 'NaN') AS target) t
-                    WHERE m."timestamp" >= $3 AND m."timestamp" < $4
-                    %s
-                ) s
+                SELECT s.*, %s AS label, %s AS has_base
+                FROM (%s) s
             ) o
-            WHERE $5 IS NULL OR o.phase = ANY ($5)
+            WHERE $4 IS NULL OR o.phase = ANY ($4)
             $query$,
             string_agg(format('count(o.f%s) FILTER (WHERE o.label IS NOT NULL)', f.place), ', ' ORDER BY f.place),
             string_agg(
                 format('count(*) FILTER (WHERE o.label IS NOT NULL AND abs(o.f%s) >= 3.4028235677973366e38)', f.place),
                 ', ' ORDER BY f.place
             ),
-            ml_internal.label_expression(p_future_minutes),
-            string_agg(format('nullif(m.%I::numeric, ''NaN'') AS f%s', f.name, f.place), ', ' ORDER BY f.place),
-            p_target,
-            CASE WHEN p_future_minutes IS NOT NULL THEN 'ORDER BY 1, 2, 4' END -- of rows at one moment a negative one comes first
+            string_agg(CASE WHEN f.type = 'numeric'::regtype THEN format('count(*) FILTER (WHERE o.f%1$s <> 0 AND abs(o.f%1$s) < 1e-308)', f.place) ELSE '0' END, ', ' ORDER BY f.place),
+            string_agg(
+                CASE WHEN f.expression LIKE 'nullif%' THEN format('count(*) FILTER (WHERE o.label IS NOT NULL AND o.f%1$s <> 0 AND abs(o.f%1$s) <= 7.006492321624085e-46)', f.place) ELSE '0' END,
+                ', ' ORDER BY f.place
+            ),
+            ml_internal.label_of_row(p_model, '$5', '$6'),
+            CASE WHEN p_model.base_variable IS NULL THEN 'true' ELSE '(s.base > 0 AND s.base < ''Infinity'') IS TRUE' END,
+            ml_internal.label_query(p_model, p_features, CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END)
         )
-        FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
+        FROM (
+            SELECT n.place, ml_internal.number_expression(n.name) AS expression, (
+                SELECT ml_internal.base_type(a.atttypid) FROM pg_attribute a WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = n.name
+            ) AS type
+            FROM unnest(p_features) WITH ORDINALITY AS n (name, place)
+        ) f
     )
-    INTO num_rows, num_labelled, num_positive, num_coins, first_at, last_at, num_known, num_too_large
-    USING p_operator, p_value, p_start, p_end, string_to_array(p_phases_csv, ',')::integer [];
+    INTO num_rows, num_labelled, num_positive, num_coins, num_without_base, num_uncovered, first_at, last_at, num_known, num_too_large, num_too_small, num_lost
+    USING p_model.target_operator, p_start, p_end, string_to_array(p_phases_csv, ',')::integer [],
+        p_model.target_value, p_model.stop_value, v_sample.coins;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
+        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = 'coin_metrics',
+            HINT = coalesce(nullif(v_hint, ''), 'That is what reading coin_metrics gave: SELECT * FROM coin_metrics; shows whether you can.');
+END
+$$;
+CREATE OR REPLACE FUNCTION ml.targets(
+    target text,
+    label text DEFAULT 'value',
+    future_minutes integer DEFAULT NULL,
+    operator text DEFAULT NULL,
+    base text DEFAULT NULL,
+    stop_value numeric DEFAULT NULL,
+    uncovered text DEFAULT NULL,
+    train_start timestamptz DEFAULT NULL,
+    train_end timestamptz DEFAULT NULL,
+    phases text DEFAULT NULL
+)
+RETURNS TABLE (
+    threshold numeric,
+    rows_positive bigint,
+    percent_of_rows numeric,
+    coins_positive bigint,
+    percent_of_coins numeric,
+    predicts text,
+    counted text
+)
+LANGUAGE plpgsql
+ROWS 10
+SET search_path TO pg_catalog, pg_temp
+SET timezone TO 'UTC'
+AS $$
+DECLARE
+    v_label public.ref_labels;
+    v_sign integer;
+    v_start timestamptz := train_start;
+    v_end timestamptz := train_end;
+    v_model public.ml_models;
+    v_sample record;
+BEGIN
+    SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = label;
+    v_sign := CASE WHEN coalesce(operator, CASE WHEN label LIKE 'lowest%' THEN '<=' END) LIKE '<%' OR stop_value > 0 THEN -1 ELSE 1 END;
+    IF v_start IS NULL OR v_end IS NULL THEN
+        SELECT coalesce(v_start, min(m."timestamp")), coalesce(v_end, max(m."timestamp") + interval '1 microsecond')
+        INTO v_start, v_end
+        FROM public.coin_metrics m;
+    END IF;
+    v_model := ml_internal.planned_model(ml_internal.try_train(
+        'xgboost', target, coalesce(operator, CASE v_sign WHEN 1 THEN '>=' ELSE '<=' END), v_sign,
+        (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target),
+        v_start, v_end, future_minutes, phases, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered
+    ));
+    v_sample := ml_internal.sample_coins(v_model, v_start, v_end);
+    RETURN QUERY EXECUTE format(
+        $query$
+        WITH s AS MATERIALIZED (%s),
+        chosen AS MATERIALIZED (SELECT s.mint, s."timestamp", s.base, s.found, s.is_covered FROM s WHERE $4 IS NULL OR s.phase = ANY ($4)),
+        ladder AS (%s),
+        coins AS (
+            SELECT x.threshold, x.mint, count(x.label) AS num_labelled, count(*) FILTER (WHERE x.label) AS num_positive
+            FROM (SELECT s.mint, l.threshold, %s AS label FROM chosen s CROSS JOIN ladder l OFFSET 0) x
+            GROUP BY x.threshold, x.mint
+            HAVING count(x.label) > 0
+        )
+        SELECT
+            c.threshold,
+            sum(c.num_positive)::bigint,
+            round(100 * sum(c.num_positive) / sum(c.num_labelled), 2),
+            count(*) FILTER (WHERE c.num_positive > 0),
+            round(100.0 * count(*) FILTER (WHERE c.num_positive > 0) / count(*), 2),
+            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -c.threshold), $12),
+            format('%%s rows of %%s coins%%s', sum(c.num_labelled), count(*), $13)
+        FROM coins c
+        GROUP BY c.threshold
+        ORDER BY abs(c.threshold), c.threshold
+        $query$,
+        ml_internal.label_query(v_model, ARRAY[v_model.target_variable], CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END),
+        CASE
+            WHEN v_label.is_change THEN 'SELECT $5 * unnest(''{1,2,5,10,20,30,50,100,200,500}''::numeric []) AS threshold'
+            ELSE 'SELECT DISTINCT trim_scale(unnest(percentile_disc(''{0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99}''::double precision []) WITHIN GROUP (ORDER BY c.found))) AS threshold FROM chosen c'
+        END,
+        ml_internal.label_of_row(v_model, 'l.threshold', 'coalesce($6, -l.threshold)')
+    )
+    USING v_model.target_operator, v_start, v_end, string_to_array(v_model.phases_csv, ',')::integer [],
+        v_sign::numeric, stop_value, v_sample.coins,
+        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text,
+        CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', v_sample.num_coins) END;
 END
 $$;
 CREATE OR REPLACE FUNCTION ml_internal.preview_job(
@@ -3304,7 +5097,9 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_makes boolean := false;
@@ -3347,12 +5142,14 @@ BEGIN
     );
     v_phases := ml_internal.common_items(VARIADIC ARRAY(SELECT m.phases_csv FROM unnest(v_models) m));
     v_rows := ml_internal.count_rows(
-        v_label.target_variable, v_label.target_operator, v_label.target_value, v_label.future_minutes,
-        v_features, v_phases, v_start, v_end
+        v_label, v_features, v_phases, v_start, v_end
     );
     v_rarer := least(v_rows.num_positive, v_rows.num_labelled - v_rows.num_positive);
+    IF v_rows.sample IS NOT NULL THEN
+        RETURN QUERY VALUES ('counted', v_rows.sample);
+    END IF;
     RETURN QUERY VALUES
-        ('label', ml_internal.label_text(v_label.target_variable, v_label.target_operator, v_label.target_value, v_label.future_minutes)),
+        ('label', ml_internal.label_text(v_label)),
         ('phases', coalesce(v_phases, 'all')),
         ('period', v_start || ' to ' || v_end),
         ('rows from', date_trunc('second', v_rows.first_at)::text),
@@ -3363,11 +5160,18 @@ BEGIN
         ('coins', ml_internal.count_text(v_rows.num_coins)),
         ('positive', ml_internal.count_text(v_rows.num_positive, v_rows.num_labelled)),
         ('negative', ml_internal.count_text(v_rows.num_labelled - v_rows.num_positive, v_rows.num_labelled));
+    IF v_label.base_variable IS NOT NULL THEN
+        RETURN QUERY SELECT 'without a base', ml_internal.count_text(v_rows.num_without_base, v_rows.num_rows);
+    END IF;
+    IF v_label.future_minutes IS NOT NULL THEN
+        RETURN QUERY SELECT 'coin stops', ml_internal.count_text(v_rows.num_uncovered, v_rows.num_rows)
+            || CASE v_label.uncovered WHEN 'negative' THEN ': negative' ELSE ': left out' END;
+    END IF;
     IF v_makes THEN
         RETURN QUERY SELECT 'held out', format(
             '%s %% of the rows: %s',
             trim_scale(100 * v_label.test_size),
-            CASE WHEN v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
+            CASE WHEN v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
         );
     END IF;
     RETURN QUERY
@@ -3387,11 +5191,22 @@ BEGIN
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_labelled > 0 AND v_rows.num_known[f.place] = 0
         UNION ALL
-        SELECT 4, format('the feature %s is infinite or larger than 3.4e38 in %s rows', f.name, v_rows.num_too_large[f.place])
+        SELECT 4, format(
+            'the feature %s is infinite or larger than 3.4e38 in %s of %s rows; correct them in coin_metrics, or leave the feature out',
+            f.name, v_rows.num_too_large[f.place], v_rows.num_labelled
+        )
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_too_large[f.place] > 0
         UNION ALL
-        SELECT 5, format('too little to learn from: needed are %s labelled rows, and %s of each class', v_fewest.rows, v_fewest.of_a_class)
+        SELECT 5, format(
+            'the feature %s is not 0, but smaller than 1e-308 in %s of %s rows; set them to 0 in coin_metrics, '
+            'multiply the column, or leave the feature out',
+            f.name, v_rows.num_too_small[f.place], v_rows.num_rows
+        )
+        FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
+        WHERE v_rows.num_too_small[f.place] > 0
+        UNION ALL
+        SELECT 6, format('too little to learn from: needed are %s labelled rows, and %s of each class', v_fewest.rows, v_fewest.of_a_class)
         WHERE v_makes AND v_rows.num_labelled > 0 AND (v_rows.num_labelled < v_fewest.rows OR v_rarer < v_fewest.of_a_class)
     ) x
     ORDER BY x.place;
@@ -3410,7 +5225,7 @@ BEGIN
         SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_rows.num_labelled < 1000
         UNION ALL
         SELECT 4, format('fewer than %s coins: the last part of the period is held out instead of whole coins', v_fewest.coins)
-        WHERE v_makes AND v_rows.num_coins < v_fewest.coins
+        WHERE v_makes AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
         UNION ALL
         SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes)
         WHERE v_rows.num_labelled < 0.8 * v_rows.num_rows
@@ -3421,6 +5236,13 @@ BEGIN
         SELECT 7, format('the feature %s is NULL in more than half of the labelled rows', f.name)
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_known[f.place] < 0.5 * v_rows.num_labelled
+        UNION ALL
+        SELECT 8, format(
+            'the feature %s is not 0, but smaller than 7e-46 in %s of %s rows, which models take for 0: multiply the column',
+            f.name, v_rows.num_lost[f.place], v_rows.num_labelled
+        )
+        FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
+        WHERE v_rows.num_lost[f.place] > 0
     ) x
     ORDER BY x.place;
     IF NOT FOUND THEN
@@ -3437,10 +5259,16 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
+ROWS 25
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job public.ml_jobs;
+    v_message text;
+    v_hint text;
+    v_code text;
+    v_table text;
+    v_column text;
 BEGIN
     SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = job_id;
     IF NOT FOUND THEN
@@ -3448,6 +5276,12 @@ BEGIN
             USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
     END IF;
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS
+            v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE,
+            v_table = TABLE_NAME, v_column = COLUMN_NAME;
+        RAISE EXCEPTION USING MESSAGE = v_message, HINT = v_hint, ERRCODE = v_code, TABLE = v_table, COLUMN = v_column;
 END
 $$;
 SET search_path TO pg_catalog, pg_temp;
@@ -3462,21 +5296,24 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT
         j.completed_at IS NOT NULL,
-        format('job %s %s', j.id, j.status) || CASE j.status
+        ml_internal.plain_text(format('job %s %s', j.id, j.status) || CASE j.status
             WHEN 'PENDING' THEN concat(
                 ': ' || j.progress_msg,
-                CASE WHEN NOT EXISTS (SELECT FROM public.ml_workers) THEN ': no worker is running' END
+                CASE
+                    WHEN NOT ml_internal.has_worker() THEN ': no worker is running; start one: ml-worker run'
+                    ELSE ': ' || ml_internal.pause_text()
+                END
             )
             WHEN 'RUNNING' THEN format(', %s %%: %s', round(100 * j.progress), j.progress_msg)
             WHEN 'FAILED' THEN ': ' || j.error_msg
             WHEN 'CANCELLED' THEN ''
             ELSE ': ' || j.progress_msg
-        END
+        END)
     FROM public.ml_jobs j
     WHERE j.id = p_job_id;
 $$;
 CREATE OR REPLACE PROCEDURE ml.wait(
-    job_id bigint,
+    job_ids bigint [],
     timeout interval DEFAULT '1 hour'
 )
 LANGUAGE plpgsql
@@ -3484,26 +5321,34 @@ AS $$
 DECLARE
     v_until pg_catalog.timestamptz := pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) timeout;
     v_step pg_catalog.interval := '50 milliseconds';
+    v_left pg_catalog.int8 [] := job_ids;
+    v_said pg_catalog.text := '';
+    v_job_id pg_catalog.int8;
     v_has_ended pg_catalog.bool;
     v_line pg_catalog.text;
-    v_said pg_catalog.text := '';
 BEGIN
     CALL ml_internal.require_autocommit('ml.wait');
     LOOP
-        SELECT d.has_ended, d.line INTO v_has_ended, v_line FROM ml_internal.describe_job(job_id) d;
-        IF v_line IS NULL THEN
-            RAISE EXCEPTION 'job % does not exist', job_id
-                USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
-        END IF;
-        IF v_line OPERATOR(pg_catalog.<>) v_said THEN
-            RAISE NOTICE '%', v_line;
-            v_said := v_line;
-        END IF;
-        EXIT WHEN v_has_ended;
+        FOREACH v_job_id IN ARRAY v_left LOOP
+            SELECT d.has_ended, d.line INTO v_has_ended, v_line FROM ml_internal.describe_job(v_job_id) d;
+            IF v_line IS NULL THEN
+                RAISE EXCEPTION 'job % does not exist', v_job_id
+                    USING ERRCODE = 'no_data_found', TABLE = 'ml_jobs', HINT = 'SELECT id, status FROM ml_jobs ORDER BY id DESC; lists the jobs.';
+            END IF;
+            IF (v_has_ended OR v_job_id OPERATOR(pg_catalog.=) v_left[1]) AND v_line OPERATOR(pg_catalog.<>) v_said THEN
+                RAISE NOTICE '%', v_line;
+                v_said := v_line;
+            END IF;
+            IF v_has_ended THEN
+                v_left := pg_catalog.array_remove(v_left, v_job_id);
+            END IF;
+        END LOOP;
+        EXIT WHEN pg_catalog.cardinality(v_left) OPERATOR(pg_catalog.=) 0;
         IF pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>=) v_until THEN
-            RAISE EXCEPTION '% (waited for %)', v_line, timeout
+            SELECT d.line INTO v_line FROM ml_internal.describe_job(v_left[1]) d;
+            RAISE EXCEPTION '% (waited for %)', v_line, ml_internal.interval_text(timeout)
                 USING ERRCODE = 'ML004', TABLE = 'ml_jobs',
-                HINT = pg_catalog.format('The job goes on. Wait again: CALL ml.wait(%s, ''1 hour''); or end it: CALL ml.cancel_job(%1$s);', job_id);
+                HINT = pg_catalog.format('Wait again: CALL ml.wait(%s, ''1 hour''); or end the job: CALL ml.cancel_job(%1$s);', v_left[1]);
         END IF;
         COMMIT;
         PERFORM pg_catalog.pg_sleep_until(LEAST(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) v_step, v_until));
@@ -3511,9 +5356,57 @@ BEGIN
     END LOOP;
 END
 $$;
+CREATE OR REPLACE PROCEDURE ml.wait(
+    job_id bigint,
+    timeout interval DEFAULT '1 hour'
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    CALL ml.wait(ARRAY[job_id], timeout);
+END
+$$;
+CREATE OR REPLACE PROCEDURE ml.wait(
+    job_id bigint,
+    seconds double precision
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    CALL ml.wait(ARRAY[job_id], pg_catalog.make_interval(secs => seconds));
+END
+$$;
+CREATE OR REPLACE PROCEDURE ml.wait(
+    job_id bigint,
+    timeout text
+)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    CALL ml.wait(ARRAY[job_id], timeout::pg_catalog.interval);
+END
+$$;
+CREATE OR REPLACE PROCEDURE ml.wait()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_mine pg_catalog.int8 [] := ARRAY(
+        SELECT j.id
+        FROM public.ml_jobs j
+        WHERE j.completed_at IS NULL AND j.team OPERATOR(pg_catalog.=) (
+            SELECT t.id
+            FROM ml.teams t
+            WHERE t.role OPERATOR(pg_catalog.=) pg_catalog.to_regrole(pg_catalog.quote_ident(current_user))
+                AND t.cluster OPERATOR(pg_catalog.=) (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
+        )
+        ORDER BY j.id
+    );
+BEGIN
+    CALL ml.wait(v_mine);
+END
+$$;
 SET search_path TO pg_catalog, pg_temp;
 CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
-    p_always text,
     p_tp bigint,
     p_tn bigint,
     p_fp bigint,
@@ -3523,14 +5416,15 @@ CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
 RETURNS SETOF text
 LANGUAGE sql
 STABLE
+ROWS 6
 SET search_path TO pg_catalog, pg_temp
 AS $$
     WITH answers AS (
         SELECT 'model' AS name, p_tp AS tp, p_tn AS tn, p_fp AS fp, p_fn AS fn, p_roc_auc AS roc_auc
         UNION ALL
-        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE p_always = 'positive'
+        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'positive'
         UNION ALL
-        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE p_always = 'negative'
+        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'negative'
     ),
     scores AS (
         SELECT s.place, s.name, string_agg(lpad(coalesce(s.score, '-'), CASE a.name WHEN 'model' THEN 9 ELSE 17 END), '' ORDER BY a.name = 'model' DESC) AS line
@@ -3559,21 +5453,21 @@ AS $$
     ) m (place, title, line) USING (place)
     ORDER BY place;
 $$;
-CREATE OR REPLACE FUNCTION ml.report(
+CREATE OR REPLACE FUNCTION ml_internal.report_lines(
     model_id bigint
 )
 RETURNS SETOF text
 LANGUAGE plpgsql
 STABLE
+ROWS 50
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_model public.ml_models;
     v_run public.ml_training_runs;
     v_test public.ml_test_results;
-    v_always text;
 BEGIN
-    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report.model_id;
+    SELECT * INTO v_model FROM public.ml_models m WHERE m.id = report_lines.model_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'model % does not exist', model_id
             USING ERRCODE = 'no_data_found', TABLE = 'ml_models', HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
@@ -3587,14 +5481,24 @@ BEGIN
         );
     END IF;
     RETURN QUERY SELECT d.line FROM string_to_table(v_model.description, E'\n') AS d (line);
+    SELECT * INTO v_test
+    FROM public.ml_test_results t
+    WHERE t.model_id = v_model.id
+    ORDER BY t.has_overlap, t.created_at DESC, t.id DESC
+    LIMIT 1;
+    IF v_run.id IS NOT NULL THEN
+        RETURN QUERY SELECT 'Held out: ' || ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn);
+    END IF;
+    IF v_test.id IS NOT NULL THEN
+        RETURN QUERY SELECT 'Test:     ' || ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn);
+        RETURN QUERY SELECT '          but ' || v_test.overlap_note WHERE v_test.has_overlap;
+    END IF;
     RETURN QUERY SELECT ('')::text;
     RETURN QUERY
     SELECT format('  %-10s %s', x.what, x.said)
     FROM (
         VALUES
-            ('predicts', ml_internal.label_text(
-                v_model.target_variable, v_model.target_operator, v_model.target_value, v_model.future_minutes
-            )),
+            ('predicts', ml_internal.label_text(v_model)),
             ('from', replace(v_model.features_csv, ',', ', ')),
             ('in phases', coalesce(replace(v_model.phases_csv, ',', ', '), 'all')),
             ('by', v_model.model_type || ': ' || replace(v_model.params_csv, ';', ', ')),
@@ -3602,7 +5506,10 @@ BEGIN
             ('trained on', concat(
                 ml_internal.count_text(v_run.num_fitted) || ' rows, positive: '
                 || ml_internal.count_text(v_run.num_fitted_positive, v_run.num_fitted),
-                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0))
+                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0)),
+                '; without a base: ' || ml_internal.count_text(nullif(v_run.num_without_base, 0)),
+                '; coin stops: ' || ml_internal.count_text(nullif(v_run.num_uncovered, 0))
+                || CASE v_model.uncovered WHEN 'negative' THEN ' (negative)' ELSE ' (left out)' END
             )),
             ('warnings', v_run.warnings)
     ) x (what, said)
@@ -3615,30 +5522,23 @@ BEGIN
         WHERE j.id = v_model.train_job_id;
         RETURN;
     END IF;
-    v_always := CASE WHEN v_run.num_positive > v_run.num_negative THEN 'positive' ELSE 'negative' END;
     RETURN QUERY SELECT format(
         'Held out: %s rows, %s', ml_internal.count_text(v_run.num_samples),
         CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
     );
-    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
-    SELECT * INTO v_test
-    FROM public.ml_test_results t
-    WHERE t.model_id = v_model.id
-    ORDER BY t.created_at DESC, t.id DESC
-    LIMIT 1;
-    IF FOUND THEN
-        v_always := CASE WHEN v_test.num_positive > v_test.num_negative THEN 'positive' ELSE 'negative' END;
+    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
             'Latest test: %s rows, %s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end)
         );
-        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_always, v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
     END IF;
     RETURN QUERY SELECT ('')::text;
     RETURN QUERY SELECT ('What it looks at: share of the permutation importance')::text;
     RETURN QUERY
     SELECT format(
-        '  %s %s %s', rpad(f.feature, f.width), coalesce(round(f.importance, 4)::text, '     -'),
+        '  %s %s %s', rpad(f.feature, least(f.width, 40)), coalesce(round(f.importance, 4)::text, '     -'),
         repeat('#', round(40 * f.importance / f.most)::integer)
     )
     FROM (
@@ -3656,11 +5556,23 @@ BEGIN
 END
 $$;
 CREATE OR REPLACE FUNCTION ml.report(
+    model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE sql
+STABLE
+ROWS 50
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml_internal.plain_text(l.line) FROM ml_internal.report_lines(model_id) l (line);
+$$;
+CREATE OR REPLACE FUNCTION ml.report(
     model_name text
 )
 RETURNS SETOF text
 LANGUAGE sql
 STABLE
+ROWS 50
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml.report(ml_internal.find_model(model_name));
@@ -3688,19 +5600,20 @@ SELECT
     x.precision_score,
     x.recall,
     x.f1_score,
-    x.roc_auc
+    x.roc_auc,
+    x.average_precision
 FROM (
     SELECT
         r.model_id, 'training' AS source, r.id AS source_id, r.job_id,
         NULL::timestamptz AS test_start, NULL::timestamptz AS test_end,
         r.created_at, r.num_samples, r.num_positive, r.num_negative, r.tp, r.fp, r.tn, r.fn,
-        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc
+        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision
     FROM public.ml_training_runs r
     UNION ALL
     SELECT
         t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start, t.test_end,
         t.created_at, t.num_samples, t.num_positive, t.num_negative, t.tp, t.fp, t.tn, t.fn,
-        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc
+        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision
     FROM public.ml_test_results t
 ) x
 JOIN public.ml_models m ON m.id = x.model_id;
@@ -3785,17 +5698,17 @@ CROSS JOIN LATERAL (
 SET search_path TO pg_catalog, pg_temp;
 CREATE OR REPLACE VIEW public.ml_leaderboard WITH (security_invoker = true) AS
 SELECT
-    rank() OVER (
-        PARTITION BY m.target_variable, m.target_operator, m.target_value, m.future_minutes
-        ORDER BY t.f1_score DESC NULLS LAST, t.accuracy DESC NULLS LAST, m.training_f1 DESC NULLS LAST
-    ) AS rank,
+    rank() OVER (of_target ORDER BY t.f1_score DESC NULLS LAST, t.accuracy DESC NULLS LAST, m.training_f1 DESC NULLS LAST) AS rank_by_f1,
+    rank() OVER (of_target ORDER BY t.roc_auc DESC NULLS LAST, r.roc_auc DESC NULLS LAST) AS rank_by_roc_auc,
+    rank() OVER (of_target ORDER BY t.average_precision DESC NULLS LAST, r.average_precision DESC NULLS LAST) AS rank_by_average_precision,
     m.id,
     m.name,
     m.model_type,
-    ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
+    ml_internal.label_text(m) AS target,
     m.training_accuracy,
     m.training_f1,
-    (SELECT r.roc_auc FROM public.ml_training_runs r WHERE r.model_id = m.id) AS training_roc_auc,
+    r.roc_auc AS training_roc_auc,
+    r.average_precision AS training_average_precision,
     t.test_start,
     t.test_end,
     t.num_samples AS test_samples,
@@ -3804,26 +5717,35 @@ SELECT
     t.precision_score AS test_precision,
     t.recall AS test_recall,
     t.roc_auc AS test_roc_auc,
-    t.overlap_note AS test_overlap,
+    t.average_precision AS test_average_precision,
+    CASE WHEN t.id IS NULL THEN (
+        SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+    ) END AS test_overlap,
     (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
     (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
     m.created_at
 FROM public.ml_models m
+LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
-    SELECT x.* FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+    SELECT x.*
+    FROM public.ml_test_results x
+    WHERE x.model_id = m.id AND NOT x.has_overlap
+    ORDER BY x.created_at DESC, x.id DESC
+    LIMIT 1
 ) t ON true
 WHERE m.status = 'READY' AND NOT m.is_deleted
-ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, rank, m.id;
+WINDOW of_target AS (PARTITION BY ml_internal.label_text(m))
+ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, ml_internal.label_text(m), rank_by_f1, m.id;
 CREATE OR REPLACE VIEW public.ml_model_features WITH (security_invoker = true) AS
 SELECT
     m.id AS model_id,
     m.name AS model_name,
     f.place::integer AS place,
     btrim(f.feature) AS feature,
-    split_part(i.item, '=', 2)::numeric AS importance
+    substring(i.item FROM '=([+-]?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?)$')::numeric AS importance
 FROM public.ml_models m
-CROSS JOIN LATERAL string_to_table(m.features_csv, ',') WITH ORDINALITY AS f (feature, place)
-LEFT JOIN LATERAL string_to_table(m.feature_importance_csv, ';') AS i (item) ON split_part(i.item, '=', 1) = btrim(f.feature)
+CROSS JOIN LATERAL unnest(string_to_array(m.features_csv, ',')) WITH ORDINALITY AS f (feature, place)
+LEFT JOIN LATERAL unnest(string_to_array(m.feature_importance_csv, ';')) AS i (item) ON substring(i.item FROM '^(.*)=') = btrim(f.feature)
 ORDER BY m.id, importance DESC NULLS LAST, f.place;
 CREATE OR REPLACE VIEW public.ml_model_params WITH (security_invoker = true) AS
 SELECT
@@ -3839,7 +5761,7 @@ FROM public.ml_models m
 JOIN public.ref_model_params p ON p.model_type = m.model_type
 LEFT JOIN LATERAL (
     SELECT split_part(i.item, '=', 2) AS value
-    FROM string_to_table(m.params_csv, ';') AS i (item)
+    FROM unnest(string_to_array(m.params_csv, ';')) AS i (item)
     WHERE split_part(i.item, '=', 1) = p.name
 ) g ON true
 ORDER BY m.id, is_given DESC, p.name;
@@ -3938,7 +5860,7 @@ SELECT
 FROM (
     SELECT
         j.job_type, j.completed_at, j.id, j.error_msg,
-        regexp_replace(left(j.error_msg, 300), '"[^"]*"|''[^'']*''|\d[\w.:+-]*', '…', 'g') AS reason
+        regexp_replace(left(j.error_msg, 300), E'"[^"]*"|''[^'']*''|\\d[\\w.:+-]*', '...', 'g') AS reason
     FROM public.ml_jobs j
     WHERE j.status = 'FAILED' AND j.completed_at >= date_trunc('day', now(), 'UTC') - interval '29 days'
 ) f
@@ -4041,7 +5963,7 @@ SELECT
     m.is_deleted,
     m.created_at,
     m.deleted_at,
-    ml_internal.label_text(m.target_variable, m.target_operator, m.target_value, m.future_minutes) AS target,
+    ml_internal.label_text(m) AS target,
     m.target_variable,
     m.target_operator,
     m.target_value,
@@ -4085,16 +6007,212 @@ SELECT
     x.model_id,
     x.source,
     x.source_id,
-    split_part(i.item, '=', 1) AS feature,
+    substring(i.item FROM '^(.*)=') AS feature,
     i.place::integer AS rank,
-    split_part(i.item, '=', 2)::numeric AS importance
+    substring(i.item FROM '=([+-]?([0-9]{1,30}([.][0-9]{0,30})?|[.][0-9]{1,30})([eE][+-]?[0-9]{1,3})?)$')::numeric AS importance
 FROM (
     SELECT r.model_id, 'training' AS source, r.id AS source_id, r.feature_importance_csv FROM public.ml_training_runs r
     UNION ALL
     SELECT t.model_id, 'test' AS source, t.id AS source_id, t.feature_importance_csv FROM public.ml_test_results t
 ) x
-CROSS JOIN LATERAL string_to_table(x.feature_importance_csv, ';') WITH ORDINALITY AS i (item, place);
+CROSS JOIN LATERAL unnest(string_to_array(x.feature_importance_csv, ';')) WITH ORDINALITY AS i (item, place)
+WHERE i.item LIKE '%=%';
 SET search_path TO pg_catalog, pg_temp;
+CREATE OR REPLACE FUNCTION ml.help()
+RETURNS TABLE (
+    you_want_to text,
+    you_type text
+)
+LANGUAGE plpgsql
+STABLE
+ROWS 16
+SET search_path TO pg_catalog, pg_temp
+SET datestyle TO 'ISO, MDY'
+AS $$
+DECLARE
+    v_range record := ml_internal.metrics_range();
+    v_start date := coalesce(v_range.first_at, '2024-01-01');
+    v_end date := coalesce(v_range.last_at, '2024-04-01') + interval '1 day';
+    v_middle date := v_start + (v_end - v_start) * 2 / 3;
+    v_job bigint := coalesce((SELECT max(j.id) FROM public.ml_jobs j), 1);
+    v_open bigint := coalesce((SELECT max(j.id) FROM public.ml_jobs j WHERE j.completed_at IS NULL), v_job);
+    v_models text [] := ARRAY(
+        SELECT m.name FROM public.ml_models m WHERE m.status = 'READY' AND NOT m.is_deleted ORDER BY m.id DESC LIMIT 2
+    ) || '{my_model,my_other_model}'::text [];
+    v_train text := format('''xgboost'', ''price_close'', ''>'', 0.00005, ''price_open,volume_sol'', %L, %L, 10', v_start, v_middle);
+BEGIN
+    RETURN QUERY
+    VALUES
+        ('see what a training would find', format('SELECT * FROM ml.preview(%s);', v_train)),
+        ('see what could be learned at all', 'SELECT * FROM ml.targets(''price_close'', ''highest_change'', 10);'),
+        ('train a model; returns the job''s number', format('SELECT ml.train(%s);', v_train)),
+        ('test a model on a later period', format('SELECT ml.test(%L, %L, %L);', v_models[1], v_middle, v_end)),
+        ('compare two models on the same rows', format('SELECT ml.compare(%L, %L, %L, %L);', v_models[1], v_models[2], v_middle, v_end)),
+        ('wait for a job, or for all of yours', format('CALL ml.wait(%s);  CALL ml.wait();', v_job)),
+        ('watch the queue', 'SELECT id, status, bar, progress_msg FROM ml_queue;'),
+        ('cancel a job', format('CALL ml.cancel_job(%s);', v_open)),
+        ('rank the models', 'SELECT rank_by_f1, name, test_f1, test_roc_auc FROM ml_leaderboard;'),
+        ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
+        ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
+        ('find columns to learn from', 'TABLE ml_metric_columns;'),
+        ('find kinds of label', 'SELECT name, description FROM ref_labels;'),
+        ('find hyperparameters', 'SELECT name, default_value FROM ref_model_params WHERE model_type = ''xgboost'';'),
+        ('see which workers are alive', 'SELECT worker_id, state, job_ids, reason FROM ml_workers;'),
+        ('hear of jobs without polling', 'LISTEN ml_job_status;'),
+        ('as the owner, remove what is old', 'CALL ml.prune(''90 days'');'),
+        ('as the owner, keep teams apart', 'CALL ml.separate_teams(true);  CALL ml.separate_teams(false);');
+END
+$$;
+SET search_path TO pg_catalog, pg_temp;
+CREATE TABLE IF NOT EXISTS ml.teams (
+    id integer NOT NULL,
+    role oid NOT NULL,
+    cluster bigint NOT NULL,
+    name name,
+    CONSTRAINT teams_pkey PRIMARY KEY (id),
+    CONSTRAINT teams_one_a_role UNIQUE (role, cluster)
+);
+CREATE OR REPLACE FUNCTION ml_internal.team_of(
+    p_name name,
+    p_role oid
+)
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_cluster bigint := (SELECT c.system_identifier FROM pg_control_system() c);
+    v_id integer;
+BEGIN
+    IF p_role IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT t.id INTO v_id FROM ml.teams t WHERE t.role = p_role AND t.cluster = v_cluster;
+    IF FOUND THEN
+        UPDATE ml.teams t SET name = p_name
+        WHERE t.id IN (SELECT x.id FROM ml.teams x WHERE x.id = v_id AND x.name IS DISTINCT FROM p_name FOR UPDATE SKIP LOCKED);
+        RETURN v_id;
+    END IF;
+    SELECT max(t.id) INTO v_id FROM ml.teams t WHERE t.name = p_name AND t.cluster <> v_cluster;
+    IF v_id IS NOT NULL THEN
+        UPDATE ml.teams t SET role = p_role, cluster = v_cluster WHERE t.id = v_id;
+        RETURN v_id;
+    END IF;
+    UPDATE ml.teams t SET name = (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role)
+    WHERE t.id IN (SELECT x.id FROM ml.teams x WHERE x.name = p_name FOR UPDATE SKIP LOCKED);
+    LOOP
+        INSERT INTO ml.teams (id, role, cluster, name)
+        VALUES (1 + floor(random() * 2147483646)::integer, p_role, v_cluster, p_name)
+        ON CONFLICT DO NOTHING;
+        SELECT t.id INTO v_id FROM ml.teams t WHERE t.role = p_role AND t.cluster = v_cluster;
+        EXIT WHEN FOUND;
+    END LOOP;
+    RETURN v_id;
+END
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.my_teams()
+RETURNS integer []
+LANGUAGE sql
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT t.id
+        FROM ml.teams t
+        CROSS JOIN pg_control_system() c
+        WHERE pg_has_role(CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END, 'MEMBER')
+    );
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.sign_team()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_role oid;
+    v_team integer;
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.created_by = OLD.created_by THEN
+        v_team := OLD.team;
+    ELSE
+        v_role := to_regrole(quote_ident(NEW.created_by));
+        SELECT t.id INTO v_team FROM ml.teams t WHERE t.role = v_role AND t.name = NEW.created_by;
+        IF v_team IS NULL THEN
+            v_team := ml_internal.team_of(NEW.created_by, v_role);
+        END IF;
+    END IF;
+    IF NEW.team <> v_team AND NOT (TG_OP = 'UPDATE' AND NEW.team IS NOT DISTINCT FROM OLD.team) THEN
+        RAISE EXCEPTION 'the team of a job of % is not %', NEW.created_by, NEW.team
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'team',
+            HINT = 'Leave team out: it follows from created_by.';
+    END IF;
+    NEW.team := v_team;
+    RETURN NEW;
+END
+$$;
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = 'public.ml_jobs'::regclass AND a.attname = 'team' AND NOT a.attisdropped
+    ) THEN
+        ALTER TABLE public.ml_jobs ADD COLUMN team integer;
+        UPDATE public.ml_jobs j SET team = x.team
+        FROM (
+            SELECT d.created_by, ml_internal.team_of(d.created_by, to_regrole(quote_ident(d.created_by))) AS team
+            FROM (SELECT DISTINCT y.created_by FROM public.ml_jobs y) d
+        ) x
+        WHERE j.created_by = x.created_by;
+    END IF;
+END
+$$;
+UPDATE ml.teams t SET name = (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role)
+FROM pg_control_system() c
+WHERE t.cluster = c.system_identifier AND t.name IS DISTINCT FROM (SELECT r.rolname FROM pg_roles r WHERE r.oid = t.role);
+DO $$
+BEGIN
+    PERFORM ml_internal.team_of(r.rolname, r.oid)
+    FROM pg_roles r
+    WHERE r.rolname IN (
+        SELECT t.name FROM ml.teams t CROSS JOIN pg_control_system() c WHERE t.cluster <> c.system_identifier
+    );
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_jobs_11_team
+BEFORE INSERT OR UPDATE OF created_by, team ON public.ml_jobs
+FOR EACH ROW EXECUTE FUNCTION ml_internal.sign_team();
+CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.model_updates (
+    transaction xid8 NOT NULL
+);
+CREATE INDEX IF NOT EXISTS model_updates_transaction ON ml_internal.model_updates (transaction);
+CREATE OR REPLACE FUNCTION ml_internal.note_model_update()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_WHEN = 'BEFORE' THEN
+        INSERT INTO ml_internal.model_updates (transaction) VALUES (pg_current_xact_id());
+    ELSE
+        DELETE FROM ml_internal.model_updates u WHERE u.transaction = pg_current_xact_id();
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE OR REPLACE TRIGGER ml_models_10_note_update
+BEFORE UPDATE ON public.ml_models
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.note_model_update();
+CREATE OR REPLACE TRIGGER ml_models_90_note_update
+AFTER UPDATE ON public.ml_models
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.note_model_update();
+CREATE OR REPLACE FUNCTION ml_internal.is_model_update()
+RETURNS boolean
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM ml_internal.model_updates u WHERE u.transaction = pg_current_xact_id_if_assigned());
+$$;
 CREATE OR REPLACE PROCEDURE ml.separate_teams(
     separate boolean
 )
@@ -4110,11 +6228,24 @@ DECLARE
         WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
         ORDER BY c.conrelid::regclass::text
     );
+    v_always regclass[] := '{public.ml_jobs,public.ml_models}';
+    v_mine text := 'team = ANY ((SELECT ml_internal.my_teams())::integer [])';
+    v_began timestamptz := clock_timestamp();
+    v_holders text;
+    v_has_said boolean := false;
 BEGIN
     IF separate IS NULL THEN
         RAISE EXCEPTION 'teams cannot be separated by NULL'
             USING ERRCODE = 'null_value_not_allowed', HINT = 'CALL ml.separate_teams(true); or CALL ml.separate_teams(false);';
-    ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (v_tables) AND c.relrowsecurity <> separate) THEN
+    ELSIF NOT EXISTS (
+        SELECT FROM pg_class c
+        WHERE c.oid = ANY (v_tables) AND (
+            c.relrowsecurity <> (separate OR c.oid = ANY (v_always))
+            OR c.relrowsecurity AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'own_team')
+            OR c.oid = ANY (v_always)
+            AND separate = EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'all_teams')
+        )
+    ) THEN
         RETURN;
     END IF;
     LOOP
@@ -4123,36 +6254,71 @@ BEGIN
             EXIT;
         EXCEPTION
             WHEN lock_not_available THEN
+                IF clock_timestamp() > v_began + interval '2 seconds' THEN
+                    SELECT string_agg(DISTINCT format('process %s of %s', a.pid, a.usename), ', ') INTO v_holders
+                    FROM pg_locks l
+                    JOIN pg_stat_activity a ON a.pid = l.pid
+                    WHERE l.granted AND l.relation = ANY (v_tables) AND a.datname = current_database() AND a.pid <> pg_backend_pid();
+                    IF clock_timestamp() > v_began + interval '60 seconds' THEN
+                        RAISE EXCEPTION 'open transactions are in the way: %', v_holders
+                            USING ERRCODE = 'lock_not_available', HINT = 'COMMIT them or end the sessions, and try again.';
+                    ELSIF NOT v_has_said THEN
+                        RAISE NOTICE 'waiting for open transactions: %', v_holders;
+                        v_has_said := true;
+                    END IF;
+                END IF;
                 PERFORM pg_sleep(0.1);
         END;
     END LOOP;
     FOREACH v_table IN ARRAY v_tables LOOP
         IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = v_table AND p.polname = 'own_team') THEN
-            EXECUTE format('CREATE POLICY own_team ON %s USING (%s)', v_table, CASE v_table
-                WHEN 'public.ml_jobs'::regclass THEN
-                    'created_by = ANY (ARRAY(SELECT r.rolname FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, ''MEMBER'')))'
+            EXECUTE CASE v_table
+                WHEN 'public.ml_jobs'::regclass THEN format('CREATE POLICY own_team ON public.ml_jobs USING (%s) WITH CHECK (true)', v_mine)
                 ELSE (
-                    SELECT format('EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = %I)', a.attname)
+                    SELECT format(
+                        'CREATE POLICY own_team ON %s FOR SELECT USING (EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = %I))', v_table, a.attname
+                    )
                     FROM pg_constraint c
                     JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
                     WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid = v_table
                 )
-            END);
+            END;
             EXECUTE format('COMMENT ON POLICY own_team ON %s IS %L', v_table, 'Members of the role that inserted the job.');
         END IF;
-        EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', v_table, CASE WHEN separate THEN 'ENABLE' ELSE 'DISABLE' END);
+        EXECUTE format(
+            'ALTER TABLE %s %s ROW LEVEL SECURITY', v_table, CASE WHEN separate OR v_table = ANY (v_always) THEN 'ENABLE' ELSE 'DISABLE' END
+        );
     END LOOP;
+    FOREACH v_table IN ARRAY v_always LOOP
+        EXECUTE format('DROP POLICY IF EXISTS all_teams ON %s', v_table);
+        IF NOT separate THEN
+            EXECUTE format('CREATE POLICY all_teams ON %s FOR SELECT USING (true)', v_table);
+            EXECUTE format('COMMENT ON POLICY all_teams ON %s IS %L', v_table, 'While teams are not separated, all see all.');
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = 'public.ml_models'::regclass AND p.polname = 'own_models') THEN
+        EXECUTE format(
+            'CREATE POLICY own_models ON public.ml_models FOR UPDATE
+                USING ((SELECT ml_internal.is_model_update()) AND EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = train_job_id AND j.%s))
+                WITH CHECK (true)', v_mine
+        );
+        COMMENT ON POLICY own_models ON public.ml_models IS 'Members of the role that inserted the job that made it may change it.';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = 'public.ml_jobs'::regclass AND p.polname = 'workers') THEN
         CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
         COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker reads the jobs of all teams, and what derives from them.';
     END IF;
 END
 $$;
+CALL ml_internal.allow('ml_reader', 'SELECT', 'ml.teams');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.my_teams');
+CALL ml_internal.allow('ml_client', 'SELECT', 'ml_internal.model_updates');
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml_internal.is_model_update');
 DO $$
+DECLARE
+    v_separate boolean := (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass);
 BEGIN
-    IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_jobs'::regclass) THEN
-        CALL ml.separate_teams(true);
-    END IF;
+    CALL ml.separate_teams(v_separate);
 END
 $$;
 SET search_path TO pg_catalog, pg_temp;
@@ -4226,6 +6392,7 @@ DECLARE
     v_down_to bigint;
     v_old bigint[];
     v_makes boolean;
+    v_locked bigint[];
     v_jobs bigint[];
 BEGIN
     SELECT min(x.id) INTO v_down_to
@@ -4236,13 +6403,20 @@ BEGIN
         WHERE j.id >= v_down_to AND j.id < p_below AND j.completed_at < p_before
         FOR UPDATE SKIP LOCKED
     );
+    v_locked := ARRAY(
+        SELECT m.train_job_id
+        FROM public.ml_models m
+        WHERE m.train_job_id = ANY (v_old) AND m.id NOT IN (
+            SELECT x.id FROM public.ml_models x WHERE x.train_job_id = ANY (v_old) FOR UPDATE SKIP LOCKED
+        )
+    );
     PERFORM set_config('ml.pruning', 'on', true);
     FOREACH v_makes IN ARRAY ARRAY[false, true] LOOP
         v_jobs := ARRAY(
             SELECT j.id
             FROM public.ml_jobs j
             JOIN ml.job_kinds k ON k.job_type = j.job_type
-            WHERE j.id = ANY (v_old) AND (k.makes_model IS NOT NULL) = v_makes
+            WHERE j.id = ANY (v_old) AND j.id <> ALL (v_locked) AND (k.makes_model IS NOT NULL) = v_makes
                 AND NOT EXISTS (
                     SELECT
                     FROM ml.job_models u
@@ -4270,7 +6444,7 @@ DECLARE
     v_at bigint := 0;
 BEGIN
     IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) '0'::pg_catalog.interval THEN
-        RAISE EXCEPTION 'cannot prune what is older than %', coalesce(older_than::pg_catalog.text, 'NULL')
+        RAISE EXCEPTION 'cannot prune what is older than %', coalesce(ml_internal.interval_text(older_than), 'NULL')
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Give an age, for example: CALL ml.prune(''90 days'');';
     END IF;
     CALL ml_internal.require_autocommit('ml.prune');
@@ -4291,303 +6465,10 @@ BEGIN
 END
 $$;
 SET search_path TO pg_catalog, pg_temp;
-CREATE OR REPLACE FUNCTION ml.claim_job(
-    p_worker_id text,
-    p_lease interval DEFAULT '30 seconds'
-)
-RETURNS SETOF public.ml_jobs
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT * FROM ml_internal.claim_job(p_worker_id, p_lease, '{TRAIN,TEST,COMPARE}');
-$$;
-CREATE OR REPLACE FUNCTION ml.record_progress(
-    p_job_id bigint,
-    p_attempt integer,
-    p_progress numeric,
-    p_message text DEFAULT NULL,
-    p_lease interval DEFAULT '30 seconds'
-)
-RETURNS timestamptz
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_progress(p_job_id, p_attempt, p_progress, p_message, p_lease);
-$$;
-CREATE OR REPLACE FUNCTION ml.record_failure(
-    p_job_id bigint,
-    p_attempt integer,
-    p_message text
-)
-RETURNS text
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_failure(p_job_id, p_attempt, p_message);
-$$;
-CREATE OR REPLACE FUNCTION ml.record_loss(
-    p_job_id bigint,
-    p_attempt integer,
-    p_message text
-)
-RETURNS text
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_loss(p_job_id, p_attempt, p_message);
-$$;
-CREATE OR REPLACE FUNCTION ml.release_job(
-    p_job_id bigint,
-    p_attempt integer,
-    p_message text
-)
-RETURNS text
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.release_job(p_job_id, p_attempt, p_message);
-$$;
-CREATE OR REPLACE FUNCTION ml.expire_leases()
-RETURNS bigint
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.expire_leases();
-$$;
-CREATE OR REPLACE FUNCTION ml.record_sign(
-    p_worker_id text,
-    p_concurrency integer,
-    p_alive_for interval
-)
-RETURNS timestamptz
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_sign(p_worker_id, p_concurrency, p_alive_for);
-$$;
-CREATE OR REPLACE FUNCTION ml_internal.curve_of_version_3(
-    p_num_positive bigint,
-    p_num_negative bigint,
-    p_curve double precision []
-)
-RETURNS jsonb
-LANGUAGE sql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT jsonb_agg(jsonb_build_object(
-        'threshold', p_curve[i][1], 'tp', p_curve[i][2], 'fp', p_curve[i][3],
-        'tn', p_num_negative - p_curve[i][3], 'fn', p_num_positive - p_curve[i][2], 'sum_probability', p_curve[i][4]
-    ))
-    FROM generate_subscripts(p_curve, 1) i;
-$$;
-CREATE OR REPLACE FUNCTION ml.record_training(
-    p_job_id bigint,
-    p_attempt integer,
-    p_holdout text,
-    p_num_coins bigint,
-    p_num_fitted bigint,
-    p_num_fitted_positive bigint,
-    p_num_gap bigint,
-    p_num_unlabelled bigint,
-    p_num_positive bigint,
-    p_num_negative bigint,
-    p_tp bigint,
-    p_tn bigint,
-    p_fp bigint,
-    p_fn bigint,
-    p_roc_auc numeric,
-    p_feature_importance_csv text,
-    p_artifact_path text,
-    p_artifact_sha256 text,
-    p_artifact_bytes bigint,
-    p_data_fingerprint text,
-    p_library_versions_csv text,
-    p_seconds_loading numeric,
-    p_seconds_fitting numeric,
-    p_warnings text DEFAULT NULL,
-    p_curve double precision [] DEFAULT NULL,
-    p_engine text DEFAULT NULL
-)
-RETURNS bigint
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_result(p_job_id, p_attempt, jsonb_strip_nulls(jsonb_build_object(
-        'holdout', p_holdout,
-        'num_coins', p_num_coins,
-        'num_fitted', p_num_fitted,
-        'num_fitted_positive', p_num_fitted_positive,
-        'num_gap', p_num_gap,
-        'num_unlabelled', p_num_unlabelled,
-        'num_positive', p_num_positive,
-        'num_negative', p_num_negative,
-        'tp', p_tp,
-        'tn', p_tn,
-        'fp', p_fp,
-        'fn', p_fn,
-        'roc_auc', p_roc_auc,
-        'feature_importance_csv', p_feature_importance_csv,
-        'artifact_path', p_artifact_path,
-        'artifact_sha256', p_artifact_sha256,
-        'artifact_bytes', p_artifact_bytes,
-        'data_fingerprint', p_data_fingerprint,
-        'library_versions_csv', p_library_versions_csv,
-        'seconds_loading', p_seconds_loading,
-        'seconds_fitting', p_seconds_fitting,
-        'warnings', p_warnings,
-        'engine', p_engine,
-        'ml_curve_points', ml_internal.curve_of_version_3(p_num_positive, p_num_negative, p_curve)
-    )));
-$$;
-CREATE OR REPLACE FUNCTION ml.record_test(
-    p_job_id bigint,
-    p_attempt integer,
-    p_num_unlabelled bigint,
-    p_num_positive bigint,
-    p_num_negative bigint,
-    p_tp bigint,
-    p_tn bigint,
-    p_fp bigint,
-    p_fn bigint,
-    p_roc_auc numeric,
-    p_feature_importance_csv text,
-    p_data_fingerprint text,
-    p_seconds_loading numeric,
-    p_seconds_scoring numeric,
-    p_curve double precision [] DEFAULT NULL
-)
-RETURNS bigint
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_result(p_job_id, p_attempt, jsonb_strip_nulls(jsonb_build_object(
-        'num_unlabelled', p_num_unlabelled,
-        'num_positive', p_num_positive,
-        'num_negative', p_num_negative,
-        'tp', p_tp,
-        'tn', p_tn,
-        'fp', p_fp,
-        'fn', p_fn,
-        'roc_auc', p_roc_auc,
-        'feature_importance_csv', p_feature_importance_csv,
-        'data_fingerprint', p_data_fingerprint,
-        'seconds_loading', p_seconds_loading,
-        'seconds_scoring', p_seconds_scoring,
-        'ml_curve_points', ml_internal.curve_of_version_3(p_num_positive, p_num_negative, p_curve)
-    )));
-$$;
-CREATE OR REPLACE FUNCTION ml.record_comparison(
-    p_job_id bigint,
-    p_attempt integer,
-    p_num_unlabelled bigint,
-    p_num_samples bigint,
-    p_a_tp bigint,
-    p_a_tn bigint,
-    p_a_fp bigint,
-    p_a_fn bigint,
-    p_a_roc_auc numeric,
-    p_b_tp bigint,
-    p_b_tn bigint,
-    p_b_fp bigint,
-    p_b_fn bigint,
-    p_b_roc_auc numeric,
-    p_data_fingerprint text,
-    p_seconds_loading numeric,
-    p_seconds_scoring numeric
-)
-RETURNS bigint
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT ml_internal.record_result(p_job_id, p_attempt, jsonb_strip_nulls(jsonb_build_object(
-        'num_unlabelled', p_num_unlabelled,
-        'num_samples', p_num_samples,
-        'a_tp', p_a_tp,
-        'a_tn', p_a_tn,
-        'a_fp', p_a_fp,
-        'a_fn', p_a_fn,
-        'a_roc_auc', p_a_roc_auc,
-        'b_tp', p_b_tp,
-        'b_tn', p_b_tn,
-        'b_fp', p_b_fp,
-        'b_fn', p_b_fn,
-        'b_roc_auc', p_b_roc_auc,
-        'data_fingerprint', p_data_fingerprint,
-        'seconds_loading', p_seconds_loading,
-        'seconds_scoring', p_seconds_scoring
-    )));
-$$;
-CREATE OR REPLACE PROCEDURE ml.require_attempt(
-    p_job_id bigint,
-    p_attempt integer
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    CALL ml_internal.require_attempt(p_job_id, p_attempt);
-END
-$$;
-CREATE OR REPLACE PROCEDURE ml.lose_attempt(
-    p_job_id bigint,
-    p_attempt integer,
-    p_message text
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    CALL ml_internal.lose_attempt(p_job_id, p_attempt, p_message);
-END
-$$;
-CREATE OR REPLACE PROCEDURE ml.require_free_name(
-    p_name text,
-    p_for_job_id bigint
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    CALL ml_internal.require_free_name(p_name, p_for_job_id);
-END
-$$;
-CREATE OR REPLACE FUNCTION ml.require_ready_model(
-    p_model_id bigint
-)
-RETURNS public.ml_models
-LANGUAGE sql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-    SELECT * FROM ml_internal.require_ready_model(p_model_id);
-$$;
-CREATE OR REPLACE PROCEDURE ml.store_curve(
-    p_job_id bigint,
-    p_num_positive bigint,
-    p_num_negative bigint,
-    p_curve double precision []
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO public.ml_curve_points (job_id, threshold, tp, fp, tn, fn, sum_probability)
-    SELECT p_job_id, p.threshold, p.tp, p.fp, p.tn, p.fn, p.sum_probability
-    FROM jsonb_populate_recordset(
-        NULL::public.ml_curve_points, ml_internal.curve_of_version_3(p_num_positive, p_num_negative, p_curve)
-    ) p;
-END
-$$;
-GRANT EXECUTE ON FUNCTION
-    ml.claim_job, ml.record_progress, ml.record_failure, ml.record_loss, ml.release_job, ml.expire_leases, ml.record_sign,
-    ml.record_training, ml.record_test, ml.record_comparison, ml_internal.curve_of_version_3
-TO ml_worker;
-SET search_path TO pg_catalog, pg_temp;
-REVOKE ALL ON ALL ROUTINES IN SCHEMA ml, ml_internal FROM public;
-GRANT SELECT ON
-    public.ref_model_types, public.ref_model_params,
+CALL ml_internal.allow('ml_reader', 'SELECT', '
+    public.ref_model_types, public.ref_model_params, public.ref_labels,
     public.ml_jobs, public.ml_job_events, public.ml_models,
-    public.ml_worker_signs,
+    public.ml_worker_signs, public.ml_client_limits,
     public.ml_curve_points,
     public.ml_metric_columns, public.ml_queue, public.ml_workers, public.ml_leaderboard, public.ml_model_features, public.ml_model_params,
     public.ml_measurements, public.ml_threshold_sweep, public.ml_roc_curve, public.ml_pr_curve, public.ml_calibration,
@@ -4596,29 +6477,213 @@ GRANT SELECT ON
     public.ml_dim_models, public.ml_dim_features,
     public.ml_fact_jobs, public.ml_fact_importances,
     ml.schema_version
-TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.preview(bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.preview(
-    text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer
-) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.count_rows(text, text, numeric, integer, text [], text, timestamptz, timestamptz) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.preview_job(public.ml_jobs) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.count_text(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.is_positive, ml_internal.label_text, ml_internal.label_expression, ml_internal.unlabelled_text TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.describe_job(bigint) TO ml_reader;
-GRANT EXECUTE ON PROCEDURE ml_internal.require_autocommit(text) TO ml_reader;
-GRANT EXECUTE ON PROCEDURE ml.wait(bigint, interval) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.find_model(text) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.precision_score(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.recall_score(bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.period_text(timestamptz, timestamptz) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml_internal.draw_scores(text, bigint, bigint, bigint, bigint, numeric) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.report(bigint) TO ml_reader;
-GRANT EXECUTE ON FUNCTION ml.report(text) TO ml_reader;
+');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', '
+    ml.help, ml.preview, ml.report, ml.targets, ml.wait,
+    ml_internal.count_rows, ml_internal.base_type, ml_internal.number_expression, ml_internal.require_metrics, ml_internal.preview_job, ml_internal.count_text,
+    ml_internal.is_positive, ml_internal.changed_by, ml_internal.touches_first, ml_internal.label_text,
+    ml_internal.label_query, ml_internal.label_of_row, ml_internal.sample_coins, ml_internal.unlabelled_text,
+    ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
+    ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
+    ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
+    ml_internal.require_autocommit, ml_internal.find_model,
+    ml_internal.last_turn, ml_internal.next_jobs, ml_internal.report_lines, ml_internal.plain_text, ml_internal.is_control,
+    ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,
+    ml_internal.period_text, ml_internal.interval_text, ml_internal.commit_is_impossible, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
+');
+CALL ml_internal.allow('ml_client', 'SELECT', 'public.ml_jobs_id_seq');
+CALL ml_internal.allow('ml_client', 'EXECUTE', '
+    ml.cancel_job, ml_internal.changed_columns, ml_internal.limits_of, ml_internal.require_priority
+');
+CALL ml_internal.allow('ml_worker', 'EXECUTE', '
+    ml_internal.claim_job, ml_internal.assignment, ml_internal.record_result, ml_internal.record_progress,
+    ml_internal.record_failure, ml_internal.record_loss, ml_internal.release_job, ml_internal.expire_leases,
+    ml_internal.record_sign, ml_internal.folder_name
+');
+CREATE OR REPLACE FUNCTION ml_internal.own_objects()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    owner oid,
+    acl aclitem []
+)
+LANGUAGE sql
+STABLE
+ROWS 400
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH relations AS (
+        SELECT c.oid
+        FROM pg_class c
+        WHERE c.relnamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
+        UNION
+        SELECT to_regclass(r.object) FROM ml_internal.rights r WHERE r.object LIKE 'public.%'
+        UNION
+        SELECT to_regclass(format('public.%I', t.name))
+        FROM ml.job_kinds k
+        CROSS JOIN unnest(k.result_table || k.result_facts) t (name)
+    )
+    SELECT
+        'pg_class'::regclass, c.oid, c.oid::regclass::text,
+        CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+        c.relowner, coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))
+    FROM pg_class c
+    WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f', 'S') AND (
+        c.oid IN (SELECT x.oid FROM relations x)
+        OR c.relkind = 'S' AND EXISTS (
+            SELECT FROM pg_depend d
+            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
+                AND d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT x.oid FROM relations x)
+        )
+    )
+    UNION ALL
+    SELECT
+        'pg_proc'::regclass, p.oid, p.oid::regprocedure::text, 'ROUTINE',
+        p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+    FROM pg_proc p
+    WHERE p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace)
+    UNION ALL
+    SELECT
+        'pg_namespace'::regclass, n.oid, quote_ident(n.nspname), 'SCHEMA',
+        n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
+    FROM pg_namespace n
+    WHERE n.nspname IN ('ml', 'ml_internal');
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.rights_found()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    columns text,
+    grantee oid,
+    privilege text,
+    is_as_listed boolean,
+    is_by_default boolean
+)
+LANGUAGE sql
+STABLE
+ROWS 900
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT
+        o.class, o.id, o.name, o.keyword, '', x.grantee, x.privilege_type,
+        x.grantor = o.owner AND NOT x.is_grantable,
+        o.class = 'pg_proc'::regclass AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = o.id AND p.proacl IS NOT NULL)
+    FROM ml_internal.own_objects() o
+    CROSS JOIN LATERAL aclexplode(o.acl) x
+    WHERE x.grantee <> o.owner
+    UNION ALL
+    SELECT
+        o.class, o.id, o.name, o.keyword, format(' (%I)', a.attname), x.grantee, x.privilege_type,
+        x.grantor = o.owner AND NOT x.is_grantable, false
+    FROM ml_internal.own_objects() o
+    JOIN pg_attribute a ON o.class = 'pg_class'::regclass AND a.attrelid = o.id AND NOT a.attisdropped
+    CROSS JOIN LATERAL aclexplode(a.attacl) x
+    WHERE x.grantee <> o.owner;
+$$;
+CREATE OR REPLACE FUNCTION ml_internal.rights_listed()
+RETURNS TABLE (
+    class regclass,
+    id oid,
+    name text,
+    keyword text,
+    columns text,
+    grantee oid,
+    privilege text
+)
+LANGUAGE sql
+STABLE
+ROWS 900
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    WITH listed AS (
+        SELECT r.grantee, r.privilege, r.object, r.column_name FROM ml_internal.rights r
+        UNION
+        SELECT 'ml_reader', 'SELECT', format('public.%I', t.name), ''
+        FROM ml.job_kinds k
+        CROSS JOIN unnest(k.result_table || k.result_facts) t (name)
+        UNION
+        SELECT 'ml_client', x.privilege, x.object, a.attname
+        FROM (
+            VALUES ('INSERT', 'public.ml_jobs'), ('UPDATE', 'public.ml_jobs'), ('UPDATE', 'public.ml_models')
+        ) x (privilege, object)
+        JOIN pg_attribute a ON a.attrelid = x.object::regclass AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE x.privilege = 'INSERT' OR a.attname <> 'id'
+    )
+    SELECT o.class, o.id, o.name, o.keyword, CASE WHEN l.column_name = '' THEN '' ELSE format(' (%I)', l.column_name) END, g.oid, l.privilege
+    FROM listed l
+    JOIN pg_roles g ON g.rolname = l.grantee
+    JOIN ml_internal.own_objects() o ON CASE o.class
+        WHEN 'pg_class'::regclass THEN o.id = to_regclass(l.object) AND l.privilege <> 'EXECUTE'
+        WHEN 'pg_proc'::regclass THEN l.privilege = 'EXECUTE' AND l.object = (
+            SELECT format('%I.%I', p.pronamespace::regnamespace, p.proname) FROM pg_proc p WHERE p.oid = o.id
+        )
+        ELSE o.name = l.object AND l.privilege = 'USAGE'
+    END
+    UNION ALL
+    SELECT o.class, o.id, o.name, o.keyword, '', o.owner, x.privilege_type
+    FROM ml_internal.own_objects() o
+    CROSS JOIN LATERAL aclexplode(acldefault(CASE o.keyword WHEN 'SEQUENCE' THEN 's'::"char" WHEN 'TABLE' THEN 'r' WHEN 'ROUTINE' THEN 'f' ELSE 'n' END, o.owner)) x
+    WHERE x.grantee = o.owner
+        AND NOT EXISTS (SELECT FROM aclexplode(o.acl) y WHERE y.grantee = o.owner AND y.privilege_type = x.privilege_type);
+$$;
+CREATE OR REPLACE PROCEDURE ml_internal.keep_rights()
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_change record;
+    v_taken text [] := '{}';
+    v_who text;
+    v_what text;
+BEGIN
+    FOR v_change IN
+        WITH listed AS MATERIALIZED (SELECT * FROM ml_internal.rights_listed())
+        SELECT
+            f.keyword, f.name, coalesce(quote_ident(r.rolname), 'PUBLIC') AS who,
+            string_agg(f.privilege || f.columns, ', ' ORDER BY f.privilege, f.columns) AS rights,
+            bool_and(f.is_by_default) AS is_by_default
+        FROM ml_internal.rights_found() f
+        LEFT JOIN listed l ON (l.class, l.id, l.columns, l.grantee, l.privilege) = (f.class, f.id, f.columns, f.grantee, f.privilege)
+        LEFT JOIN pg_roles r ON r.oid = f.grantee
+        WHERE (l.id IS NULL OR NOT f.is_as_listed) AND (f.grantee = 0 OR r.oid IS NOT NULL)
+        GROUP BY f.class, f.id, f.keyword, f.name, r.rolname
+        ORDER BY who, f.keyword DESC, f.name
+    LOOP
+        EXECUTE format('REVOKE %s ON %s %s FROM %s CASCADE', v_change.rights, v_change.keyword, v_change.name, v_change.who);
+        IF NOT v_change.is_by_default THEN
+            v_taken := v_taken || ARRAY[ARRAY[v_change.who, format('%s on %s', v_change.rights, v_change.name)]];
+        END IF;
+    END LOOP;
+    FOR v_change IN
+        WITH found AS MATERIALIZED (SELECT * FROM ml_internal.rights_found())
+        SELECT l.keyword, l.name, quote_ident(r.rolname) AS who, string_agg(l.privilege || l.columns, ', ') AS rights
+        FROM ml_internal.rights_listed() l
+        JOIN pg_roles r ON r.oid = l.grantee
+        LEFT JOIN found f ON (l.class, l.id, l.columns, l.grantee, l.privilege) = (f.class, f.id, f.columns, f.grantee, f.privilege)
+        WHERE f.id IS NULL
+        GROUP BY l.class, l.id, l.keyword, l.name, r.rolname
+    LOOP
+        EXECUTE format('GRANT %s ON %s %s TO %s', v_change.rights, v_change.keyword, v_change.name, v_change.who);
+    END LOOP;
+    FOR v_who, v_what IN
+        SELECT v_taken[n][1], string_agg(v_taken[n][2], '; ' ORDER BY n)
+        FROM generate_subscripts(v_taken, 1) n
+        GROUP BY 1
+        ORDER BY 1
+    LOOP
+        RAISE WARNING 'rights that are not on the list were taken from %: %', v_who, CASE
+            WHEN length(v_what) > 500 THEN left(v_what, 500) || '...'
+            ELSE v_what
+        END
+            USING DETAIL = v_what,
+            HINT = 'What a role may do comes with ml_reader, ml_client or ml_worker, for example: GRANT ml_reader TO anna;';
+    END LOOP;
+END
+$$;
 DO $$
 DECLARE
     v_table text;
@@ -4637,24 +6702,8 @@ BEGIN
     END LOOP;
 END
 $$;
-GRANT INSERT (
-    job_type, status, priority, max_attempts,
-    created_at, started_at, completed_at, progress, progress_msg, error_msg,
-    worker_id, attempt, lease_until, created_by
-) ON public.ml_jobs TO ml_client;
-GRANT UPDATE (status, priority, job_type, created_at, max_attempts) ON public.ml_jobs TO ml_client;
-GRANT UPDATE (name, description, is_deleted) ON public.ml_models TO ml_client;
-GRANT EXECUTE ON PROCEDURE ml.cancel_job(bigint) TO ml_client;
-GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text []) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.assignment(bigint) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_failure(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_loss(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.release_job(bigint, integer, text) TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.expire_leases() TO ml_worker;
-GRANT EXECUTE ON FUNCTION ml_internal.record_sign(text, integer, interval) TO ml_worker;
+CALL ml_internal.keep_rights();
 SET search_path TO pg_catalog, pg_temp;
 INSERT INTO ml.schema_version (version)
-VALUES (4)
+VALUES (6)
 ON CONFLICT DO NOTHING;
