@@ -80,7 +80,9 @@ AS $$
 DECLARE
     v_limits public.ml_client_limits;
 BEGIN
-    v_limits := ml_internal.limits_of(NEW.created_by);
+    IF EXISTS (SELECT FROM public.ml_client_limits) THEN -- mostly there are none
+        v_limits := ml_internal.limits_of(NEW.created_by);
+    END IF;
     NEW.priority := coalesce(NEW.priority, greatest(5, v_limits.best_priority));
     NEW.max_minutes := coalesce(NEW.max_minutes, v_limits.default_minutes, v_limits.max_minutes);
     RETURN NEW;
