@@ -1,6 +1,7 @@
 -- Retention: CALL ml.prune('90 days') removes what is older, in small transactions of its own and without waiting
--- for anyone: progress and heartbeats, and jobs that have ended with their facts. What an existing model depends on
--- stays: its training, tests and comparisons. A model is gone once it FAILED, or was deleted as long ago.
+-- for anyone: progress and heartbeats, files of deleted models, and jobs that have ended with their facts. What an
+-- existing model depends on stays: its training, tests and comparisons. A model is gone once it FAILED, or was deleted as
+-- long ago.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -124,6 +125,30 @@ BEGIN
 END
 $$;
 
+-- The files of models that were deleted long enough ago, also where something younger keeps the rest of the model.
+CREATE OR REPLACE FUNCTION ml_internal.prune_files(
+    p_before timestamptz,
+    p_from bigint,
+    p_batch integer
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_jobs bigint [] := ARRAY(
+        SELECT f.job_id FROM public.ml_model_files f WHERE f.job_id > p_from ORDER BY f.job_id LIMIT p_batch
+    );
+BEGIN
+    PERFORM set_config('ml.pruning', 'on', true);
+    DELETE FROM public.ml_model_files f
+    USING public.ml_models m
+    WHERE f.job_id = ANY (v_jobs) AND m.train_job_id = f.job_id AND m.is_deleted AND m.deleted_at < p_before;
+    PERFORM set_config('ml.pruning', 'off', true);
+    RETURN v_jobs[cardinality(v_jobs)];
+END
+$$;
+
 -- It commits after each batch, which a routine that sets its search_path may not: nothing here depends on one.
 CREATE OR REPLACE PROCEDURE ml.prune(
     older_than interval
@@ -148,6 +173,11 @@ BEGIN
         v_at := ml_internal.prune_signs(v_before, v_at, 10000);
         COMMIT;
     END LOOP;
+    v_at := 0;
+    WHILE v_at IS NOT NULL LOOP
+        v_at := ml_internal.prune_files(v_before, v_at, 1000);
+        COMMIT;
+    END LOOP;
     v_at := 9223372036854775807;
     WHILE v_at IS NOT NULL LOOP
         v_at := ml_internal.prune_jobs(v_before, v_at, 500);
@@ -158,5 +188,6 @@ $$;
 
 COMMENT ON FUNCTION ml_internal.prune_events(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of PROGRESS events after an id; returns the last id looked at, NULL at the end.';
 COMMENT ON FUNCTION ml_internal.prune_signs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of heartbeats after an id; returns the last id looked at, NULL at the end.';
+COMMENT ON FUNCTION ml_internal.prune_files(timestamptz, bigint, integer) IS 'Part of ml.prune: the files of deleted models among a batch of jobs after an id; returns the last id looked at, NULL at the end.';
 COMMENT ON FUNCTION ml_internal.prune_jobs(timestamptz, bigint, integer) IS 'Part of ml.prune: a batch of jobs below an id, with their facts; returns the last id looked at, NULL at the end.';
-COMMENT ON PROCEDURE ml.prune(interval) IS 'Owner: removes progress, heartbeats and ended jobs older than this, but nothing that an existing model depends on. Not inside a transaction.';
+COMMENT ON PROCEDURE ml.prune(interval) IS 'Owner: removes progress, heartbeats, files of deleted models and ended jobs older than this, but nothing that an existing model depends on. Not inside a transaction.';

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from decimal import Decimal
@@ -336,9 +337,25 @@ def test_metrics_that_the_rows_leave_undefined_are_null(
         assert result[name] is None
 
 
+def test_workers_share_nothing_but_the_database(
+    make_database: Callable[[], Database], start_worker: StartWorker
+) -> None:
+    """Each has a folder of its own, and the first one is gone, with all that it wrote."""
+    own = make_database()
+    first = start_worker(own)
+    with own.connect("anna") as client:
+        model_id = wait_for(client, insert_job(client, **TRAIN))["result_model_id"]
+        first.stop()
+        shutil.rmtree(first.model_dir)
+        second = start_worker(own)
+        job = wait_for(client, insert_job(client, **TEST, test_model_id=model_id))
+        assert job["status"] == "COMPLETED", job["error_msg"]
+        assert len(second.files) == 1
+
+
 @pytest.mark.parametrize("harm", ["missing", "altered"])
-def test_a_model_file_that_is_missing_or_altered_fails_the_job(
-    anna: Connection, service: Worker, harm: str
+def test_a_model_file_that_is_missing_or_altered_fails_the_job_where_the_database_has_no_copy(
+    anna: Connection, database: Database, service: Worker, harm: str
 ) -> None:
     trained = wait_for(anna, insert_job(anna, **TRAIN))
     path = Path(
@@ -350,6 +367,12 @@ def test_a_model_file_that_is_missing_or_altered_fails_the_job(
         path.unlink()
     else:
         path.write_bytes(path.read_bytes() + b" ")
+    job = wait_for(anna, insert_job(anna, **TEST, test_model_id=trained["result_model_id"]))
+    assert job["status"] == "COMPLETED", job["error_msg"]
+    path.write_bytes(b"altered") if harm == "altered" else path.unlink()
+    with database.connect("owner") as owner, owner.transaction():
+        owner.execute("SET LOCAL ml.pruning = on")
+        owner.execute("DELETE FROM ml_model_files WHERE job_id = %s", [trained["id"]])
     job = wait_for(anna, insert_job(anna, **TEST, test_model_id=trained["result_model_id"]))
     assert job["status"] == "FAILED"
     assert harm in job["error_msg"]

@@ -21,3 +21,7 @@ class LoadError(Exception):
 
 class DemoError(Exception):
     """A job of the demo did not complete."""
+
+
+class ExportError(Exception):
+    """The file of a model was not written."""

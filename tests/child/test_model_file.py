@@ -57,9 +57,14 @@ def recorded(path: Path, **others: Any) -> Model:
     return known(path, hashlib.sha256(path.read_bytes()).hexdigest(), **others)
 
 
+def no_copy() -> bytes | None:
+    """What the database has of a file: nothing."""
+    return None
+
+
 def refused(model: Model, folder: Path) -> str:
     with pytest.raises(JobError) as caught:
-        model_file.read(model, folder)
+        model_file.read(model, folder, no_copy)
     assert "train the model again" in str(caught.value)
     return str(caught.value)
 
@@ -67,7 +72,7 @@ def refused(model: Model, folder: Path) -> str:
 def test_a_model_is_read_as_it_was_written(pipeline: Pipeline, tmp_path: Path) -> None:
     written = model_file.write(pipeline, FEATURES, tmp_path / OWN / "model_7_attempt_1_x.pkl")
     assert written.num_bytes == written.path.stat().st_size
-    read = model_file.read(known(written.path, written.sha256), tmp_path / OWN)
+    read = model_file.read(known(written.path, written.sha256), tmp_path / OWN, no_copy)
     rows = np.array([[5.0, 1.0]], np.float32)
     assert np.array_equal(read.pipeline.predict_proba(rows), pipeline.predict_proba(rows))
     assert read.made_by == {}
@@ -77,7 +82,7 @@ def test_a_file_of_the_time_before_databases_had_folders_is_read(pipeline: Pipel
     """It lies beside the folders, and knows no names."""
     path = tmp_path / "model_7_attempt_1_x.pkl"
     joblib.dump(pipeline, path)
-    read = model_file.read(recorded(path), tmp_path / OWN)
+    read = model_file.read(recorded(path), tmp_path / OWN, no_copy)
     assert isinstance(read.pipeline[-1], LogisticRegression)
 
 
@@ -92,7 +97,7 @@ def test_a_file_that_was_moved_with_its_folder_is_found(
     if place == OTHER and writer != f"{OTHER}/":
         assert "is missing" in refused(model, tmp_path / OWN)
     else:
-        assert model_file.read(model, tmp_path / OWN)
+        assert model_file.read(model, tmp_path / OWN, no_copy)
 
 
 # ── What is opened ──────────────────────────────────────────────────────────────────────────────────
@@ -191,7 +196,7 @@ def test_a_file_is_hashed_and_read_through_one_descriptor(
         return found
 
     monkeypatch.setattr(model_file, "_sha256", take_and_swap)
-    assert model_file.read(known(written.path, written.sha256), tmp_path)
+    assert model_file.read(known(written.path, written.sha256), tmp_path, no_copy)
 
 
 def test_a_disk_that_does_not_answer_is_given_up_for_another_attempt(
@@ -201,7 +206,7 @@ def test_a_disk_that_does_not_answer_is_given_up_for_another_attempt(
     monkeypatch.setattr(model_file, "READ_SECONDS", 0.1)
     monkeypatch.setattr(model_file, "_sha256", lambda _file: time.sleep(60))
     with pytest.raises(TimeoutError):
-        model_file.read(known(written.path, written.sha256), tmp_path)
+        model_file.read(known(written.path, written.sha256), tmp_path, no_copy)
 
 
 def test_a_file_that_takes_too_long_to_read_fails_the_job(
@@ -299,7 +304,7 @@ def test_a_file_as_recorded_that_holds_no_usable_model_says_what_to_do(
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
     with pytest.raises(JobError, match=says) as caught:
-        model_file.read(recorded(path), tmp_path)
+        model_file.read(recorded(path), tmp_path, no_copy)
     assert str(path) in str(caught.value)
     assert "train the model again" in str(caught.value)
 
@@ -345,7 +350,7 @@ def test_a_file_tells_the_version_that_wrote_it(pipeline: Pipeline, tmp_path: Pa
     path = tmp_path / "model.pkl"
     joblib.dump(pipeline, path)
     path.write_bytes(path.read_bytes().replace(version, b"0" * len(version)))
-    assert model_file.read(recorded(path), tmp_path).made_by == {"scikit-learn": "0" * len(version)}
+    assert model_file.read(recorded(path), tmp_path, no_copy).made_by == {"scikit-learn": "0" * len(version)}
 
 
 # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────
@@ -353,7 +358,7 @@ def test_a_file_tells_the_version_that_wrote_it(pipeline: Pipeline, tmp_path: Pa
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"/gone/model\.pkl is missing"):
-        model_file.read(known("/gone/model.pkl", "0" * 64), tmp_path)
+        model_file.read(known("/gone/model.pkl", "0" * 64), tmp_path, no_copy)
 
 
 def test_a_write_that_fails_leaves_nothing(
@@ -371,3 +376,67 @@ def test_a_write_that_fails_leaves_nothing(
 def test_no_two_attempts_share_a_file_even_of_copies_of_a_database(tmp_path: Path) -> None:
     attempts = [(7, 1, "a"), (7, 2, "a"), (8, 1, "a"), (7, 1, "b")]
     assert len({model_file.path_of(tmp_path, *attempt) for attempt in attempts}) == len(attempts)
+
+
+# ── What the database has a copy of ─────────────────────────────────────────────────────────────────
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def alter(path: Path) -> None:
+    path.write_bytes(b"altered")
+
+
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_by_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("harm", [remove, alter, replace_by_pipe, replace_by_link])
+def test_a_damaged_file_is_taken_from_the_database_and_written_again(
+    pipeline: Pipeline, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    written = model_file.write(pipeline, FEATURES, tmp_path / OWN / "model_7_attempt_1_x.pkl")
+    content = written.path.read_bytes()
+    harm(written.path)
+    model = known(written.path, written.sha256)
+    read = model_file.read(model, tmp_path / OWN, lambda: content)
+    rows = np.array([[5.0, 1.0]], np.float32)
+    assert np.array_equal(read.pipeline.predict_proba(rows), pipeline.predict_proba(rows))
+    assert not written.path.is_symlink()
+    assert written.path.read_bytes() == content
+    assert model_file.read(model, tmp_path / OWN, no_copy)
+
+
+def test_a_folder_that_cannot_be_written_keeps_nobody_from_the_copy(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    written = model_file.write(pipeline, FEATURES, tmp_path / "model_7_attempt_1_x.pkl")
+    content = written.path.read_bytes()
+    (tmp_path / "no_folder").write_text("a file")
+    assert model_file.read(
+        known("/gone/" + written.path.name, written.sha256), tmp_path / "no_folder", lambda: content
+    )
+
+
+@pytest.mark.parametrize("copy", [b"", b"another"])
+def test_a_copy_that_is_another_file_is_not_used(pipeline: Pipeline, tmp_path: Path, copy: bytes) -> None:
+    written = model_file.write(pipeline, FEATURES, tmp_path / "model_7_attempt_1_x.pkl")
+    written.path.unlink()
+    with pytest.raises(JobError, match="is missing"):
+        model_file.read(known(written.path, written.sha256), tmp_path, lambda: copy)
+
+
+@pytest.mark.parametrize("name", ["model_8_attempt_1_x.pkl", ".bashrc", "model_7_attempt_1_x", ".."])
+def test_no_other_file_is_overwritten(tmp_path: Path, name: str) -> None:
+    """A worker's login may have recorded any path."""
+    with pytest.raises(JobError):
+        model_file.restore(b"content", f"/somewhere/{name}", 7, tmp_path / OWN)
+    assert not (tmp_path / OWN).exists()

@@ -109,7 +109,7 @@ def test_a_missing_and_an_altered_file_are_named_with_their_models(
     assert f"the model file {lost} is missing" in lines[0]
     assert lines[1].startswith(f"model {altered} (logistic_regression_")
     assert f"the model file {changed} was altered" in lines[1]
-    assert "missing or altered: 2; files of no model" in lines[2]
+    assert "missing or altered: 2; stored in the database: 1; files of no model" in lines[2]
     assert changed.exists()
 
 
@@ -181,11 +181,19 @@ def test_what_a_worker_writes_is_what_verify_expects(
     (file,) = worker.files
     assert file.parent.parent == worker.model_dir
     assert verify(db, file.parent)[0] == 0
+    content = file.read_bytes()
     file.rename(file.with_name(f"{file.stem}x.pkl"))
     code, said = verify(db, file.parent)
     assert code == 1
-    assert "missing or altered: 1; " in said
+    assert f"{file} is missing in" in said
+    assert f"written again to {file}" in said
+    assert "missing or altered: 0; written again: 1; " in said
     assert f"in {file.parent}: 1\n" in said
+    assert file.read_bytes() == content
+    file.write_bytes(b"altered")
+    assert "written again: 1; " in verify(db, file.parent, "--remove")[1]
+    assert verify(db, file.parent) == (0, verify(db, file.parent)[1])
+    assert file.read_bytes() == content
 
 
 def test_files_of_other_databases_in_the_same_folder_are_left_alone(

@@ -29,7 +29,9 @@ RECORDS = {"TRAIN": "record_training", "TEST": "record_test", "COMPARE": "record
 
 def schema_of(worker: Connection) -> str:
     """Where the routines of a worker are: up to version 5 also in ml."""
-    query = "SELECT count(*) AS n FROM pg_proc WHERE pronamespace = 'ml'::regnamespace AND proname = 'claim_job'"
+    query = (
+        "SELECT count(*) AS n FROM pg_proc WHERE pronamespace = 'ml'::regnamespace AND proname = 'claim_job'"
+    )
     return "ml" if one(worker, query)["n"] else "ml_internal"
 
 

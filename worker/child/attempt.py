@@ -163,6 +163,7 @@ def _work(order: Order, url: str, connection: Connection, threads: int, report: 
         return kind.run(
             Task(
                 assignment=assignment.read(fetch_assignment(connection, order.job.id)),
+                job_id=order.job.id,
                 attempt=order.job.attempt,
                 model_dir=Path(order.model_dir),
                 token=order.token,

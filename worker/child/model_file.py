@@ -4,6 +4,8 @@ Whoever may record a training may record any path. So only a regular file in the
 opened, under its own name; it is hashed and read through one descriptor, by :mod:`worker.child.unpickling`;
 and no message tells a hash that was found.
 
+A file that is missing or damaged is taken from the database, where it has one, and written again.
+
 In a file two steps stand before those that were fitted: the first knows the features by name, refuses
 columns that are others or in another order, and turns whatever is a number into one; the second makes the
 same float32 of them that the worker reads. The worker, which knows its columns, leaves both out.
@@ -11,14 +13,16 @@ same float32 of them that the worker reads. The worker, which knows its columns,
 
 import hashlib
 import io
+import logging
 import os
 import re
+import secrets
 import signal
 import stat
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +39,9 @@ from worker.child.assignment import Model
 from worker.errors import JobError
 from worker.model_folder import FolderError, is_of_database
 
+log = logging.getLogger("ml-worker.child")
+
+Fetch = Callable[[], bytes | None]
 MOST_BYTES = 16 << 30
 READ_SECONDS = 300.0  # to hash a file, and to make a model of it, each
 _SUFFIXES = (".pkl", ".unfinished")
@@ -48,6 +55,10 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+class DamagedError(JobError):
+    """The file of a model is missing, unreadable or altered."""
 
 
 @dataclass(frozen=True)
@@ -112,50 +123,102 @@ def write(model: Pipeline, features: Sequence[str], path: Path) -> Artifact:
         raise FolderError(path.parent, error, written) from error
 
 
-def read(model: Model, folder: Path) -> Read:
+def read(model: Model, folder: Path, fetch: Fetch) -> Read:
     """Read a model, after its SHA-256 was checked. Nothing in the file is executed.
 
     Args:
         model: what the database knows of it.
         folder: folder of the model files of this database here, where the worker that wrote it may have seen
             another path.
+        fetch: gives the database's copy of the file, if there is one; asked only where the file is damaged.
 
     Raises:
-        JobError: the file is missing, unreadable or altered, or holds no model that this worker can use.
-        TimeoutError: the disk does not give it in time.
+        JobError: the file is missing, unreadable or altered, and the database has no copy; or it holds no
+            model that this worker can use.
+        TimeoutError: the disk does not give it in time, and the database has no copy.
     """
     assert model.artifact_path is not None  # noqa: S101  # as of every READY model
     assert model.artifact_sha256 is not None  # noqa: S101
-    names = models.load(model.model_type).NAMES
-    with _opened(model.artifact_path, model.id, folder) as (file, path):
-        _require_hash(file, path, model.artifact_sha256)
-        file.seek(0)
-        size = os.fstat(file.fileno()).st_size
-        free = memory.available()
-        if free is not None and size > free:
-            raise JobError(
-                f"the model file {path} has {size} bytes, and {free} bytes of memory are free on the "
-                "worker's machine; use a machine that has more, or train a smaller model"
-            )
-        try:
-            with _interrupted_after(READ_SECONDS), warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                until = time.monotonic() + READ_SECONDS
-                found = unpickling.load(file, size, names, len(model.features), until)
-                pipeline = _checked(found, model.features)
-        except (JobError, MemoryError):
+    try:
+        with _opened(model.artifact_path, model.id, folder) as (file, path):
+            _require_hash(file, path, model.artifact_sha256)
+            file.seek(0)
+            return _load(model, file, os.fstat(file.fileno()).st_size, path)
+    except (DamagedError, TimeoutError) as error:
+        content = fetch()
+        if content is None or hashlib.sha256(content).hexdigest() != model.artifact_sha256:
             raise
-        except Exception as error:  # unpickling raises whatever it likes
-            made_by = libraries.differences(model.library_versions)
-            raise JobError(
-                f"the model file {path} is as it was recorded, but this worker's libraries cannot load "
-                f"a model from it ({type(error).__name__}: {str(error)[:300]}); "
-                + (f"{libraries.told(made_by)}; run a worker that has these, or " if made_by else "")
-                + "train the model again"
-            ) from error
+        log.warning("model=%s taken from the database: %s", model.id, error)
+        with suppress(OSError, JobError):  # it can be read all the same
+            restore(content, model.artifact_path, model.id, folder)
+        return _load(model, io.BytesIO(content), len(content), Path(model.artifact_path))
+
+
+def restore(content: bytes, recorded: str, model_id: int, folder: Path) -> Path:
+    """Write the file of a model again, from the database's copy, in place of whatever has its name.
+
+    Args:
+        content: of the file.
+        recorded: path in the database; its last part is the file's name.
+        model_id: of its model.
+        folder: folder of the model files of this database.
+
+    Raises:
+        JobError: the recorded name is not that of a file of this model.
+        OSError: the folder cannot be written.
+    """
+    name = Path(recorded).name
+    if re.fullmatch(rf"model_{model_id}_attempt_\d+_\w+\.pkl", name) is None:
+        raise JobError(f"{name} is no name for the file of model {model_id}")
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{name.removesuffix('.pkl')}_{secrets.token_hex(4)}.unfinished"
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(folder / name)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return folder / name
+
+
+def _load(model: Model, file: io.BufferedIOBase, size: int, path: Path) -> Read:
+    free = memory.available()
+    if free is not None and size > free:
+        raise JobError(
+            f"the model file {path} has {size} bytes, and {free} bytes of memory are free on the "
+            "worker's machine; use a machine that has more, or train a smaller model"
+        )
+    names = models.load(model.model_type).NAMES
+    try:
+        with _interrupted_after(READ_SECONDS), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            until = time.monotonic() + READ_SECONDS
+            found = unpickling.load(file, size, names, len(model.features), until)
+            pipeline = _checked(found, model.features)
+    except (JobError, MemoryError):
+        raise
+    except Exception as error:  # unpickling raises whatever it likes
+        made_by = libraries.differences(model.library_versions)
+        raise JobError(
+            f"the model file {path} is as it was recorded, but this worker's libraries cannot load "
+            f"a model from it ({type(error).__name__}: {str(error)[:300]}); "
+            + (f"{libraries.told(made_by)}; run a worker that has these, or " if made_by else "")
+            + "train the model again"
+        ) from error
     said = [warning.message for warning in caught]
     versions = [w.original_sklearn_version for w in said if isinstance(w, InconsistentVersionWarning)]
     return Read(pipeline, {"scikit-learn": versions[0]} if versions else {})
+
+
+def content(recorded: str, model_id: int, sha256: str, folder: Path) -> bytes:
+    """The bytes of a model's file, after :func:`check`."""
+    with _opened(recorded, model_id, folder) as (file, path):
+        _require_hash(file, path, sha256)
+        file.seek(0)
+        return file.read()
 
 
 def check(recorded: str, model_id: int, sha256: str, folder: Path) -> None:
@@ -168,7 +231,7 @@ def check(recorded: str, model_id: int, sha256: str, folder: Path) -> None:
         folder: as of :func:`read`.
 
     Raises:
-        JobError: the file is missing, unreadable or altered.
+        DamagedError: the file is missing, unreadable or altered.
         TimeoutError: the disk does not give it in time.
     """
     with _opened(recorded, model_id, folder) as (file, path):
@@ -212,7 +275,9 @@ def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[io.Buf
     try:
         other = re.match(r"model_(\d+)_attempt_", name)
         if other is not None and int(other[1]) != model_id:
-            raise JobError(f"the model file {path} is that of model {other[1]}, not {model_id}; {_RESTORE}")
+            raise DamagedError(
+                f"the model file {path} is that of model {other[1]}, not {model_id}; {_RESTORE}"
+            )
         within = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             _require_file(os.stat(name, dir_fd=within, follow_symlinks=False), path)
@@ -225,11 +290,11 @@ def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[io.Buf
             _require_file(os.fstat(file.fileno()), path)
             yield file, path
     except FileNotFoundError as error:
-        raise JobError(f"the model file {recorded} is missing in {path.parent}; {_RESTORE}") from error
+        raise DamagedError(f"the model file {recorded} is missing in {path.parent}; {_RESTORE}") from error
     except TimeoutError:
         raise
     except OSError as error:
-        raise JobError(
+        raise DamagedError(
             f"the model file {path} cannot be read: {error.strerror}; "
             "let the worker's user read it, or train the model again"
         ) from error
@@ -253,9 +318,9 @@ def _place(recorded: Path, folder: Path) -> Path:
 def _require_file(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
-        raise JobError(f"the model file {path} cannot be read: it is {kind}, not a file; {_RESTORE}")
+        raise DamagedError(f"the model file {path} cannot be read: it is {kind}, not a file; {_RESTORE}")
     if found.st_size > MOST_BYTES:
-        raise JobError(
+        raise DamagedError(
             f"the model file {path} has {found.st_size} bytes, more than the {MOST_BYTES} that are read; "
             f"{_RESTORE}"
         )
@@ -265,7 +330,9 @@ def _require_hash(file: io.BufferedIOBase, path: Path, sha256: str) -> None:
     with _interrupted_after(READ_SECONDS):
         found = _sha256(file)
     if found != sha256:
-        raise JobError(f"the model file {path} was altered: its SHA-256 is not the recorded one; {_RESTORE}")
+        raise DamagedError(
+            f"the model file {path} was altered: its SHA-256 is not the recorded one; {_RESTORE}"
+        )
 
 
 def _sha256(file: io.BufferedIOBase) -> str:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from sklearn.pipeline import Pipeline
 from worker.child import dataset, labels, libraries, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
+from worker.child.model_file import Artifact
 from worker.child.progress import Report, seldom
+from worker.database import model_files
 from worker.database.connection import Connection, UnsuitableDatabaseError
 from worker.database.dataset import estimate_rows, no_rows_text, stream_dataset
 from worker.errors import JobError
@@ -21,6 +24,7 @@ from worker.errors import JobError
 Result = dict[str, Any]
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
+_LONGEST_PAUSE_SECONDS = 15.0  # between two trials to store a file
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -30,6 +34,7 @@ class Task:
 
     Attributes:
         assignment: what the job asks for.
+        job_id: its number.
         attempt: number of this attempt at it.
         model_dir: folder of the model files of this database.
         token: is in the name of every file that this attempt writes.
@@ -41,6 +46,7 @@ class Task:
     """
 
     assignment: Assignment
+    job_id: int
     attempt: int
     model_dir: Path
     token: str
@@ -62,7 +68,7 @@ class Task:
 
 
 def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
-    """Read the files of the task's models, which are fitted.
+    """Read the files of the task's models, which are fitted: from the folder, or else from the database.
 
     Returns:
         The models, and what the user should know of them; None where there is nothing.
@@ -72,7 +78,7 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
     """
     pipelines, notes = [], []
     for model in task.assignment.models:
-        read = model_file.read(model, task.model_dir)
+        read = model_file.read(model, task.model_dir, partial(model_files.fetch, task.connection, model.id))
         pipelines.append(models.from_file(models.load(model.model_type), read.pipeline, task.threads))
         made_by = libraries.differences(model.library_versions) or read.made_by
         if made_by:
@@ -81,6 +87,28 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
                 f"{libraries.told(made_by)}; train it again to be sure"
             )
     return pipelines, "; ".join(notes) or None
+
+
+def store_file(task: Task, file: Artifact) -> None:
+    """Keep the file that an attempt wrote in the database, unless it is too large for that.
+
+    A server that is away is waited for, however long: what the attempt made took longer.
+    """
+    content = file.path.read_bytes()
+    pause_seconds = 1.0
+    while True:
+        try:
+            with task.connect() as connection:
+                if len(content) <= model_files.most_bytes(connection):
+                    model_files.store(connection, task.job_id, task.attempt, content)
+            return
+        except psycopg.errors.ConfigurationLimitExceeded:  # it was lowered at this moment
+            return
+        except (psycopg.OperationalError, UnsuitableDatabaseError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            task.report(SCORED, f"Waiting to store the model file: {reason}")
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
 
 def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:

@@ -21,7 +21,7 @@ from worker.database.deadlines import deadline
 from worker.database.reading import living_workers
 from worker.database.schema import SCHEMA_VERSION
 from worker.embedded import Server, ServerError
-from worker.errors import DemoError, LoadError
+from worker.errors import DemoError, ExportError, LoadError
 
 
 def _server_url() -> str:
@@ -64,6 +64,7 @@ def _explained(command: Callable[..., None]) -> Callable[..., None]:
             UnsuitableDatabaseError,
             LoadError,
             DemoError,
+            ExportError,
             OSError,
             ImportError,
         ) as error:
@@ -98,7 +99,7 @@ def main() -> None:
       ML_HOME       folder of the embedded server
                     (default: a per-user data folder)
       ML_MODEL_DIR  folder of the model files (default: models in
-                    ML_HOME); workers that share a database share it
+                    ML_HOME), of which the database has copies
     """  # noqa: D301  # click reads the backspace
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
 
@@ -387,11 +388,12 @@ _add_program("pg_restore", "Restore a backup by pg_restore.")
 def verify(remove: bool, model_dir: Path) -> None:
     """Check the model files.
 
-    Lists the models whose file is missing or altered, and the files in the
-    database's own folder that belong to no model: those of failed attempts and of
-    models that ml.prune removed. Files of other databases, which may share
-    ML_MODEL_DIR, and those that a worker before schema version 6 wrote beside their
-    folders, are left alone.
+    A file that is missing or altered is written again from the database's copy, and
+    one of which the database has no copy is stored there. Lists the models for which
+    neither is left, and the files in the database's own folder that belong to no
+    model: those of failed attempts and of models that ml.prune removed. Files of
+    other databases, which may share ML_MODEL_DIR, and those that a worker before
+    schema version 6 wrote beside their folders, are left alone.
 
     Exit code 0 if all is well, 1 otherwise.
     """
@@ -399,20 +401,38 @@ def verify(remove: bool, model_dir: Path) -> None:
 
     url = _server_url()
     found = compare(url, model_dir.resolve())
-    for fault in found.faults:
-        click.echo(fault)
+    for line in (*found.restored, *found.faults):
+        click.echo(line)
     for file in found.orphans:
         if remove:
             file.unlink(missing_ok=True)
         click.echo(f"{file} belongs to no model{' and was removed' if remove else ''}")
     click.echo(
         f"{found.models} models in {_where(url)}; files missing or altered: {len(found.faults)}; "
-        f"files of no model in {found.folder}: {len(found.orphans)}"
+        + (f"written again: {len(found.restored)}; " if found.restored else "")
+        + (f"stored in the database: {found.stored}; " if found.stored else "")
+        + f"files of no model in {found.folder}: {len(found.orphans)}"
     )
     if found.orphans and not remove:
         click.echo("To remove them: ml-worker verify --remove", err=True)
     if found.faults or (found.orphans and not remove):
         raise SystemExit(1)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("file", required=False, type=click.Path(allow_dash=True, path_type=Path))
+@_explained
+def export(model: str, file: Path | None) -> None:
+    """Write the file of a MODEL, given by its name or id.
+
+    FILE is where to: without it model_ID.pkl in this folder, - for standard output.
+    The file is a scikit-learn pipeline: joblib.load reads it.
+    """
+    from worker.commands.export import export as write  # noqa: PLC0415
+
+    path, num_bytes = write(_server_url(), model, file)
+    click.echo(f"Wrote {path} ({num_bytes:,} bytes)", err=True)
 
 
 @main.command()

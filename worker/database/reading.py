@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 
 from worker.database.connection import Connection, UnsuitableDatabaseError, connect
 from worker.database.deadlines import deadline
@@ -131,29 +130,6 @@ def fetch_overview(connection: Connection, limit: int) -> dict[str, list[dict[st
             "workers": cursor.execute(_LIVING_WORKERS).fetchall(),
             "jobs": cursor.execute(_LIVELY_JOBS, {"limit": limit}).fetchall(),
         }
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A model's file as its training run recorded it."""
-
-    model_id: int
-    name: str
-    path: str
-    sha256: str
-
-
-def recorded_files(connection: Connection) -> list[Recorded]:
-    """Files of all models, also of deleted ones, which can be taken back."""
-    with connection.cursor(row_factory=class_row(Recorded)) as cursor:
-        return cursor.execute(
-            """
-            SELECT m.id AS model_id, m.name, r.artifact_path AS path, r.artifact_sha256 AS sha256
-            FROM public.ml_training_runs r
-            JOIN public.ml_models m ON m.id = r.model_id
-            ORDER BY m.id
-            """
-        ).fetchall()
 
 
 def running_attempts(connection: Connection) -> set[tuple[int, int]]:

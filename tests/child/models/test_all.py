@@ -150,7 +150,7 @@ def test_a_file_needs_no_names_but_those_of_its_type_and_is_read_as_it_was(
         known = write(model_type, model, tmp_path)
         assert known.artifact_path is not None
         found |= names_in(Path(known.artifact_path), monkeypatch)
-        read = model_file.read(known, tmp_path)
+        read = model_file.read(known, tmp_path, lambda: None)
         again = models.from_file(models.load(model_type), read.pipeline, 1)
         assert np.array_equal(again.predict_proba(data[0]), model.predict_proba(data[0]))
         assert read.made_by == {}

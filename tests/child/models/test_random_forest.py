@@ -128,7 +128,7 @@ def test_a_file_of_an_older_version_can_be_read(module: str, tmp_path: Path) -> 
     label, fewest = Label("market_cap_close", ">", "1", None), Fewest(20, 2, 10)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     known = Model(1, "random_forest", label, 0.2, 42, ("a", "b", "c", "d"), {}, fewest, str(file), sha256)
-    read = model_file.read(known, tmp_path / "database_0123456789abcdef")
+    read = model_file.read(known, tmp_path / "database_0123456789abcdef", lambda: None)
     again = from_file(read.pipeline[-1])
     assert np.array_equal(again.predict_proba(features), forest.predict_proba(features))
 

@@ -9,7 +9,7 @@ from worker.child import fitting, holdout, libraries, model_file, models
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure
-from worker.child.task import LOADED, SCORED, Result, Task, load_rows
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows, store_file
 from worker.errors import JobError
 
 FITTED = 0.85  # of the progress bar
@@ -53,6 +53,7 @@ def run(task: Task) -> Result:
     )
     task.report(SCORED, "Writing the model file")
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
+    store_file(task, file)
     return measured | {
         "holdout": parts.kind,
         "num_coins": parts.num_coins,
