@@ -131,6 +131,7 @@ def test_every_command_of_the_documents_runs(place: tuple[Path, dict[str, str]])
                 url = {"DATABASE_URL": Server(Path(environment["ML_HOME"])).url()}
                 python = subprocess.run(
                     [sys.executable, "-c", block.code],
+                    cwd=folder,
                     env=environment | url,
                     capture_output=True,
                     text=True,
