@@ -25,7 +25,6 @@ from worker.commands import load as loading
 from worker.commands import load_fields, sample
 from worker.commands.load import Loaded, load
 from worker.commands.load_fields import FieldError, Reading, convert
-from worker.commands.load_plain import are_plain
 from worker.errors import LoadError
 
 
@@ -450,11 +449,12 @@ def test_a_login_that_may_not_write_is_told_so(database: Database, put: Callable
         ("D,05/06/2021,1\n", "column timestamp: '05/06/2021' is not read as a moment"),
         ("D,now,1\n", "column timestamp: 'now' is not read as a moment"),
         ("D,2024-02-30,1\n", "column timestamp: '2024-02-30' is no moment"),
-        ("D,2024-05-06\n", "price_close is missing"),
+        ("D,2024-05-06\n", "has 2 fields of 3: price_close is missing"),
         ("D,2024-05-06,1,2\n", "has 4 fields, the header 3: extra data"),
         ("D,2024-05-06,inf\n", "column price_close: 'inf' is no finite number"),
         ("D,,1\n", "timestamp is empty"),
         ("A7,2024-05-06T12:00Z,1\n", "the coin A7 at 2024-05-06T12:00Z is a duplicate key"),
+        ("D,2024-05-06,1.2.3\n", "column price_close: '1.2.3' is not a number"),
         ("\\.\n", "has 1 fields of 3"),
     ],
 )
@@ -468,7 +468,6 @@ def test_a_large_file_is_read_like_a_small_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Lines that are plain go to the server as they are: so what is not must be seen anywhere among them."""
-    monkeypatch.setattr(loading, "_WORTH_PANDAS", 0)
     monkeypatch.setattr(loading, "_BLOCK", 1000)
     good = [f"A{row},2024-05-06 12:00:00+00,{row / 8}{end}" for row in range(500)]
     content = "".join(
@@ -486,12 +485,42 @@ def test_a_large_file_is_read_like_a_small_one(
         put(content)
 
 
-def test_the_sample_is_plain() -> None:
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC, csv.QUOTE_ALL])
+def test_a_plain_file_goes_to_the_server_as_it_is(
+    owner: Connection, put: Callable[..., Loaded], quoting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a large one would take several times as long."""
     metrics = sample.make_metrics(3)
-    header, _, lines = b"".join(sample.to_csv(metrics)).decode().partition("\n")
-    wholes = {"phase_id_at_time": "whole", "num_buys": "whole", "num_sells": "whole"}
-    kinds: dict[str, load_fields.Kind] = {"mint": "text", "timestamp": "moment", **wholes}  # type: ignore[dict-item]
-    assert are_plain(lines, ",", [kinds.get(name, "number") for name in header.split(",")], [0, 1])
+    metrics["is_koth"] = metrics.num_buys > 2
+    metrics["note"] = "Ä_" + metrics.mint
+    monkeypatch.setattr(loading._Rows, "_converted", None)
+    put(metrics.to_csv(index=False, quoting=quoting))
+    query = "SELECT count(*) n, sum(num_buys) s, count(volume_sol) v, min(note) note FROM coin_metrics"
+    assert one(owner, query) == {
+        "n": len(metrics),
+        "s": int(metrics.num_buys.sum()),
+        "v": int(metrics.volume_sol.count()),
+        "note": "Ä_SAMPLE_0001",
+    }
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "1e", "e5", "1e5e5", "-", "+-1", "1-2", ".", "2024-05-06"])
+@pytest.mark.parametrize("column", ["price_close", "num_buys"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_number_of_signs_that_numbers_have_is_refused_like_others(
+    owner: Connection, put: Callable[..., Loaded], column: str, text: str, quote: str
+) -> None:
+    with pytest.raises(
+        LoadError, match=rf"line 3: column {column}: '{re.escape(text)}' is not a number; write"
+    ):
+        put(f"mint,timestamp,{column}\n{quote}A{quote},2024-05-06,1\nB,2024-05-06,{text}\nC,2024-05-06,1\n")
+    assert count(owner) == 0
+
+
+def test_a_number_with_very_many_digits_takes_no_longer_for_it() -> None:
+    for text in ("1" * 1_000_000 + "x", "." + "1" * 1_000_000 + "x", "1e" + "1" * 1_000_000 + "x"):
+        with pytest.raises(FieldError):
+            convert("number", [text], Reading(commas=False))
 
 
 def test_standard_input_is_loaded(database: Database, owner: Connection) -> None:

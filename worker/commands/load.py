@@ -23,7 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from worker.commands.load_fields import FieldError, Kind, Reading, convert
+from worker.commands.load_fields import FieldError, Kind, Reading, convert, plain_lines
 from worker.commands.load_file import KEY, Header, open_text, read_header, read_lines
 from worker.database.connection import Connection, connect
 from worker.database.loading import (
@@ -38,9 +38,8 @@ from worker.database.loading import (
 )
 from worker.errors import LoadError
 
-_BLOCK = 1 << 19  # characters
-_WORTH_PANDAS = 1 << 23  # characters, which are read without it while it is imported
-_KEPT_BLOCKS = 64  # more than are on their way when the server refuses a row
+_BLOCK = 1 << 17  # characters
+_KEPT_BLOCKS = 256  # more than are on their way when the server refuses a row
 _NO_MOMENT = "is no moment of the calendar; write 2024-05-06 12:00:00+00 (ISO 8601)"
 _MEANINGS = {  # of a SQLSTATE
     "22007": _NO_MOMENT,
@@ -130,11 +129,13 @@ class _Block:
         first: number of the first row, from 0.
         lines: the line of the file where each row begins.
         text: a row a line.
+        is_plain: whether it is that of the file, in which numbers may be bad.
     """
 
     first: int
     lines: Sequence[int]
     text: str
+    is_plain: bool
 
 
 class _Rows:
@@ -147,9 +148,12 @@ class _Rows:
         self.sent = deque[_Block](maxlen=_KEPT_BLOCKS)
         self._text = text
         self._kinds: list[Kind] = [_KINDS.get(types[name], "text") for name in self.columns]
-        self._key = [self.columns.index(name) for name in KEY]
         self._line = header.lines  # how many have been read
-        self._characters = 0
+        self._plain: dict[bool, re.Pattern[str]] = {}  # by whether there are quotes
+        if not self.reading.commas and None not in header.columns:
+            key = [self.columns.index(name) for name in KEY]
+            for quoted in (False, True):
+                self._plain[quoted] = plain_lines(header.delimiter, self._kinds, key, quoted=quoted)
 
     def blocks(self) -> Iterator[bytes]:
         """Read on to the end.
@@ -159,9 +163,10 @@ class _Rows:
         """
         number = 0
         while text := read_lines(self._text, self._line, _BLOCK):
-            lines, sent = self._as_it_is(text) or self._converted(text)
+            plain = self._as_it_is(text)
+            lines, sent = plain or self._converted(text)
             if lines:
-                self.sent.append(_Block(number, lines, sent))
+                self.sent.append(_Block(number, lines, sent, is_plain=plain is not None))
                 number += len(lines)
                 yield sent.encode()
         if self.reading.doubtful:
@@ -171,32 +176,32 @@ class _Rows:
             )
 
     def find(self, number: int) -> tuple[int, dict[str, str]]:
-        """The line in the file of a row that was sent, and its fields; 0 and none if it was long ago."""
+        """The line in the file of a row that was sent, and its fields; 0 and none if it was long ago.
+
+        Raises:
+            LoadError: it is bad, which was left to PostgreSQL to find.
+        """
         for block in self.sent:
             if 0 <= number - block.first < len(block.lines):
-                row = block.text.split("\n")[number - block.first].split(self.header.delimiter)
-                return block.lines[number - block.first], dict(zip(self.columns, row, strict=False))
+                line, row = block.lines[number - block.first], block.text.split("\n")[number - block.first]
+                if block.is_plain:
+                    self._line = line - 1
+                    self._converted(f"{row}\n")
+                return line, dict(zip(self.columns, row.split(self.header.delimiter), strict=False))
         return 0, {}
 
     def _as_it_is(self, text: str) -> tuple[Sequence[int], str] | None:
-        """The lines themselves, if PostgreSQL and everybody else reads them in one way only.
-
-        pandas splits them many times as fast as Python's csv, but has no lines, and takes time to import.
-        """
-        self._characters += len(text)
-        if self._characters < _WORTH_PANDAS or self.reading.commas or None in self.header.columns:
-            return None
-        text = text.replace("\r\n", "\n")
-        if any(sign in text for sign in '"\\\r\0'):
-            return None
-        text = text if text.endswith("\n") else f"{text}\n"
-        from worker.commands.load_plain import are_plain  # noqa: PLC0415  # pandas is slow to import
-
-        if not are_plain(text, self.header.delimiter, self._kinds, self._key):
+        """The lines themselves, without quotes, if all the world reads them in one way."""
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        if not text.endswith("\n"):
+            text += "\n"
+        quoted = '"' in text
+        if quoted not in self._plain or not self._plain[quoted].fullmatch(text):
             return None
         first = self._line + 1
         self._line += text.count("\n")
-        return range(first, self._line + 1), text
+        return range(first, self._line + 1), text.replace('"', "") if quoted else text
 
     def _converted(self, text: str) -> tuple[Sequence[int], str]:
         """The lines with each field read, and written in one way only."""
@@ -297,9 +302,6 @@ def _explain(connection: Connection, rows: _Rows, error: psycopg.Error) -> str:
             why = f"{column} is empty, which coin_metrics does not allow"
         case "23503" | "23514" | "23P01" | "23001":
             why = f"this row breaks the rule {constraint} of coin_metrics"
-        case "22P04" if line:
-            lacking = [name for name in rows.columns if name not in values]
-            why = f"{lacking[0]} is missing" if lacking else "extra data behind the last column"
         case "42501":
             user = connection.info.user
             why = (
