@@ -143,15 +143,15 @@ def test_without_room_in_the_folder_only_what_writes_nothing_is_claimed_and_noth
     for name in files:
         (supervisor.options.model_dir / name).touch()
     supervisor._note_ready(Ready(["TRAIN"]))
-    make = supervisor._folder_trial.make
-    monkeypatch.setattr(supervisor._folder_trial, "make", no_room)
-    assert supervisor._possible_kinds() == possible
-    assert "claims no TRAIN jobs: no model file can be written in" in (supervisor._reason() or "")
-    monkeypatch.setattr(supervisor._folder_trial, "make", make)
-    assert supervisor._possible_kinds() == possible  # before the next trial
-    supervisor._pauses["folder"].until = 0
-    assert supervisor._possible_kinds() == kinds.names()
-    assert supervisor._reason() is None
+    make = supervisor.lacks.trial.make
+    monkeypatch.setattr(supervisor.lacks.trial, "make", no_room)
+    assert supervisor.lacks.possible_kinds() == possible
+    assert "claims no TRAIN jobs: no model file can be written in" in (supervisor.lacks.reason() or "")
+    monkeypatch.setattr(supervisor.lacks.trial, "make", make)
+    assert supervisor.lacks.possible_kinds() == possible  # before the next trial
+    supervisor.lacks.pauses["folder"].until = 0
+    assert supervisor.lacks.possible_kinds() == kinds.names()
+    assert supervisor.lacks.reason() is None
 
 
 def test_a_folder_that_does_not_answer_holds_nobody_up(

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from worker import model_folder
-from worker.child import kinds, memory
+from worker.child import memory
 from worker.database import queue, reading
 from worker.database.connection import (
     LOST,
@@ -57,6 +57,7 @@ from worker.protocol import (
     Unable,
 )
 from worker.service.children import Child, Children, give, kill
+from worker.service.lacks import Lacks
 from worker.service.pauses import Pause
 
 if TYPE_CHECKING:
@@ -71,9 +72,6 @@ PROGRESS_SECONDS = 0.5  # at most one PROGRESS event of a job in this time
 MAX_BACKOFF_SECONDS = 15.0
 COUNT_SECONDS = 5.0  # at least between counts of the queue for the metrics
 COUNT_SHARE = 0.01  # of the time, at most, goes into them, however long the queue
-FOLDER_SECONDS = 1.0  # a write into the folder of the models is believed for this time
-FOLDER_ANSWERS_SECONDS = 2.0  # else it counts as away: one on a network may wait for ever
-LONGEST_LEFT_SECONDS = 60.0  # until a job is tried again that this worker could not do
 KEPT_SECONDS = 600.0  # at most is an outcome kept alive that the server does not take
 CROWDED = 0.5  # of the server's queue of notifications: time to say so
 SIGN_SECONDS = 10.0  # at most between heartbeats, each of which counts for three times as long
@@ -122,17 +120,6 @@ class Running:
 
 
 @dataclass
-class Left:
-    """A job that this worker cannot do now, for others to take, and when it tries again.
-
-    ``num_bytes`` of memory must be free before.
-    """
-
-    pause: Pause = field(default_factory=lambda: Pause(LONGEST_LEFT_SECONDS))
-    num_bytes: int = 0
-
-
-@dataclass
 class Supervisor:
     """A worker that is running; see the module's docstring."""
 
@@ -155,16 +142,12 @@ class Supervisor:
         self._sign_at = 0.0
         self._count_at = 0.0
         self._signal: int | None = None
-        self._lacks: dict[str, str] = {}  # what this worker lacks now, and in what words
-        self._pauses = {lack: Pause() for lack in ("folder", "server")}
-        self._left: dict[int, Left] = {}  # by the job's id
-        self._folder = self.options.model_dir  # that of the database, once it is known
-        self._folder_trial = model_folder.Trial(self._folder)
-        self._folder_due = 0.0
-        self._room = model_folder.ROOM
-        self._writing: frozenset[str] = frozenset()  # types of job that need the folder, as children say
         self._wants_child = False  # whether a claim waits for one
         self._is_crowded = False
+        options = self.options
+        self.lacks = Lacks(
+            self.worker_id, options.model_dir, options.call_deadline / 4, self._note_lack, self.metrics
+        )
         self.children = Children(
             self.options.url, self.worker_id, self._selector, self._hear, self._note_end, self._note_ready
         )
@@ -295,7 +278,7 @@ class Supervisor:
                 self.worker_id,
                 self.options.concurrency,
                 timedelta(seconds=3 * every),
-                self._reason(),
+                self.lacks.reason(),
             )
             self._sign_at = time.monotonic() + every
         if self.metrics and time.monotonic() >= self._count_at:
@@ -308,93 +291,34 @@ class Supervisor:
         # A job whose outcome cannot be recorded, because a client has locked it, takes no slot.
         while not self.stopping and len(self._working()) < self.options.concurrency:
             self._wants_child = not self.children.has_ready
-            if self._wants_child or not self._pauses["server"].is_over:
+            if self._wants_child or not self.lacks.pauses["server"].is_over:
                 break
-            possible = self._possible_kinds()
+            possible = self.lacks.possible_kinds()
             if not possible:
                 break
             renewed = time.monotonic()
             try:
-                job = queue.claim_job(
-                    connection, self.worker_id, self._lease(), possible, self._left_to_others()
-                )
+                left = self.lacks.left_jobs()
+                job = queue.claim_job(connection, self.worker_id, self._lease(), possible, left)
             except psycopg.errors.LockNotAvailable:
                 break
             except psycopg.Error as error:
                 if not may_pass(connection, error):
                     raise
-                self._pauses["server"].lengthen()
-                self._note_lack(
-                    "server", f"the server refuses claims: {str(error).strip().partition(chr(10))[0]}"
-                )
+                reason = str(error).strip().partition("\n")[0]
+                self.lacks.fail("server", f"the server refuses claims: {reason}")
                 break
-            self._pauses["server"].end()
-            self._note_supply("server")
+            self.lacks.end("server")
             if job is None:
                 break
             self._start(job, renewed)
 
-    # ── What this worker lacks ──────────────────────────────────────────────────────────────────────
-
-    def _possible_kinds(self) -> frozenset[str]:
-        """Types of job for which the folder of the models will do."""
-        if not self._pauses["folder"].is_over:
-            return self._without_folder()
-        if "folder" in self._lacks or time.monotonic() >= self._folder_due:
-            try:
-                seconds = min(FOLDER_ANSWERS_SECONDS, self.options.call_deadline / 4)
-                self._folder_trial.make(self._room, seconds)
-            except model_folder.FolderError as error:
-                self._pauses["folder"].lengthen()
-                self._note_lack("folder", str(error))
-                return self._without_folder()
-            self._pauses["folder"].end()
-            self._note_supply("folder")
-            self._folder_due = time.monotonic() + FOLDER_SECONDS
-        return kinds.names()
-
-    def _without_folder(self) -> frozenset[str]:
-        # An empty one may be where a disk should be mounted: then every model would be called missing.
-        try:
-            is_old = (path.is_file() for path in self.options.model_dir.iterdir())
-            has_models = any(self._folder.iterdir()) or any(is_old)
-        except OSError:
-            has_models = False
-        return kinds.names() - self._writing if has_models else frozenset()
-
-    def _left_to_others(self) -> list[int]:
-        """Jobs that this worker does not claim now."""
-        for job_id in [
-            i for i, left in self._left.items() if time.monotonic() > left.pause.until + KEPT_SECONDS
-        ]:
-            del self._left[job_id]  # somebody else has done it, most likely
-        if not self._left:
-            return []
-        wants = any(left.num_bytes and left.pause.is_over for left in self._left.values())
-        free = memory.free() if wants else 0.0
-        return [
-            job_id for job_id, left in self._left.items() if not left.pause.is_over or left.num_bytes > free
-        ]
-
-    def _leave(self, job: Job, unable: Unable) -> None:
-        """What a child found missing: the job is for others to take, and so are those that need the same."""
-        left = self._left.setdefault(job.id, Left())
-        left.pause.lengthen()
-        if unable.lack == "memory":
-            left.num_bytes = unable.num_bytes
-        elif unable.lack == "connection":
-            self.children.distrust(unable.message)
-        elif unable.lack == "folder":
-            self._room = max(self._room, model_folder.ROOM + unable.num_bytes)
-            self._pauses["folder"].lengthen()
-            self._note_lack("folder", unable.message)
-
     def _look_at_children(self) -> None:
         # Only while this worker is connected itself: where there is no server its own tries say so.
         if self.children.has_ready:
-            self._note_supply("connection")
+            self.lacks.end("connection")
         elif self.children.trouble and not self.stopping and len(self._working()) < self.options.concurrency:
-            self._note_lack("connection", self.children.trouble)
+            self.lacks.begin("connection", self.children.trouble)
 
     def _look_at_notifications(self, connection: Connection) -> None:
         """Say that they are held up, before they are left out; jobs are found by the timer all the same."""
@@ -408,40 +332,12 @@ class Supervisor:
             )
         self._is_crowded = usage >= CROWDED
 
-    def _note_lack(self, lack: str, reason: str) -> None:
-        """Say once what keeps this worker from jobs."""
-        if self._lacks.get(lack) == reason:
-            return
-        if lack not in self._lacks:
-            log.error("worker=%s paused lack=%s: %s", self.worker_id, lack, reason)
-        self._lacks[lack] = reason
+    def _note_lack(self) -> None:
         self._sign_at, self._look = 0.0, True
-        if self.metrics:
-            self.metrics.paused(lack, True)
-
-    def _note_supply(self, lack: str) -> None:
-        """Say once that it is there again."""
-        if self._lacks.pop(lack, None) is None:
-            return
-        log.info("worker=%s resumed lack=%s", self.worker_id, lack)
-        self._sign_at, self._look = 0.0, True
-        if self.metrics:
-            self.metrics.paused(lack, False)
-
-    def _reason(self) -> str | None:
-        """What keeps this worker from all jobs, or from some."""
-        some = f"claims no {' and '.join(sorted(self._writing))} jobs: " if self._writing else ""
-        reasons = [
-            (some if lack == "folder" else "") + reason for lack, reason in sorted(self._lacks.items())
-        ]
-        return "; ".join(reasons) or None
 
     def _due_look(self) -> float:
         """Monotonic time of the next look at the queue without being told: by the timer, or for a trial."""
-        pauses = [self._pauses[lack] for lack in self._lacks if lack in self._pauses]
-        pauses += [left.pause for left in self._left.values()]
-        trials = [pause.until for pause in pauses if pause.until > self._looked_at]
-        return min([self._looked_at + self.options.poll, *trials])
+        return min([self._looked_at + self.options.poll, *self.lacks.trials_after(self._looked_at)])
 
     def _wait(self) -> float:
         """Seconds until there is something to do without being told."""
@@ -468,7 +364,7 @@ class Supervisor:
         child, has_changed = self.children.take()
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
-        give(child, Order(job, str(self._folder), running.token, options.concurrency, has_changed))
+        give(child, Order(job, str(self.lacks.folder), running.token, options.concurrency, has_changed))
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
         if self.metrics:
             self.metrics.claimed(job)
@@ -482,15 +378,13 @@ class Supervisor:
             if isinstance(outcome, Completed):
                 running.is_sent = True
                 result_id = queue.record_result(connection, job, outcome.result)
-                if job.job_type in self._writing:
-                    self._room = model_folder.ROOM
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
                 ended = "completed"
             else:
                 self._drop_files(running)
                 ended = self._report_end(connection, job, outcome)
             if not isinstance(outcome, Unable):
-                self._left.pop(job.id, None)
+                self.lacks.note_end(job, has_result=isinstance(outcome, Completed))
             self._forget(running, ended)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
@@ -554,7 +448,7 @@ class Supervisor:
     def _drop_files(self, running: Running) -> None:
         """Remove what an attempt wrote whose result does not count; its child has ended."""
         try:
-            for path in self._folder.glob(f"*_{running.token}.*"):
+            for path in self.lacks.folder.glob(f"*_{running.token}.*"):
                 path.unlink(missing_ok=True)
         except OSError as error:  # the folder may have become read-only, or be away
             log.warning("job=%s attempt=%s its files stay: %s", running.job.id, running.job.attempt, error)
@@ -581,10 +475,12 @@ class Supervisor:
                 elif not isinstance(message, Ready):
                     running.outcome = message
                 if isinstance(message, Unable):
-                    self._leave(running.job, message)
+                    self.lacks.leave(running.job.id, message)
+                    if message.lack == "connection":
+                        self.children.distrust(message.message)
 
     def _note_ready(self, ready: Ready) -> None:
-        self._writing = frozenset(ready.writing)
+        self.lacks.writing = frozenset(ready.writing)
         self._look |= self._wants_child
 
     def _note_end(self, child: Child, how: str) -> None:
@@ -595,7 +491,7 @@ class Supervisor:
                     running.outcome = Unable(
                         "memory", "the system had no memory left for this job beside others"
                     )
-                    self._leave(running.job, running.outcome)
+                    self.lacks.leave(running.job.id, running.outcome)
 
     # ── Connection and signals ──────────────────────────────────────────────────────────────────────
 
@@ -605,8 +501,7 @@ class Supervisor:
             with deadline(connection, self.options.call_deadline):
                 check_version(connection)
                 queue.limit_lock_waits(connection, LOCK_TIMEOUT)
-                self._folder = self.options.model_dir / queue.folder_name(connection)
-                self._folder_trial = model_folder.Trial(self._folder)
+                self.lacks.set_folder(self.options.model_dir / queue.folder_name(connection))
                 check_notifications(connection, self.options.url, self.options.call_deadline / 2)
                 queue.listen(connection, self._note_change)
         except BaseException:
