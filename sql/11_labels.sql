@@ -1,5 +1,5 @@
 -- Kinds of label: which rows are positive. Each kind is a file of its own, 1N_label_NAME.sql, with one of the same name
--- in worker/child/labels/. What follows is what all have: how a value is compared, what a change is measured from,
+-- in worker/child/labels/; it calls ml_internal.define_label. What follows is what all have: how a value is compared, what a change is measured from,
 -- when a window is covered, and how a label reads in words.
 --
 -- With a horizon of N minutes a label looks at the coin's rows after t: on the way, up to t + N, or at the first row
@@ -21,6 +21,39 @@ CREATE TABLE IF NOT EXISTS public.ref_labels (
     judged text NOT NULL,
     CONSTRAINT ref_labels_pkey PRIMARY KEY (name)
 );
+
+-- Declares a kind: its row in ref_labels. Most need a horizon, and are judged by their operator.
+CREATE OR REPLACE PROCEDURE ml_internal.define_label(
+    name text,
+    description text,
+    wording text,
+    found text,
+    judged text DEFAULT 'ml_internal.is_positive($1, o.found, o.goal)',
+    needs_horizon boolean DEFAULT true,
+    is_change boolean DEFAULT false,
+    has_stop boolean DEFAULT false,
+    certain_operators_csv text DEFAULT ''
+)
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    INSERT INTO public.ref_labels (
+        name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+    )
+    VALUES (
+        define_label.name, define_label.description, define_label.needs_horizon, define_label.is_change, define_label.has_stop,
+        define_label.certain_operators_csv, define_label.wording, define_label.found, define_label.judged
+    )
+    ON CONFLICT (name) DO UPDATE SET
+        description = EXCLUDED.description,
+        needs_horizon = EXCLUDED.needs_horizon,
+        is_change = EXCLUDED.is_change,
+        has_stop = EXCLUDED.has_stop,
+        certain_operators_csv = EXCLUDED.certain_operators_csv,
+        wording = EXCLUDED.wording,
+        found = EXCLUDED.found,
+        judged = EXCLUDED.judged;
+$$;
 
 -- Whether a row is positive; NULL where its target is, and with an operator that is unknown.
 -- These three are parsed when they are made, so they depend on no search_path and can be inlined into queries.
@@ -103,6 +136,7 @@ COMMENT ON COLUMN public.ref_labels.certain_operators_csv IS 'Operators for whic
 COMMENT ON COLUMN public.ref_labels.wording IS 'The label in words, for format: target, operator, value, minutes, base and stop.';
 COMMENT ON COLUMN public.ref_labels.found IS 'With a horizon: what is compared, in SQL, of a row s and the windows ahead and path of ml_internal.label_query.';
 COMMENT ON COLUMN public.ref_labels.judged IS 'Whether it is positive, in SQL, of what was found (o.found), o.goal, o.stop and the operator $1.';
+COMMENT ON PROCEDURE ml_internal.define_label(text, text, text, text, text, boolean, boolean, boolean, text) IS 'Declares a kind of label: its row in ref_labels.';
 COMMENT ON FUNCTION ml_internal.is_positive(text, numeric, numeric) IS 'Label of a row without a horizon: target operator value; NULL where the target is NULL or the operator unknown.';
 COMMENT ON FUNCTION ml_internal.changed_by(numeric, numeric) IS 'A value changed by so many percent; NULL where it is not positive.';
 COMMENT ON FUNCTION ml_internal.label_text(text, text, text, numeric, integer, text, numeric, text) IS 'A label in words: what a model predicts.';

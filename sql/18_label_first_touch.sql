@@ -36,26 +36,15 @@ BEGIN
 END
 $$;
 
-INSERT INTO public.ref_labels (
-    name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
-)
-VALUES (
+CALL ml_internal.define_label(
     'first_touch',
     'whether the target changes by train_value percent before it changes by train_stop_value, which has the other sign, within N minutes',
-    true, true, true,
-    '>=,<=',
-    'within %4$s min, %1$s reaches %3$s %% before %6$s %% from %5$s',
-    'array_agg(ARRAY[extract(epoch FROM s."timestamp"), s.target]) OVER path',
-    'ml_internal.touches_first(o.found, o.goal, o.stop)'
-)
-ON CONFLICT (name) DO UPDATE SET
-    description = EXCLUDED.description,
-    needs_horizon = EXCLUDED.needs_horizon,
-    is_change = EXCLUDED.is_change,
-    has_stop = EXCLUDED.has_stop,
-    certain_operators_csv = EXCLUDED.certain_operators_csv,
-    wording = EXCLUDED.wording,
-    found = EXCLUDED.found,
-    judged = EXCLUDED.judged;
+    is_change => true,
+    has_stop => true,
+    certain_operators_csv => '>=,<=',
+    wording => 'within %4$s min, %1$s reaches %3$s %% before %6$s %% from %5$s',
+    found => 'array_agg(ARRAY[extract(epoch FROM s."timestamp"), s.target]) OVER path',
+    judged => 'ml_internal.touches_first(o.found, o.goal, o.stop)'
+);
 
 COMMENT ON FUNCTION ml_internal.touches_first(numeric [], numeric, numeric) IS 'Part of ml.preview: whether a goal is reached before a stop, of an array of moments and values.';
