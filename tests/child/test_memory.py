@@ -128,6 +128,7 @@ def test_what_another_process_will_yet_take_is_not_free(monkeypatch: pytest.Monk
         assert other.stdout is not None
         assert other.stdout.readline() == "ready\n"
         assert 1 * GB < memory.free() < 3 * GB
+        assert memory.free_later() >= 8 * GB  # once that has ended
         assert memory.has_others()
         with pytest.raises(LackError):
             memory.require("TO_TRAIN", {"xgboost"}, 20_000_000, 10)

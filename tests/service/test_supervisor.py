@@ -13,11 +13,12 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
 from worker import model_folder
-from worker.child import kinds
+from worker.child import kinds, memory
 from worker.database import queue
 from worker.database.connection import Connection as WorkerConnection
 from worker.model_folder import FolderError
-from worker.protocol import Failed, Ready, read_order, to_line
+from worker.protocol import Failed, Ready, Unable, read_order, to_line
+from worker.service import lacks
 from worker.service.children import kill
 from worker.service.pauses import Pause
 from worker.service.supervisor import MAX_BACKOFF_SECONDS, Options, Supervisor
@@ -165,6 +166,71 @@ def test_a_folder_that_does_not_answer_holds_nobody_up(
             trial.make(1, 0.01)
     answers.set()
     trial.make(1, 60)
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("free", "later", "is_pending", "waited", "passed"),
+    [
+        (GB, 3 * GB, True, lacks.MEMORY_SECONDS, False),
+        (GB, 3 * GB, True, 0, True),
+        (GB, GB, True, lacks.MEMORY_SECONDS, True),
+        (GB, 3 * GB, False, lacks.MEMORY_SECONDS, True),
+    ],
+    ids=["long", "not long", "would not fit alone", "tried by another worker"],
+)
+def test_a_job_that_waited_long_for_memory_is_passed_by_no_other(
+    supervisor: Supervisor,
+    client: Connection,
+    worker: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    later: int,
+    is_pending: bool,
+    waited: float,
+    passed: bool,
+) -> None:
+    monkeypatch.setattr("worker.child.process.run", echo)
+    monkeypatch.setattr(memory, "free", lambda: free)
+    monkeypatch.setattr(memory, "free_later", lambda: later)
+    supervisor._connect()
+    assert supervisor.connection
+    warm_up(supervisor)
+    large = insert_job(client, **TRAIN)
+    if not is_pending:
+        claim(worker)
+    supervisor.lacks.leave(large, Unable("memory", "there is not enough", 2 * GB))
+    supervisor.lacks.left[large].pause.until = 0
+    supervisor.lacks.left[large].since -= waited
+    small = insert_job(client, **TRAIN)
+    supervisor._claim(supervisor.connection)
+    assert list(supervisor.running) == ([small] if passed else [])
+    assert (supervisor.lacks.reason() is None) == passed
+    if not passed:
+        monkeypatch.setattr(memory, "free", lambda: later)
+        supervisor._claim(supervisor.connection)
+        assert list(supervisor.running) == [large]
+        assert supervisor.lacks.reason() is None
+    end(supervisor)
+
+
+def test_a_job_that_has_ended_elsewhere_is_forgotten_by_who_could_not_do_it(
+    supervisor: Supervisor, client: Connection
+) -> None:
+    supervisor._connect()
+    assert supervisor.connection
+    ids = [insert_job(client, **TRAIN) for _ in range(2)]
+    for job_id in ids:
+        supervisor.lacks.leave(job_id, Unable("memory", "there is not enough", 10**18))
+    client.execute("CALL ml.cancel_job(%s)", [ids[0]])
+    for _ in range(2):
+        supervisor._drain(supervisor.connection)
+        supervisor._claim(supervisor.connection)
+        assert list(supervisor.lacks.left) == ids[1:]
+    assert job_row(client, ids[1])["attempt"] == 0
+    end(supervisor)
 
 
 def test_pauses_grow_up_to_a_bound_and_start_anew_after_a_success() -> None:

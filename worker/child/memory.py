@@ -84,6 +84,12 @@ def free() -> float:
     return float("inf") if found is None else found - _promised()
 
 
+def free_later() -> float:
+    """Bytes that a job can have once the others that run now have ended."""
+    found = available()
+    return float("inf") if found is None else found + _promised(all_of_it=True) - _promised()
+
+
 def capacity(root: Path = Path("/")) -> float:
     """Bytes that a job could have here if nothing else ran."""
     try:

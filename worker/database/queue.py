@@ -144,6 +144,15 @@ def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
         ).fetchall()
 
 
+def open_jobs(connection: Connection, ids: Collection[int]) -> dict[int, bool]:
+    """Those of these jobs that have not ended, and whether each waits for a worker."""
+    query = """
+        SELECT id, status = 'PENDING' FROM public.ml_jobs
+        WHERE id = ANY (%s) AND status IN ('PENDING', 'RUNNING')
+        """
+    return dict(connection.execute(query, [list(ids)]).fetchall())
+
+
 def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
     """Ids of those jobs that these attempts no longer hold: cancelled or taken over."""
     rows = connection.execute(

@@ -6,7 +6,7 @@ trial succeeds; trials come after growing pauses.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,18 +24,28 @@ log = logging.getLogger("ml-worker")
 FOLDER_SECONDS = 1.0  # a write into the folder of the models is believed for this time
 FOLDER_ANSWERS_SECONDS = 2.0  # else it counts as away: one on a network may wait for ever
 LONGEST_LEFT_SECONDS = 60.0  # until a job is tried again that this worker could not do
-LEFT_SECONDS = 600.0  # after which somebody else has done it, most likely
+MEMORY_SECONDS = 300.0  # a job waits for memory while others pass it
 
 
 @dataclass
 class Left:
-    """A job that this worker cannot do now, for others to take, and when it tries again.
+    """A job that this worker cannot do now, for others to take.
 
-    ``num_bytes`` of memory must be free before.
+    Attributes:
+        pause: until it is tried again.
+        num_bytes: of memory that must be free before.
+        since: monotonic time when it was first left.
+        is_pending: whether it waited when the queue was last looked at; else another worker tries.
     """
 
     pause: Pause = field(default_factory=lambda: Pause(LONGEST_LEFT_SECONDS))
     num_bytes: int = 0
+    since: float = field(default_factory=time.monotonic)
+    is_pending: bool = False
+
+    def is_possible(self, free: float) -> bool:
+        """Whether it may be tried, with so many bytes of memory."""
+        return self.pause.is_over and self.num_bytes <= free
 
 
 @dataclass
@@ -51,6 +61,7 @@ class Lacks:
         reasons: what is lacking, and in what words.
         pauses: until the next trial.
         writing: types of job that need the folder, as children say.
+        left: jobs that this worker could not do, by id.
     """
 
     worker_id: str
@@ -61,9 +72,9 @@ class Lacks:
     reasons: dict[str, str] = field(default_factory=dict)
     pauses: dict[str, Pause] = field(default_factory=lambda: {"folder": Pause(), "server": Pause()})
     writing: frozenset[str] = frozenset()
+    left: dict[int, Left] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._left: dict[int, Left] = {}  # by the job's id
         self._room = model_folder.ROOM
         self._folder_due = 0.0
         self.set_folder(self.model_dir)
@@ -110,7 +121,7 @@ class Lacks:
     def trials_after(self, moment: float) -> list[float]:
         """Monotonic times of the trials that are due after this one."""
         pauses = [self.pauses[lack] for lack in self.reasons if lack in self.pauses]
-        pauses += [left.pause for left in self._left.values()]
+        pauses += [left.pause for left in self.left.values()]
         return [pause.until for pause in pauses if pause.until > moment]
 
     def possible_kinds(self) -> frozenset[str]:
@@ -136,23 +147,38 @@ class Lacks:
             has_models = False
         return kinds.names() - self.writing if has_models else frozenset()
 
+    def keep_left(self, open_jobs: Mapping[int, bool]) -> None:
+        """Forget jobs that have ended. Of the others it is known whether each waits."""
+        self.left = {job_id: left for job_id, left in self.left.items() if job_id in open_jobs}
+        for job_id, left in self.left.items():
+            left.is_pending = open_jobs[job_id]
+
     def left_jobs(self) -> list[int]:
         """Jobs that this worker does not claim now."""
-        for job_id in [
-            i for i, left in self._left.items() if time.monotonic() > left.pause.until + LEFT_SECONDS
-        ]:
-            del self._left[job_id]
-        if not self._left:
-            return []
-        wants = any(left.num_bytes and left.pause.is_over for left in self._left.values())
-        free = memory.free() if wants else 0.0
-        return [
-            job_id for job_id, left in self._left.items() if not left.pause.is_over or left.num_bytes > free
-        ]
+        free = memory.free() if any(left.num_bytes for left in self.left.values()) else 0.0
+        return [job_id for job_id, left in self.left.items() if not left.is_possible(free)]
+
+    def must_make_room(self) -> bool:
+        """Whether a job has waited so long for memory that nothing is begun before it.
+
+        That helps only if it has room once the jobs that run on this machine have ended.
+        """
+        late = {
+            job_id: left
+            for job_id, left in self.left.items()
+            if left.is_pending and left.num_bytes and time.monotonic() >= left.since + MEMORY_SECONDS
+        }
+        free, later = (memory.free(), memory.free_later()) if late else (0.0, 0.0)
+        for job_id, left in late.items():
+            if left.num_bytes <= later and not left.is_possible(free):
+                self.begin("memory", f"job {job_id} has waited long for memory: no other is begun before it")
+                return True
+        self.end("memory")
+        return False
 
     def leave(self, job_id: int, unable: Unable) -> None:
         """What a child found missing: the job is for others to take, and so are those that need the same."""
-        left = self._left.setdefault(job_id, Left())
+        left = self.left.setdefault(job_id, Left())
         left.pause.lengthen()
         if unable.lack == "memory":
             left.num_bytes = unable.num_bytes
@@ -162,6 +188,6 @@ class Lacks:
 
     def note_end(self, job: Job, *, has_result: bool) -> None:
         """This job has ended here."""
-        self._left.pop(job.id, None)
+        self.left.pop(job.id, None)
         if has_result and job.job_type in self.writing:
             self._room = model_folder.ROOM

@@ -24,7 +24,7 @@ from worker.child import kinds
 from worker.protocol import Job
 
 OUTCOMES = ("completed", "failed", "released", "crashed", "cancelled", "lease_lost", "unrecorded")
-LACKS = ("connection", "folder", "server")
+LACKS = ("connection", "folder", "memory", "server")
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
 
 

@@ -288,18 +288,20 @@ class Supervisor:
             self._count_at = ended + max(COUNT_SECONDS, (ended - began) / COUNT_SHARE)
 
     def _claim(self, connection: Connection) -> None:
+        if self.lacks.left:
+            self.lacks.keep_left(queue.open_jobs(connection, self.lacks.left))
         # A job whose outcome cannot be recorded, because a client has locked it, takes no slot.
         while not self.stopping and len(self._working()) < self.options.concurrency:
             self._wants_child = not self.children.has_ready
             if self._wants_child or not self.lacks.pauses["server"].is_over:
                 break
             possible = self.lacks.possible_kinds()
-            if not possible:
+            if not possible or self.lacks.must_make_room():
                 break
             renewed = time.monotonic()
             try:
-                left = self.lacks.left_jobs()
-                job = queue.claim_job(connection, self.worker_id, self._lease(), possible, left)
+                others = self.lacks.left_jobs()
+                job = queue.claim_job(connection, self.worker_id, self._lease(), possible, others)
             except psycopg.errors.LockNotAvailable:
                 break
             except psycopg.Error as error:
