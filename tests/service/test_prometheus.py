@@ -15,7 +15,7 @@ from tests.commands.test_cli import ml_worker
 from tests.conftest import TRAIN, Connection, Database, Worker, claim, insert_job, one, until, wait_for
 from worker.database.connection import connect
 from worker.database.reading import count_queue
-from worker.service.prometheus import Metrics
+from worker.service.prometheus import LACKS, Metrics
 
 StartWorker = Callable[..., Worker]
 
@@ -101,9 +101,9 @@ def test_what_a_worker_lacks_is_a_series_that_is_0_or_1() -> None:
     def paused(lack: str) -> float | None:
         return metrics.registry.get_sample_value("ml_worker_paused", {"lack": lack})
 
-    assert [paused(lack) for lack in ("connection", "folder", "server")] == [0, 0, 0]
+    assert [paused(lack) for lack in LACKS] == [0, 0, 0, 0]
     metrics.paused("folder", True)
-    assert [paused(lack) for lack in ("connection", "folder", "server")] == [0, 1, 0]
+    assert [paused(lack) for lack in LACKS] == [0, 1, 0, 0]
     metrics.paused("folder", False)
     assert paused("folder") == 0
 
