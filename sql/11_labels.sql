@@ -113,17 +113,40 @@ RETURN (
 
 -- Why rows may have no label.
 CREATE OR REPLACE FUNCTION ml_internal.unlabelled_text(
-    future_minutes integer
+    future_minutes integer,
+    base text
 )
 RETURNS text
 LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN future_minutes IS NULL THEN 'their target is NULL'
-        ELSE format('their coin has no row with a target %s to %s minutes later within the period', future_minutes, 2 * future_minutes)
-    END;
+    SELECT concat(
+        CASE
+            WHEN future_minutes IS NULL THEN 'the target is NULL'
+            ELSE format('the coin has no row %s to %s minutes later within the period, or no target until then', future_minutes, 2 * future_minutes)
+        END,
+        ', or ' || base || ' is NULL, zero or negative'
+    );
+$$;
+
+-- What became of rows that stand out, for a line of ml.report; empty where there are none.
+CREATE OR REPLACE FUNCTION ml_internal.left_out_text(
+    num_unlabelled bigint,
+    num_without_base bigint,
+    num_uncovered bigint,
+    uncovered text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT concat(
+        '; without a label: ' || ml_internal.count_text(nullif(num_unlabelled, 0)),
+        '; without a base: ' || ml_internal.count_text(nullif(num_without_base, 0)),
+        '; coin stops: ' || ml_internal.count_text(nullif(num_uncovered, 0)) || CASE uncovered WHEN 'negative' THEN ' (negative)' ELSE ' (left out)' END
+    );
 $$;
 
 COMMENT ON TABLE public.ref_labels IS 'Kinds of label: what ml_jobs.train_label may name.';
@@ -140,4 +163,5 @@ COMMENT ON PROCEDURE ml_internal.define_label(text, text, text, text, text, bool
 COMMENT ON FUNCTION ml_internal.is_positive(text, numeric, numeric) IS 'Label of a row without a horizon: target operator value; NULL where the target is NULL or the operator unknown.';
 COMMENT ON FUNCTION ml_internal.changed_by(numeric, numeric) IS 'A value changed by so many percent; NULL where it is not positive.';
 COMMENT ON FUNCTION ml_internal.label_text(text, text, text, numeric, integer, text, numeric, text) IS 'A label in words: what a model predicts.';
-COMMENT ON FUNCTION ml_internal.unlabelled_text(integer) IS 'Part of ml.preview: why rows have no label, in words.';
+COMMENT ON FUNCTION ml_internal.unlabelled_text(integer, text) IS 'Part of ml.preview: why rows have no label, in words.';
+COMMENT ON FUNCTION ml_internal.left_out_text(bigint, bigint, bigint, text) IS 'Part of ml.report: rows without a label, without a base, and of coins that stop, in words.';

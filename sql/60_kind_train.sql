@@ -793,7 +793,7 @@ SELECT
     r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
     r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
     r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
-    r.average_precision
+    r.average_precision, r.num_without_base, r.num_uncovered
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -1108,6 +1108,8 @@ COMMENT ON COLUMN public.ml_fact_training_runs.seconds_loading IS 'Seconds spent
 COMMENT ON COLUMN public.ml_fact_training_runs.seconds_fitting IS 'Seconds spent fitting.';
 COMMENT ON COLUMN public.ml_fact_training_runs.warnings IS 'What the user should know of this fit.';
 COMMENT ON COLUMN public.ml_fact_training_runs.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_without_base IS 'Rows without a label because their own value is no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_uncovered IS 'Rows whose coin has no row where the window ends, left out or negative; NULL before version 6.';
 COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of coin_metrics that the label is read from.';
 COMMENT ON COLUMN public.ml_jobs.train_operator IS 'TRAIN: >, <, >=, <=, = or !=.';
 COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label, in percent where it is a change.';

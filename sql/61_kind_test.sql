@@ -158,7 +158,8 @@ SELECT
     t.id AS test_id, t.job_id, t.model_id, t.created_at, t.test_start AS period_start, t.test_end AS period_end,
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
-    t.seconds_loading, t.seconds_scoring, t.average_precision, t.note
+    t.seconds_loading, t.seconds_scoring, t.average_precision, t.note,
+    t.num_without_base, t.num_uncovered
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -289,6 +290,8 @@ COMMENT ON COLUMN public.ml_fact_tests.recall IS 'Share of the positive rows tha
 COMMENT ON COLUMN public.ml_fact_tests.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
 COMMENT ON COLUMN public.ml_fact_tests.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
 COMMENT ON COLUMN public.ml_fact_tests.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_fact_tests.num_without_base IS 'Rows without a label because their own value is no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_fact_tests.num_uncovered IS 'Rows whose coin has no row where the window ends, left out or negative; NULL before version 6.';
 COMMENT ON COLUMN public.ml_fact_tests.seconds_scoring IS 'Seconds spent predicting and measuring.';
 COMMENT ON COLUMN public.ml_jobs.test_model_id IS 'TEST: model to test.';
 COMMENT ON COLUMN public.ml_jobs.test_start IS 'TEST: first moment of the period.';

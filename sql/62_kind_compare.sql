@@ -130,7 +130,7 @@ BEGIN
     IF v_predicts_a <> v_predicts_b THEN
         RAISE EXCEPTION 'models % and % predict different things: % and %', v_a.id, v_b.id, v_predicts_a, v_predicts_b
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
-            HINT = 'Compare models with the same target and horizon.';
+            HINT = 'Compare models with the same label: SELECT id, name, target FROM ml_leaderboard; shows what each predicts.';
     ELSIF ml_internal.common_items(v_a.phases_csv, v_b.phases_csv) = '' THEN
         RAISE EXCEPTION 'models % and % have no phase in common: % and %', v_a.id, v_b.id, v_a.phases_csv, v_b.phases_csv
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
@@ -211,7 +211,8 @@ SELECT
     c.test_start AS period_start, c.test_end AS period_end, c.num_samples, c.num_unlabelled,
     c.a_accuracy, c.a_precision, c.a_recall, c.a_f1, c.a_roc_auc,
     c.b_accuracy, c.b_precision, c.b_recall, c.b_f1, c.b_roc_auc,
-    c.seconds_loading, c.seconds_scoring, c.note
+    c.seconds_loading, c.seconds_scoring, c.note,
+    c.num_without_base, c.num_uncovered
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -337,6 +338,8 @@ COMMENT ON COLUMN public.ml_comparisons.seconds_loading IS 'Seconds spent readin
 COMMENT ON COLUMN public.ml_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
 COMMENT ON COLUMN public.ml_comparisons.note IS 'What else to know of it, in words: that a model was made by other versions of the libraries; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_comparisons.note IS 'What else to know of it, in words; NULL: nothing.';
+COMMENT ON COLUMN public.ml_fact_comparisons.num_without_base IS 'Rows without a label because their own value is no base for a change; NULL before version 6.';
+COMMENT ON COLUMN public.ml_fact_comparisons.num_uncovered IS 'Rows whose coin has no row where the window ends, left out or negative; NULL before version 6.';
 COMMENT ON VIEW public.ml_fact_comparisons IS 'Comparisons as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the comparison.';
 COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';

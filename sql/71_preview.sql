@@ -97,7 +97,7 @@ AS $$
 $$;
 
 -- Whole coins that have about so many rows, drawn by a hash of their names; NULL where all together have no more. To look
--- at each row's whole window takes the server long.
+-- at each row's whole window takes the server long: as many steps as a window has rows, on average.
 CREATE OR REPLACE FUNCTION ml_internal.sample_coins(
     p_model public.ml_models,
     p_start timestamptz,
@@ -111,23 +111,31 @@ SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
 AS $$
 DECLARE
-    v_rows integer; -- an array for each row takes longer than an extreme
+    v_most_rows constant integer := 50000;
+    v_most_steps constant integer := 5000000;
 BEGIN
-    SELECT CASE WHEN r.has_stop THEN 5000 ELSE 50000 END INTO v_rows
-    FROM public.ref_labels r
-    WHERE r.name = p_model.label AND r.found LIKE '%OVER path';
-    IF NOT FOUND THEN
+    IF NOT EXISTS (SELECT FROM public.ref_labels r WHERE r.name = p_model.label AND r.found LIKE '%OVER path%') THEN
         RETURN;
     END IF;
-    SELECT array_agg(c.mint) FILTER (WHERE c.rows_before < v_rows), count(*)
+    SELECT array_agg(o.mint) FILTER (WHERE o.rows_before < v_most_rows AND o.steps_before < v_most_steps), count(*)
     INTO coins, num_coins
     FROM (
-        SELECT x.mint, sum(count(*)) OVER (ORDER BY hashtext(x.mint), x.mint) - count(*) AS rows_before
-        FROM public.coin_metrics m
-        CROSS JOIN LATERAL (SELECT coalesce(m.mint::text, '') AS mint) x
-        WHERE m."timestamp" >= p_start AND m."timestamp" < p_end
-        GROUP BY x.mint
-    ) c;
+        SELECT
+            c.mint,
+            sum(c.num_rows) OVER places - c.num_rows AS rows_before,
+            sum(c.num_rows * c.in_a_window) OVER places - c.num_rows * c.in_a_window AS steps_before
+        FROM (
+            SELECT
+                x.mint,
+                count(*) AS num_rows,
+                count(*) * least(1, p_model.future_minutes * 60 / nullif(extract(epoch FROM max(m."timestamp") - min(m."timestamp")), 0)) AS in_a_window
+            FROM public.coin_metrics m
+            CROSS JOIN LATERAL (SELECT coalesce(m.mint::text, '') AS mint) x
+            WHERE m."timestamp" >= p_start AND m."timestamp" < p_end
+            GROUP BY x.mint
+        ) c
+        WINDOW places AS (ORDER BY hashtext(c.mint), c.mint)
+    ) o;
     IF cardinality(coins) = num_coins THEN
         coins := NULL;
     END IF;
@@ -296,22 +304,30 @@ BEGIN
             count(*) FILTER (WHERE c.num_positive > 0),
             round(100.0 * count(*) FILTER (WHERE c.num_positive > 0) / count(*), 2),
             ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -c.threshold), $12),
-            format('%%s rows of %%s coins%%s', sum(c.num_labelled), count(*), $13)
+            format(
+                '%%s row%%s of %%s coin%%s%%s', ml_internal.count_text(sum(c.num_labelled)::bigint), CASE WHEN sum(c.num_labelled) > 1 THEN 's' END,
+                ml_internal.count_text(count(*)), CASE WHEN count(*) > 1 THEN 's' END, $5
+            )
         FROM coins c
         GROUP BY c.threshold
         ORDER BY abs(c.threshold), c.threshold
         $query$,
         ml_internal.label_query(v_model, ARRAY[v_model.target_variable], CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END),
         CASE
-            WHEN v_label.is_change THEN 'SELECT $5 * unnest(''{1,2,5,10,20,30,50,100,200,500}''::numeric []) AS threshold'
+            WHEN v_label.is_change AND v_sign > 0 THEN 'SELECT unnest(''{1,2,5,10,20,30,50,100,200,500}''::numeric []) AS threshold'
+            WHEN v_label.is_change THEN 'SELECT unnest(''{-1,-2,-5,-10,-20,-30,-50,-70,-90,-99}''::numeric []) AS threshold'
             ELSE 'SELECT DISTINCT trim_scale(unnest(percentile_disc(''{0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99}''::double precision []) WITHIN GROUP (ORDER BY c.found))) AS threshold FROM chosen c'
         END,
         ml_internal.label_of_row(v_model, 'l.threshold', 'coalesce($6, -l.threshold)')
     )
     USING v_model.target_operator, v_start, v_end, string_to_array(v_model.phases_csv, ',')::integer [],
-        v_sign::numeric, stop_value, v_sample.coins,
-        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text,
-        CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', v_sample.num_coins) END;
+        CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', ml_internal.count_text(v_sample.num_coins)) END,
+        stop_value, v_sample.coins,
+        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text;
+    IF NOT FOUND THEN
+        counted := 'no row has a label: ' || ml_internal.unlabelled_text(v_model.future_minutes, v_model.base_variable);
+        RETURN NEXT;
+    END IF;
 END
 $$;
 
@@ -394,7 +410,10 @@ BEGIN
     END IF;
     IF v_label.future_minutes IS NOT NULL THEN
         RETURN QUERY SELECT 'coin stops', ml_internal.count_text(v_rows.num_uncovered, v_rows.num_rows)
-            || CASE v_label.uncovered WHEN 'negative' THEN ': negative' ELSE ': left out' END;
+            || CASE v_label.uncovered
+                WHEN 'negative' THEN format(': negative, but in the last %s min of the period left out', 2 * v_label.future_minutes)
+                ELSE ': left out'
+            END;
     END IF;
     IF v_makes THEN
         RETURN QUERY SELECT 'held out', format(
@@ -408,14 +427,15 @@ BEGIN
     FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
     ORDER BY f.place;
 
-    -- What the worker refuses, in its order.
+    -- What the worker refuses, in its order. Of coins that were not counted only the worker can tell.
     RETURN QUERY
-    SELECT 'would fail', x.said
+    SELECT
+        CASE WHEN v_rows.sample IS NULL OR x.place IN (4, 5) THEN 'would fail' ELSE 'may fail' END,
+        CASE WHEN v_rows.sample IS NOT NULL THEN 'among the coins counted ' ELSE '' END || x.said
     FROM (
         SELECT 1 AS place, 'there are no rows in this period and these phases' AS said WHERE v_rows.num_rows = 0
         UNION ALL
-        SELECT 2, 'no row has a label: the target is NULL'
-            || CASE WHEN v_label.future_minutes IS NULL THEN '' ELSE ', or no later row of the same coin lies in the period' END
+        SELECT 2, 'no row has a label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
         WHERE v_rows.num_rows > 0 AND v_rows.num_labelled = 0
         UNION ALL
         SELECT 3, format('the feature %s has no value in any labelled row: leave it out, or choose another period', f.name)
@@ -459,7 +479,7 @@ BEGIN
         SELECT 4, format('fewer than %s coins: the last part of the period is held out instead of whole coins', v_fewest.coins)
         WHERE v_makes AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
         UNION ALL
-        SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes)
+        SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
         WHERE v_rows.num_labelled < 0.8 * v_rows.num_rows
         UNION ALL
         SELECT 6, 'the rows cover less than half of the period'

@@ -106,10 +106,7 @@ BEGIN
             ('trained on', concat(
                 ml_internal.count_text(v_run.num_fitted) || ' rows, positive: '
                 || ml_internal.count_text(v_run.num_fitted_positive, v_run.num_fitted),
-                '; without a label: ' || ml_internal.count_text(nullif(v_run.num_unlabelled, 0)),
-                '; without a base: ' || ml_internal.count_text(nullif(v_run.num_without_base, 0)),
-                '; coin stops: ' || ml_internal.count_text(nullif(v_run.num_uncovered, 0))
-                || CASE v_model.uncovered WHEN 'negative' THEN ' (negative)' ELSE ' (left out)' END
+                ml_internal.left_out_text(v_run.num_unlabelled, v_run.num_without_base, v_run.num_uncovered, v_model.uncovered)
             )),
             ('warnings', v_run.warnings)
     ) x (what, said)
@@ -132,7 +129,8 @@ BEGIN
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
-            'Latest test: %s rows, %s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end)
+            'Latest test: %s rows, %s%s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end),
+            ml_internal.left_out_text(v_test.num_unlabelled, v_test.num_without_base, v_test.num_uncovered, v_model.uncovered)
         );
         RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
     END IF;

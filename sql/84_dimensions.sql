@@ -22,7 +22,11 @@ SELECT
     m.test_size,
     m.random_state,
     m.description,
-    m.train_job_id AS job_id
+    m.train_job_id AS job_id,
+    m.label,
+    m.base_variable,
+    m.stop_value,
+    m.uncovered
 FROM public.ml_models m;
 
 CREATE OR REPLACE VIEW public.ml_dim_features WITH (security_invoker = true) AS
@@ -81,7 +85,7 @@ COMMENT ON COLUMN public.ml_dim_models.deleted_at IS 'When it was deleted.';
 COMMENT ON COLUMN public.ml_dim_models.target IS 'What it predicts, in words.';
 COMMENT ON COLUMN public.ml_dim_models.target_variable IS 'Column of coin_metrics that the label is read from.';
 COMMENT ON COLUMN public.ml_dim_models.target_operator IS 'Comparison of the label.';
-COMMENT ON COLUMN public.ml_dim_models.target_value IS 'Threshold of the label.';
+COMMENT ON COLUMN public.ml_dim_models.target_value IS 'Threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_dim_models.future_minutes IS 'Horizon of the label in minutes; NULL: the same row.';
 COMMENT ON COLUMN public.ml_dim_models.train_start IS 'First moment of the training period.';
 COMMENT ON COLUMN public.ml_dim_models.train_end IS 'First moment after the training period.';
@@ -89,6 +93,10 @@ COMMENT ON COLUMN public.ml_dim_models.test_size IS 'Share of the rows held out.
 COMMENT ON COLUMN public.ml_dim_models.random_state IS 'Seed of everything random in the training.';
 COMMENT ON COLUMN public.ml_dim_models.description IS 'Free text of the user.';
 COMMENT ON COLUMN public.ml_dim_models.job_id IS 'Job that makes or made it.';
+COMMENT ON COLUMN public.ml_dim_models.label IS 'Kind of label, see ref_labels.';
+COMMENT ON COLUMN public.ml_dim_models.base_variable IS 'Column that a change is measured from; NULL: the label is no change.';
+COMMENT ON COLUMN public.ml_dim_models.stop_value IS 'Change in percent that must not come first; NULL: the label has no stop.';
+COMMENT ON COLUMN public.ml_dim_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: the same row.';
 COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the columns of coin_metrics that can be one.';
 COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of coin_metrics, as in features_csv.';
 COMMENT ON COLUMN public.ml_dim_features.data_type IS 'SQL type of the column.';

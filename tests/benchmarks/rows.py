@@ -28,7 +28,7 @@ def end(rows: int) -> datetime:
 
 
 @contextmanager
-def database(rows: int) -> Iterator[str]:
+def database(rows: int, rows_a_coin: int = ROWS_A_COIN) -> Iterator[str]:
     """A database with the schema and so many rows in the order of time: each coin has one a minute."""
     with servers.start(servers.available()[0]) as server:
         with psycopg.connect(server, autocommit=True) as admin:
@@ -59,7 +59,7 @@ def database(rows: int) -> Iterator[str]:
                     FROM generate_series(0, %(last)s) i
                 ) r
                 """,
-                {"coins": max(1, rows // ROWS_A_COIN), "start": START, "last": rows - 1},
+                {"coins": max(1, rows // rows_a_coin), "start": START, "last": rows - 1},
             )
             admin.execute("VACUUM (ANALYZE, PARALLEL 0) coin_metrics")
         yield url

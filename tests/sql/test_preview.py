@@ -403,7 +403,7 @@ def test_one_class_only_is_a_warning_for_a_test(
             {},
             "imbalanced: only 57 of 1200 labelled rows are pos",
         ),
-        (1440, {"price_close": "nullif(i % 4, 0) - 1", "mint": "i % 13"}, {}, "their target is NULL"),
+        (1440, {"price_close": "nullif(i % 4, 0) - 1", "mint": "i % 13"}, {}, "the target is NULL"),
         (1440, {"price_close": "i % 2"}, {"future_minutes": 400}, "400 to 800 minutes later"),
         (
             1200,

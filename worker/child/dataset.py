@@ -115,7 +115,7 @@ def decode(
     arranged = _arrange(received, label, stream.period_end)
     for unneeded in (received.coins, *received.numbers):
         unneeded.release(arranged.order[:0])
-    _require_rows(num_rows, len(arranged.order))
+    _require_rows(num_rows, len(arranged.order), label)
     place = arranged.order
     if num_rows < len(received.says.view()):
         place = received.places[place]
@@ -363,14 +363,19 @@ def _order_ties(received: _Received, rows: NDArray[Any], label: Label) -> NDArra
     return np.lexsort((*reversed(values), is_chosen, said, *reversed(numbers), times, coins))
 
 
-def _require_rows(num_rows: int, num_labelled: int) -> None:
+def _require_rows(num_rows: int, num_labelled: int, label: Label) -> None:
     if num_rows == 0:
         raise NoRowsError("coin_metrics has no rows in this period and these phases")
     if num_labelled == 0:
-        raise JobError(
-            f"none of the {num_rows} rows in this period has a label: the target is NULL, or with a horizon "
-            "no later row of the same coin lies in the period"
-        )
+        why = f"{label.target} is NULL"
+        if minutes := label.future_minutes:
+            why = (
+                f"the coin has no row {minutes} to {2 * minutes} minutes later within the period, "
+                f"or no {label.target} until then"
+            )
+        if label.base:
+            why += f", or {label.base} is NULL, zero or negative"
+        raise JobError(f"none of the {num_rows} rows in this period has a label: {why}")
 
 
 def _require_values(column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int) -> None:

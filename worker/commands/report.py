@@ -212,8 +212,7 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
         yield _holdout(line)
     if line["num_gap"]:
         yield f"{line['num_gap']:,} rows before the held-out time were left out: their label lies in it."
-    if line["num_unlabelled"]:
-        yield f"{line['num_unlabelled']:,} rows without a label were left out."
+    yield from _left_out(line)
     yield from _few_rows(line)
     best = next(iter(of_source["sweep"][line["place"]]), None)
     if best is None:
@@ -233,6 +232,25 @@ def _holdout(line: Row) -> str:
         seed = line["model"]["random_state"]
         return f"Whole coins were held out, drawn by the seed {seed} from {coins}: no coin is on both sides."
     return f"With only {coins}, the last part of the period was held out: the same coins, later."
+
+
+def _left_out(line: Row) -> Iterator[str]:
+    """Which rows have no label, and which windows nobody can see to their end."""
+    model = line["model"]
+    if line["num_unlabelled"]:
+        yield f"{line['num_unlabelled']:,} rows without a label were left out."
+    if line["num_without_base"]:
+        yield (
+            f"{line['num_without_base']:,} rows have nothing to change from: "
+            f"{model['base_variable']} is NULL, zero or negative."
+        )
+    if line["num_uncovered"]:
+        minutes = model["future_minutes"]
+        stops = f"{line['num_uncovered']:,} rows are of coins that stop: none has a row {minutes} to {2 * minutes} minutes later."
+        if model["uncovered"] == "negative":
+            yield f"{stops} They count as negative, unless it had happened by then; in the last {2 * minutes} minutes of the period they were left out."
+        else:
+            yield f"{stops} They were left out."
 
 
 def _few_rows(line: Row) -> Iterator[str]:

@@ -161,6 +161,8 @@ _MEASUREMENTS: LiteralString = """
     SELECT DISTINCT ON (s.model_id, s.source)
         s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, t.overlap_note,
         coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled,
+        coalesce(r.num_without_base, t.num_without_base) AS num_without_base,
+        coalesce(r.num_uncovered, t.num_uncovered) AS num_uncovered,
         ml_internal.verdict(s.tp, s.tn, s.fp, s.fn) AS verdict
     FROM public.ml_measurements s
     LEFT JOIN public.ml_training_runs r ON s.source = 'training' AND r.id = s.source_id
