@@ -303,7 +303,7 @@ BEGIN
             round(100 * sum(c.num_positive) / sum(c.num_labelled), 2),
             count(*) FILTER (WHERE c.num_positive > 0),
             round(100.0 * count(*) FILTER (WHERE c.num_positive > 0) / count(*), 2),
-            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -c.threshold), $12),
+            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -least(c.threshold, 50)), $12),
             format(
                 '%%s row%%s of %%s coin%%s%%s', ml_internal.count_text(sum(c.num_labelled)::bigint), CASE WHEN sum(c.num_labelled) > 1 THEN 's' END,
                 ml_internal.count_text(count(*)), CASE WHEN count(*) > 1 THEN 's' END, $5
@@ -318,7 +318,7 @@ BEGIN
             WHEN v_label.is_change THEN 'SELECT unnest(''{-1,-2,-5,-10,-20,-30,-50,-70,-90,-99}''::numeric []) AS threshold'
             ELSE 'SELECT DISTINCT trim_scale(unnest(percentile_disc(''{0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99}''::double precision []) WITHIN GROUP (ORDER BY c.found))) AS threshold FROM chosen c'
         END,
-        ml_internal.label_of_row(v_model, 'l.threshold', 'coalesce($6, -l.threshold)')
+        ml_internal.label_of_row(v_model, 'l.threshold', 'coalesce($6, -least(l.threshold, 50))') -- what rises by 200 % falls by no 200 %
     )
     USING v_model.target_operator, v_start, v_end, string_to_array(v_model.phases_csv, ',')::integer [],
         CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', ml_internal.count_text(v_sample.num_coins)) END,
@@ -543,6 +543,6 @@ COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text) IS 
 COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text) IS 'Part of ml.preview: the label of such a row in SQL.';
 COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';
 COMMENT ON FUNCTION ml_internal.count_rows(public.ml_models, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: counts the rows of a period and their labels, by the rules of the worker.';
-COMMENT ON FUNCTION ml.targets IS 'What could be learned at all: the share of positive rows and coins at a ladder of thresholds, before anything is trained. Of many rows it counts a sample of whole coins.';
+COMMENT ON FUNCTION ml.targets IS 'What could be learned at all: the share of positive rows and coins at a ladder of thresholds, before anything is trained. Of many rows it counts a sample of whole coins. A stop, unless given, is the same change the other way, 50 % at most.';
 COMMENT ON FUNCTION ml_internal.preview_job(public.ml_jobs) IS 'Part of ml.preview: what a job would find.';
 COMMENT ON FUNCTION ml.preview(bigint) IS 'What a job will find or has found: rows, labels, coins, NULLs, and what would make it fail or suffer.';

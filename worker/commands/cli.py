@@ -330,7 +330,19 @@ class _Period(click.ParamType[Any]):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="CSV file to load first, as ml-worker load does.",
 )
-@click.option("--target", type=_Target(), help="What to predict, such as 'volatility_pct > 0.5'.")
+@click.option(
+    "--target",
+    type=_Target(),
+    help="What to predict, such as 'volatility_pct > 0.5', or of a change in percent 'price_high >= 30'.",
+)
+@click.option("--label", help="Kind of label, such as highest_change; ref_labels has all.  [default: value]")
+@click.option("--base", help="Column that a change is measured from.  [default: the target]")
+@click.option("--stop", help="Change in percent that must not come first, of the label first_touch.")
+@click.option(
+    "--uncovered",
+    type=click.Choice(["leave_out", "negative"]),
+    help="What rows are whose coin stops before the window ends.  [default: leave_out]",
+)
 @click.option("--features", help="Columns to learn from, separated by commas.")
 @click.option("--horizon", type=click.IntRange(1), help="Minutes to look ahead.")
 @click.option("--train", type=_Period(), help="Training period, such as 2021-05-06..2021-05-11.")

@@ -39,13 +39,17 @@ MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regres
 
 @dataclass(frozen=True)
 class Task:
-    """What the demo's models predict, from what and when; the default is the specification's example."""
+    """What the demo's models predict, from what and when; the default: does it rise by 50 % within a minute?"""
 
     metrics: Path | None = None
-    target: tuple[str, str, str] = ("market_cap_close", ">", "50000")
-    features: str = "price_open,price_high,price_low,volume_sol"
+    label: str | None = "highest_change"
+    target: tuple[str, str, str] = ("price_close", ">=", "50")
+    base: str | None = None
+    stop: str | None = None
+    uncovered: str | None = None
+    features: str = "price_close,volume_sol,buy_pressure_ratio"
     phases: str | None = "1,2,3"
-    horizon: int | None = None
+    horizon: int | None = 1
     train: tuple[str, str] = ("2024-01-01", "2024-03-01")
     test: tuple[str, str] = ("2024-03-01", "2024-04-01")
 
@@ -108,19 +112,24 @@ def _fill(url: str, task: Task, console: Console) -> None:
 def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -> None:
     """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
     variable, operator, value = task.target
-    train: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "job_type": "TRAIN",
         "status": "PENDING",
         "priority": 5,
+        "train_label": task.label,
         "train_target_var": variable,
         "train_operator": operator,
         "train_value": value,
+        "train_stop_value": task.stop,
+        "train_future_minutes": task.horizon,
+        "train_base_var": task.base,
+        "train_uncovered": task.uncovered,
         "train_start": task.train[0],
         "train_end": task.train[1],
         "train_features_csv": task.features,
+        "train_phases_csv": task.phases,
     }
-    optional = {"train_phases_csv": task.phases, "train_future_minutes": task.horizon}
-    train |= {name: value for name, value in optional.items() if value is not None}
+    train = {name: value for name, value in wanted.items() if value is not None}
 
     console.rule("Train a model of each type")
     jobs = [train | {"train_model_type": model_type} for model_type in MODEL_TYPES]

@@ -3,6 +3,7 @@
 By way of the database: the worker's labels, and the same counts by ml.preview.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +25,8 @@ from worker.database.dataset import stream_dataset
 
 START = datetime(2024, 1, 1, 12, tzinfo=UTC)
 CHANGES = ("change", "highest_change", "lowest_change", "first_touch")
-OPERATORS: dict[str, Callable[[Fraction, Fraction], bool]] = {
+Number = Fraction | float  # a float: infinite
+OPERATORS: dict[str, Callable[[Number, Number], bool]] = {
     ">": lambda a, b: a > b,
     "<": lambda a, b: a < b,
     ">=": lambda a, b: a >= b,
@@ -34,10 +36,21 @@ OPERATORS: dict[str, Callable[[Fraction, Fraction], bool]] = {
 }
 
 Row = tuple[str, int, int, Decimal | None, Decimal | None]  # coin, second, phase, target, base
+# Columns that a target may be in, and what they hold of a number.
+COLUMNS: dict[str, Callable[[Decimal], Decimal | None]] = {
+    "price_close": lambda value: value,
+    "as_float": lambda value: value,
+    "num_buys": lambda value: Decimal(round(value)) if abs(value) < 2**31 else None,
+    "is_koth": lambda value: Decimal(value >= 1),
+}
+
+
+def number(value: Decimal) -> Number:
+    return Fraction(value) if value.is_finite() else float(value)
 
 
 def changed(base: Decimal | None, percent: Decimal) -> Fraction | None:
-    if base is None or base <= 0:
+    if base is None or not 0 < base < math.inf:
         return None
     return Fraction(base) * (100 + Fraction(percent)) / 100
 
@@ -45,7 +58,7 @@ def changed(base: Decimal | None, percent: Decimal) -> Fraction | None:
 def brute(row: Row, rows: list[Row], label: Label, end: int) -> tuple[int, bool, bool]:
     """By the definition: label of a row (1, 0 or -1), whether it has no base, whether its window is open."""
     coin, moment, _, target, base = row
-    if label.base == "price_close":
+    if label.base == label.target:
         base = target
     horizon = 60 * (label.future_minutes or 0)
     value = Decimal(label.value)
@@ -54,7 +67,7 @@ def brute(row: Row, rows: list[Row], label: Label, end: int) -> tuple[int, bool,
         return -1, True, False
     compare = OPERATORS[label.operator]
     if not horizon:
-        return (-1 if target is None else int(compare(Fraction(target), goal))), False, False
+        return (-1 if target is None else int(compare(number(target), goal))), False, False
     own = [other for other in rows if other[0] == coin]
     ahead = [other for other in own if moment + horizon <= other[1] <= moment + 2 * horizon]
     path = [other for other in own if moment < other[1] <= moment + horizon and other[3] is not None]
@@ -75,7 +88,7 @@ def brute(row: Row, rows: list[Row], label: Label, end: int) -> tuple[int, bool,
 
 def judge(
     label: Label,
-    compare: Callable[[Fraction, Fraction], bool],
+    compare: Callable[[Number, Number], bool],
     goal: Fraction,
     base: Decimal | None,
     ahead: list[Row],
@@ -83,13 +96,13 @@ def judge(
 ) -> bool | None:
     if label.kind in ("value", "change"):
         first = [other[3] for other in ahead if other[1] == min(later[1] for later in ahead)]
-        known = [Fraction(target) for target in first if target is not None]
+        known = [number(target) for target in first if target is not None]
         if not known:
             return None
         if label.kind == "value":
             return all(compare(target, goal) for target in known)
         return compare(max(known) if label.operator.startswith("<") else min(known), goal)
-    targets = [Fraction(other[3] or 0) for other in path]
+    targets = [number(other[3] or Decimal(0)) for other in path]
     if not targets:
         return None
     if label.kind.startswith("highest"):
@@ -101,7 +114,7 @@ def judge(
     above = OPERATORS[">="]
     up, down = (goal, stop) if goal > stop else (stop, goal)
     for moment in sorted({other[1] for other in path}):
-        here = [Fraction(other[3] or 0) for other in path if other[1] == moment]
+        here = [number(other[3] or Decimal(0)) for other in path if other[1] == moment]
         touches_up, touches_down = any(above(x, up) for x in here), any(above(down, x) for x in here)
         if touches_up or touches_down:
             return (touches_up and not touches_down) if goal > stop else (touches_down and not touches_up)
@@ -109,8 +122,12 @@ def judge(
 
 
 values = st.one_of(
-    st.none(), st.sampled_from(["0", "-1", "NaN", "1", "1.3", "0.7", "10", "13", "7"]).map(Decimal)
-).map(lambda number: None if number is None or number.is_nan() else number)
+    st.none(),
+    st.sampled_from(["0", "-1", "NaN", "1", "1.3", "0.7", "10", "13", "7"]).map(Decimal),
+    st.sampled_from(["Infinity", "-Infinity", "1e300", "1.3e300", "123456789e-20", "1604938257e-21"]).map(
+        Decimal
+    ),
+).map(lambda found: None if found is None or found.is_nan() else found)
 rows_of = st.lists(
     st.tuples(
         st.sampled_from("AB"), st.integers(0, 40).map(lambda n: 30 * n), st.integers(1, 2), values, values
@@ -128,15 +145,16 @@ def labels(draw: st.DrawFn, kind: str) -> Label:
         value = draw(st.sampled_from(["30", "-30"]))
         operator = ">=" if value == "30" else "<="
     minutes = draw(st.sampled_from([1, 2, 5]))
+    target = draw(st.sampled_from(sorted(COLUMNS)))
     if kind == "value" and draw(st.booleans()):
-        return Label("price_close", operator, value, None)
+        return Label(target, operator, value, None)
     return Label(
-        "price_close",
+        target,
         operator,
         value,
         minutes,
         kind,
-        base=draw(st.sampled_from(["price_close", "price_open"])) if kind in CHANGES else None,
+        base=draw(st.sampled_from([target, "price_open"])) if kind in CHANGES else None,
         stop_value=draw(st.sampled_from(["-30", "-90"] if value == "30" else ["30", "5"]))
         if kind == "first_touch"
         else None,
@@ -152,16 +170,18 @@ def series(make_database: Callable[[], Database]) -> Iterator[tuple[Connection, 
         owner.execute(
             "ALTER TABLE coin_metrics DROP CONSTRAINT coin_metrics_pkey"
         )  # several rows at one moment
+        owner.execute("ALTER TABLE coin_metrics ADD COLUMN as_float double precision")
         yield owner, worker
 
 
-def fill(owner: Connection, rows: list[Row]) -> None:
+def fill(owner: Connection, rows: list[Row], column: str) -> None:
     owner.execute("TRUNCATE coin_metrics")
     with owner.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO coin_metrics"
-            ' (mint, "timestamp", phase_id_at_time, price_close, price_open, volume_sol)'
-            " VALUES (%s, %s, %s, %s, %s, 1)",
+            f"""
+            INSERT INTO coin_metrics (mint, "timestamp", phase_id_at_time, {column}, price_open, volume_sol)
+            VALUES (%s, %s, %s, %s{"::integer::boolean" if column == "is_koth" else ""}, %s, 1)
+            """.encode(),
             [(coin, START + timedelta(seconds=second), *rest) for coin, second, *rest in rows],
         )
 
@@ -206,10 +226,14 @@ def test_labels_are_those_of_the_definition(
     series: tuple[Connection, Loading], kind: str, data: st.DataObject
 ) -> None:
     owner, worker = series
-    rows, label = data.draw(rows_of), data.draw(labels(kind))
+    label = data.draw(labels(kind))
+    held = COLUMNS[label.target]
+    rows: list[Row] = [
+        (*row[:3], None if row[3] is None else held(row[3]), row[4]) for row in data.draw(rows_of)
+    ]
     phases = data.draw(st.sampled_from([None, (1,)]))
     end = data.draw(st.sampled_from([600, 1230]))
-    fill(owner, rows)
+    fill(owner, rows, label.target)
     period = Period(START, START + timedelta(seconds=end))
     inside = [row for row in rows if row[1] < end]
     found = [(row, *brute(row, inside, label, end)) for row in inside if phases is None or row[2] in phases]

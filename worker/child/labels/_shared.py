@@ -97,14 +97,21 @@ class Rows:
     @cached_property
     def window(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Where the rows later than each one, by at most the horizon, begin and end."""
-        first = np.searchsorted(self.times, self.times, side="right")
-        return first, np.searchsorted(self.times, self.times + self.horizon, side="right")
+        first = np.arange(1, len(self.times) + 1)
+        if (self.times[1:] == self.times[:-1]).any():
+            first = np.searchsorted(self.times, self.times, side="right")
+        there = np.minimum(self.later, len(self.times) - 1)
+        is_at_horizon = self.times[there] == self.times + self.horizon  # and is in the window, as all at its moment
+        return first, np.where(is_at_horizon, first[there], self.later)
 
     @cached_property
     def has_value(self) -> NDArray[np.bool_]:
         """Whether a row's window holds a value of the target."""
-        known = np.concatenate([[0], np.cumsum(~np.isnan(self.targets))])
         first, end = self.window
+        is_known = ~np.isnan(self.targets)
+        if is_known.all():
+            return end > first
+        known = np.concatenate([[0], np.cumsum(is_known)])
         return known[end] > known[first]
 
 
