@@ -145,6 +145,31 @@ def test_honest_notes_say_what_the_numbers_do_not(
     assert f"#{untested} has not been tested." in words
 
 
+def test_the_page_says_what_is_predicted_and_which_rows_have_no_label(
+    db: Database, client: Connection, worker: Connection
+) -> None:
+    label = {
+        "train_label": "highest_change",
+        "train_target_var": "price_high",
+        "train_operator": ">=",
+        "train_value": 30,
+        "train_future_minutes": 10,
+        "train_base_var": "price_close",
+    }
+    said = {}
+    for uncovered in ("leave_out", "negative"):
+        job_id = running_job(client, worker, train_uncovered=uncovered, **label)
+        complete(worker, job_id, "TRAIN", num_unlabelled=50, num_without_base=5, num_uncovered=1200)
+        said[uncovered] = _page(db, job_row(client, job_id)["result_model_id"]).words()
+        assert "within 10 min, price_high rises >= 30 % over price_close" in said[uncovered]
+        assert "label highest_change" in said[uncovered]
+        assert "50 rows without a label were left out." in said[uncovered]
+        assert "5 rows have nothing to change from: price_close is NULL, zero or negative." in said[uncovered]
+        assert "1,200 rows are of coins that stop: none has a row 10 to 20 minutes later." in said[uncovered]
+    assert "They were left out." in said["leave_out"]
+    assert "They count as negative, unless it had happened by then" in said["negative"]
+
+
 def test_verdicts_are_those_of_comparisons_among_the_given_models(
     db: Database, client: Connection, worker: Connection
 ) -> None:

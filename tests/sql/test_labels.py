@@ -1,5 +1,6 @@
 """What a job may ask for as its label, and what is said of it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,12 +83,18 @@ def test_a_model_says_what_it_predicts(client: Connection, worker: Connection) -
         {"train_base_var": "price_open"},
         {"train_future_minutes": 11},
         {"train_uncovered": "negative"},
+        {"train_target_var": "price_close"},
+        {"train_operator": ">"},
+        {"train_value": "30.5"},
+        TOUCH | {"train_operator": ">=", "train_base_var": "price_close"},
+        TOUCH | {"train_operator": ">=", "train_stop_value": -16},
     ],
 )
 def test_models_of_different_labels_are_not_compared(
     client: Connection, worker: Connection, other: dict[str, Any]
 ) -> None:
-    pair = [ready_model(client, worker, **CHANGE), ready_model(client, worker, **CHANGE | other)]
+    one_of_them = TOUCH | {"train_operator": ">="} if other.get("train_stop_value") == -16 else CHANGE
+    pair = [ready_model(client, worker, **one_of_them), ready_model(client, worker, **CHANGE | other)]
     with refused("23514", "predict different things"):
         insert_job(
             client,
@@ -136,3 +143,69 @@ def test_targets_are_those_that_a_training_has(db: Database, client: Connection)
     assert [row["predicts"] for row in values] == [f"price_close >= {row['threshold']}" for row in values]
     with refused("23514", "no column 'price_hihg'", "price_high"):
         client.execute("SELECT * FROM ml.targets('price_hihg')")
+
+
+def test_what_cannot_be_learned_at_all_is_said(client: Connection) -> None:
+    (row,) = client.execute("SELECT * FROM ml.targets('dev_sold_amount', 'change', 5)").fetchall()
+    assert row["threshold"] is None
+    assert row["counted"] == (
+        "no row has a label: the coin has no row 5 to 10 minutes later within the period, or no target until "
+        "then, or dev_sold_amount is NULL, zero or negative"
+    )
+
+
+def test_a_ladder_of_falls_has_none_that_no_price_can_have(client: Connection) -> None:
+    for label, operator in (("lowest_change", None), ("change", "<="), ("first_touch", "<=")):
+        ladder = client.execute(
+            "SELECT * FROM ml.targets('price_close', %s, 5, %s, train_end => '2024-01-15')", [label, operator]
+        ).fetchall()
+        assert [row["threshold"] for row in ladder] == [-1, -2, -5, -10, -20, -30, -50, -70, -90, -99]
+    rises = client.execute(
+        "SELECT * FROM ml.targets('price_close', 'first_touch', 5, train_end => '2024-01-15')"
+    ).fetchall()
+    assert rises[0]["predicts"] == "within 5 min, price_close reaches 1 % before -1 % from price_close"
+    assert rises[-1]["predicts"] == "within 5 min, price_close reaches 500 % before -50 % from price_close"
+
+
+def test_many_rows_are_counted_by_a_sample_of_whole_coins_that_fails_no_job(
+    make_database: Callable[[], Database],
+) -> None:
+    """No coin of the sample rises, but another may."""
+    db = make_database()
+    with db.connect("owner") as owner, db.connect("anna") as client:
+        owner.execute("TRUNCATE coin_metrics")
+        owner.execute(
+            """
+            INSERT INTO coin_metrics (mint, "timestamp", phase_id_at_time, price_close, volume_sol)
+            SELECT c, '2024-01-01'::timestamptz + r * interval '1 minute', 1, 1, 1
+            FROM generate_series(1, 60) c, generate_series(1, 1000) r
+            """
+        )
+        arguments = "label => 'highest_change', train_start => '2024-01-01', train_end => '2024-01-02'"
+        said = client.execute(
+            "SELECT * FROM ml.preview('xgboost', 'price_close', '>=', 30, 'volume_sol', future_minutes => 5, "
+            f"{arguments})"
+        ).fetchall()
+        told = {row["what"]: row["result"] for row in said}
+        assert told["counted"] == "50 of 60 coins, all of their rows"
+        assert told["may fail"].startswith("among the coins counted too little to learn from")
+        assert "would fail" not in told
+        (row, *_) = client.execute(
+            f"SELECT * FROM ml.targets('price_close', future_minutes => 5, {arguments})"
+        ).fetchall()
+        assert row["counted"] == "49,750 rows of 50 coins, a sample of whole coins out of 60"
+        (row, *_) = client.execute(
+            f"SELECT * FROM ml.targets('price_close', future_minutes => 500, {arguments})"
+        ).fetchall()
+        assert row["counted"].startswith("5,000 rows of 10 coins, ")
+
+
+def test_the_views_say_what_a_label_is_and_what_it_left_out(client: Connection, worker: Connection) -> None:
+    model_id = ready_model(client, worker, **TOUCH | {"train_operator": ">=", "train_uncovered": "negative"})
+    assert one(
+        client,
+        "SELECT label, base_variable, stop_value, uncovered FROM ml_dim_models WHERE model_id = %s",
+        [model_id],
+    ) == {"label": "first_touch", "base_variable": "price_close", "stop_value": -15, "uncovered": "negative"}
+    for view in ("ml_fact_training_runs", "ml_fact_tests", "ml_fact_comparisons"):
+        client.execute(f"SELECT num_without_base, num_uncovered FROM {view}")

@@ -19,6 +19,7 @@ from worker.database.dataset import fetch_assignment, stream_dataset
 from worker.errors import JobError
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+ODD_PERIOD = {"train_start": "2024-01-20 03:14:15", "train_end": "2024-02-02 01:02:03.456789"}
 JOBS: dict[str, dict[str, Any]] = {
     "same row": {},
     "integer target": {"train_target_var": "num_buys", "train_operator": ">=", "train_value": 3},
@@ -42,7 +43,27 @@ JOBS: dict[str, dict[str, Any]] = {
         "train_phases_csv": "2,3",
         "train_features_csv": "is_koth,volume_sol",
     },
-    "odd period": {"train_start": "2024-01-20 03:14:15", "train_end": "2024-02-02 01:02:03.456789"},
+    "highest change": ODD_PERIOD
+    | {
+        "train_label": "highest_change",
+        "train_target_var": "price_high",
+        "train_operator": ">=",
+        "train_value": 50,
+        "train_base_var": "price_close",
+        "train_future_minutes": 2,
+        "train_phases_csv": "2,3",
+    },
+    "first touch, coins that stop lose": ODD_PERIOD
+    | {
+        "train_label": "first_touch",
+        "train_target_var": "price_close",
+        "train_operator": "<=",
+        "train_value": -50,
+        "train_stop_value": 30,
+        "train_future_minutes": 20,
+        "train_uncovered": "negative",
+    },
+    "odd period": ODD_PERIOD,
 }
 Preview = dict[str, str | list[str]]
 
