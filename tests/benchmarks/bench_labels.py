@@ -33,7 +33,9 @@ def label(kind: str, minutes: int) -> Label:
     """The target above a threshold, or with another kind a rise by 30 %."""
     if kind == "value":
         return Label(rows.TARGET, ">", str(rows.THRESHOLD), minutes)
-    return Label(rows.TARGET, ">=", "30", minutes, kind, rows.TARGET, "-30" if kind == "first_touch" else None)
+    return Label(
+        rows.TARGET, ">=", "30", minutes, kind, rows.TARGET, "-30" if kind == "first_touch" else None
+    )
 
 
 def load(url: str, of: Label) -> None:
@@ -110,14 +112,10 @@ def main() -> None:
                     for of in labels
                 ]
                 for place, kind in enumerate(kinds[1:], 1):
-                    said = f"{what}, {kind}, {minutes} minutes"
-                    reference = "value with that horizon"
-                    table.add(Row(said, by_clock[place], by_clock[0], reference, "s", at_most=1.3))
-                    table.add(
-                        Row(
-                            f"{said}: processors", by_processor[place], by_processor[0], reference, "s", at_most=1.3
-                        )
-                    )
+                    for found, by in ((by_clock, ""), (by_processor, ": processors")):
+                        said = f"{what}, {kind}, {minutes} minutes{by}"
+                        reference = "value with that horizon"
+                        table.add(Row(said, found[place], found[0], reference, "s", at_most=1.3))
         time.sleep(WARM_SECONDS)
         table.show(args.json)
 

@@ -197,14 +197,24 @@ def test_the_demo_takes_a_file_and_a_horizon_and_drops_nothing_when_it_runs_agai
         assert again.returncode == 0, again.stdout + again.stderr
         assert "10,400 rows between 2024-01-01 and 2024-04-01, which are used" in again.stdout
         assert f"{file} was not loaded" in words_of(again.stdout)
-        label = ["--label", "first_touch", "--target", "price_high>=60", "--base", "price_close", "--stop", "-30"]
+        label = [
+            "--label",
+            "first_touch",
+            "--target",
+            "price_high>=60",
+            "--base",
+            "price_close",
+            "--stop",
+            "-30",
+        ]
         ways = [*label, "--uncovered", "negative", *options[2:]]
         touch = ml_worker("demo", "--metrics", str(file), *ways, *periods, **place)
         assert touch.returncode == 0, touch.stdout + touch.stderr
         targets = owner.execute("SELECT DISTINCT target FROM ml_leaderboard ORDER BY target").fetchall()
         assert [row["target"] for row in targets] == [
             "volatility_pct > 60 after 5 min",
-            "within 5 min, price_high reaches 60 % before -30 % from price_close, a coin that stops is negative",
+            "within 5 min, price_high reaches 60 % before -30 % from price_close, "
+            "a coin that stops is negative",
         ]
         found = owner.execute("SELECT status, count(*) FROM ml_jobs GROUP BY status").fetchall()
         assert found == [{"status": "COMPLETED", "count": 33}]

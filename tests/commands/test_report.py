@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,7 @@ def test_honest_notes_say_what_the_numbers_do_not(
 def test_the_page_says_what_is_predicted_and_which_rows_have_no_label(
     db: Database, client: Connection, worker: Connection
 ) -> None:
-    label = {
+    label: dict[str, Any] = {
         "train_label": "highest_change",
         "train_target_var": "price_high",
         "train_operator": ">=",

@@ -332,7 +332,8 @@ OURS = [
     ),
     compare(
         "models 1 and 3 predict different things: market_cap_close > 50000 and price_close < 1 after 5 min",
-        "Compare models with the same label: SELECT id, name, target FROM ml_leaderboard; shows what each predicts.",
+        "Compare models with the same label: SELECT id, name, target FROM ml_leaderboard; "
+        "shows what each predicts.",
         compare_model_b_id=3,
     ),
     compare(

@@ -39,7 +39,7 @@ MODEL_TYPES = ("random_forest", "xgboost", "gradient_boosting", "logistic_regres
 
 @dataclass(frozen=True)
 class Task:
-    """What the demo's models predict, from what and when; the default: does it rise by 50 % within a minute?"""
+    """What the demo's models predict, from what and when; the default: a rise by 50 % in a minute."""
 
     metrics: Path | None = None
     label: str | None = "highest_change"

@@ -246,11 +246,16 @@ def _left_out(line: Row) -> Iterator[str]:
         )
     if line["num_uncovered"]:
         minutes = model["future_minutes"]
-        stops = f"{line['num_uncovered']:,} rows are of coins that stop: none has a row {minutes} to {2 * minutes} minutes later."
-        if model["uncovered"] == "negative":
-            yield f"{stops} They count as negative, unless it had happened by then; in the last {2 * minutes} minutes of the period they were left out."
-        else:
-            yield f"{stops} They were left out."
+        yield (
+            f"{line['num_uncovered']:,} rows are of coins that stop: none has a row {minutes} to "
+            f"{2 * minutes} minutes later. "
+            + (
+                "They count as negative, unless it had happened by then; in the last "
+                f"{2 * minutes} minutes of the period they were left out."
+                if model["uncovered"] == "negative"
+                else "They were left out."
+            )
+        )
 
 
 def _few_rows(line: Row) -> Iterator[str]:

@@ -101,8 +101,8 @@ class Rows:
         if (self.times[1:] == self.times[:-1]).any():
             first = np.searchsorted(self.times, self.times, side="right")
         there = np.minimum(self.later, len(self.times) - 1)
-        is_at_horizon = self.times[there] == self.times + self.horizon  # and is in the window, as all at its moment
-        return first, np.where(is_at_horizon, first[there], self.later)
+        is_in_it = self.times[there] == self.times + self.horizon  # as are all rows of that moment
+        return first, np.where(is_in_it, first[there], self.later)
 
     @cached_property
     def has_value(self) -> NDArray[np.bool_]:
