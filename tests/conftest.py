@@ -4,9 +4,11 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,6 +34,11 @@ from worker.service.children import ENVIRONMENT
 # Tests of the estimators run in this process, and several processes share the cores.
 os.environ |= ENVIRONMENT
 
+# Hundreds of databases are made and dropped: in memory, where there is room for them, no disk holds that up.
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 << 30:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
 Connection = psycopg.Connection[DictRow]
 
 # Logins of people, each with one role of the service; tests act as these, never as the superuser.
@@ -48,7 +55,13 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first and the many short ones of ``tests/sql`` last: processes end together."""
-    longest = ("test_readme.py", "test_cli.py", "test_service.py", "test_death.py", "test_black_holes.py")
+    longest = {
+        f"test_{name}.py"
+        for name in (
+            *("chaos", "cli", "death", "hostile_text", "installs", "interleavings", "lacking_workers"),
+            *("all", "readme", "service", "settings", "state_machine"),
+        )
+    }
     short = Path(__file__).parent / "sql"
     items.sort(key=lambda item: (item.path.is_relative_to(short), item.path.name not in longest))
 
@@ -115,7 +128,7 @@ def make_database(server: str) -> Iterator[Callable[[], Database]]:
     def make() -> Database:
         name = f"test_{next(_numbers)}"
         with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER owner")
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER owner STRATEGY FILE_COPY")
         made.append(name)
         return Database(make_conninfo(server, dbname=name))
 
@@ -317,10 +330,42 @@ class Worker:
         return self.process.wait(60)
 
 
+def stop_workers(workers: list[Worker]) -> None:
+    """Stop those that run still, all at once."""
+    running = [worker for worker in workers if worker.process.poll() is None]
+    for number in (signal.SIGTERM, signal.SIGCONT):  # one that was stopped hears nothing before it goes on
+        for worker in running:
+            worker.process.send_signal(number)
+    for worker in running:
+        worker.process.wait(60)
+    workers.clear()
+
+
 @pytest.fixture(scope="module")
-def start_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Worker]]:
-    """Starts ``ml-worker run`` with options; all are stopped at the end of the module."""
+def workers() -> Iterator[list[Worker]]:
+    """Those that were started and are to be stopped."""
     started: list[Worker] = []
+    yield started
+    stop_workers(started)
+
+
+@pytest.fixture(autouse=True)
+def _stop_own_workers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Those of a test end with it; those of the fixtures that it shares, with the module."""
+    if "workers" not in request.fixturenames:
+        yield
+        return
+    workers: list[Worker] = request.getfixturevalue("workers")
+    shared = workers[:]
+    yield
+    own = [worker for worker in workers if worker not in shared]
+    workers[:] = shared
+    stop_workers(own)
+
+
+@pytest.fixture(scope="module")
+def start_worker(workers: list[Worker], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Worker]:
+    """Starts ``ml-worker run`` with options; it is stopped with the test, or module, for which it is."""
 
     def start(
         db: Database,
@@ -340,13 +385,10 @@ def start_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
                 stderr=log,
                 text=True,
             )
-        started.append(Worker(process, model_dir, log_file))
-        return started[-1]
+        workers.append(Worker(process, model_dir, log_file))
+        return workers[-1]
 
-    yield start
-    for worker in started:
-        if worker.process.poll() is None:
-            worker.stop()
+    return start
 
 
 def to_json(row: DictRow) -> str:

@@ -21,7 +21,13 @@ from worker.embedded import Server, bundled
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 IMAGE_15 = "postgres:15"
-FAST = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_connections = 300")
+FAST = (
+    "fsync = off",
+    "synchronous_commit = off",
+    "full_page_writes = off",
+    "jit = off",
+    "max_connections = 300",
+)
 
 
 @dataclass(frozen=True)

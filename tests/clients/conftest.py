@@ -23,7 +23,7 @@ def service(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     names = ("clients_busy", "clients_quiet")
     with psycopg.connect(server, autocommit=True) as admin:
         for name in names:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER owner")
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER owner STRATEGY FILE_COPY")
     busy, quiet = (Database(make_conninfo(server, dbname=name)) for name in names)
     folder: Path = tmp_path_factory.mktemp("clients")
     with (folder / "log").open("w") as log:

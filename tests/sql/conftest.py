@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import Database
+from tests.conftest import Connection, Database
 
 
 @pytest.fixture(scope="module")
@@ -12,9 +12,15 @@ def module_db(make_database: Callable[[], Database]) -> Database:
     return make_database()
 
 
+@pytest.fixture(scope="module")
+def cleaner(module_db: Database) -> Iterator[Connection]:
+    """Of the owner: a client may cancel its own jobs alone."""
+    with module_db.connect("owner") as owner:
+        yield owner
+
+
 @pytest.fixture
-def db(module_db: Database) -> Iterator[Database]:
+def db(module_db: Database, cleaner: Connection) -> Iterator[Database]:
     """The database of this file. What a test leaves waiting or running is cancelled after it."""
     yield module_db
-    with module_db.connect("owner") as owner:  # a client may cancel its own alone
-        owner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status IN ('PENDING', 'RUNNING')")
+    cleaner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status IN ('PENDING', 'RUNNING')")
