@@ -5,11 +5,14 @@ No thread may run afterwards, since none would be there in the child.
 
 import gc
 
-from worker.child import kinds
-from worker.child.attempt import thread_pools
+gc.disable()  # what an import makes stays: to look through it again and again costs a seventh of the time
+
+from worker.child import kinds  # noqa: E402
+from worker.child.attempt import thread_pools  # noqa: E402
 
 thread_pools()
 kinds.writing()
 # The collector of a child leaves alone what was there before: it would copy each page that it looks at.
 gc.collect()
 gc.freeze()
+gc.enable()
