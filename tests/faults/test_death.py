@@ -1,7 +1,9 @@
 """A worker or a child that dies, at each step of the protocol: the job ends once, with one result."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.conftest import (
     Worker,
     insert_job,
     is_alive,
+    is_stopped,
     job_row,
     one,
     until,
@@ -54,17 +57,43 @@ def assert_one_result(client: Connection, job_id: int) -> None:
     assert found["winner"] == job["attempt"] == found["claims"][-1]
 
 
+@dataclass
+class Rescue:
+    """A worker that sleeps, as if it were not there, until it is to take over."""
+
+    db: Database
+    worker: Worker
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        self.worker.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.worker.process.send_signal(signal.SIGSTOP)
+            until(lambda: is_stopped(self.worker.process.pid), "the other worker to sleep again")
+
+
+@pytest.fixture(scope="module")
+def rescue(make_database: Callable[[], Database], start_worker: StartWorker) -> Rescue:
+    db = make_database()
+    worker = start_worker(db, *LEASE)
+    until(lambda: "listening" in worker.log, "the worker to listen")
+    worker.process.send_signal(signal.SIGSTOP)
+    return Rescue(db, worker)
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_job_ends_with_one_result_wherever_its_worker_is_killed(
-    make_database: Callable[[], Database], start_worker: StartWorker, step: str
+    rescue: Rescue, start_worker: StartWorker, step: str
 ) -> None:
-    db = make_database()
-    with db.connect("anna") as client:
-        victim = start_worker(db, *LEASE, saboteur=(step, "kill"))
+    with rescue.db.connect("anna") as client:
+        folder = rescue.worker.model_dir
+        victim = start_worker(rescue.db, *LEASE, model_dir=folder, saboteur=(step, "kill"))
         job_id = insert_job(client, **FOREST)
         assert victim.process.wait(60) == -9
-        start_worker(db, *LEASE, model_dir=victim.model_dir)
-        wait_for(client, job_id)
+        with rescue.awake():
+            wait_for(client, job_id)
         assert_one_result(client, job_id)
         assert job_row(client, job_id)["attempt"] == (1 if step == "after:record_result" else 2)
 
@@ -102,26 +131,30 @@ def test_a_poison_job_fails_after_max_attempts_while_others_progress(
     "step", ["after:claim_job", "hears:Training", "hears:Writing", "before:record_result"]
 )
 def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
-    make_database: Callable[[], Database], start_worker: StartWorker, step: str
+    rescue: Rescue, start_worker: StartWorker, step: str
 ) -> None:
-    db = make_database()
-    with db.connect("anna") as client:
-        victim = start_worker(db, *LEASE, saboteur=(step, "stop"))
+    with rescue.db.connect("anna") as client:
+        folder = rescue.worker.model_dir
+        victim = start_worker(rescue.db, *LEASE, model_dir=folder, saboteur=(step, "stop"))
         job_id = insert_job(client, **FOREST)
-        wait_for(client, job_id, "RUNNING")
-        start_worker(db, *LEASE, model_dir=victim.model_dir)
-        wait_for(client, job_id)
-        before = client.execute("SELECT * FROM ml_job_events ORDER BY id").fetchall()
-        victim.process.send_signal(signal.SIGCONT)
-        # It lives on, and works: the next job is done by whichever of the two is first.
-        until(lambda: f"job={job_id} attempt=1 discarded" in victim.log, "the victim to give up")
-        assert not is_alive(victim.child_of(job_id))
-        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+        until(lambda: is_stopped(victim.process.pid), "the stop")
+        with rescue.awake():
+            wait_for(client, job_id)
+            assert job_row(client, job_id)["attempt"] > 1
+            events = "SELECT * FROM ml_job_events WHERE job_id = %s ORDER BY id"
+            before = client.execute(events, [job_id]).fetchall()
+            victim.process.send_signal(signal.SIGCONT)
+            # It lives on, and works: the next job is done by whichever of the two is first.
+            until(lambda: f"job={job_id} attempt=1 discarded" in victim.log, "the victim to give up")
+            assert not is_alive(victim.child_of(job_id))
+            following = insert_job(client, **TRAIN)
+            assert wait_for(client, following)["status"] == "COMPLETED"
         assert_one_result(client, job_id)
-        after = client.execute(
-            "SELECT * FROM ml_job_events WHERE job_id = %s ORDER BY id", [job_id]
+        assert client.execute(events, [job_id]).fetchall() == before
+        runs = client.execute(
+            "SELECT model_id, artifact_path FROM ml_training_runs WHERE job_id = ANY (%s)",
+            [[job_id, following]],
         ).fetchall()
-        assert after == before
-        recorded = client.execute("SELECT artifact_path FROM ml_training_runs").fetchall()
-        found = {str(path) for path in victim.files}
-        assert found == {row["artifact_path"] for row in recorded}
+        names = tuple(f"model_{run['model_id']}_" for run in runs)
+        found = {str(path) for path in victim.files if path.name.startswith(names)}
+        assert found == {run["artifact_path"] for run in runs}
