@@ -4,7 +4,7 @@ import os
 import pty
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,25 @@ def unguarded(db: Database) -> Iterator[Connection]:
         yield admin  # type: ignore[misc]
 
 
-@pytest.fixture(params=HOSTILE)
-def shown(
-    db: Database, client: Connection, worker: Connection, request: pytest.FixtureRequest
-) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=HOSTILE)
+def text(request: pytest.FixtureRequest) -> str:
+    return HOSTILE[request.param]
+
+
+@pytest.fixture(scope="module")
+def db(make_database: Callable[[], Database], text: str) -> Database:
+    """A database for each text, which the tests share."""
+    return make_database()
+
+
+@pytest.fixture(scope="module")
+def shown(db: Database, text: str) -> dict[str, Any]:
+    with db.connect("anna") as client, db.connect("wanda") as worker:
+        return make_shown(db, client, worker, text)
+
+
+def make_shown(db: Database, client: Connection, worker: Connection, text: str) -> dict[str, Any]:
     """Models and jobs with a hostile text in every name, description and message."""
-    text = HOSTILE[request.param]
     ids = []
     for _ in range(2):
         job_id = insert_job(client, **TRAIN)

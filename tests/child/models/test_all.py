@@ -232,6 +232,8 @@ def test_a_model_learns_from_rows_with_missing_values(
 def test_random_state_fixes_everything(reference: list[dict[str, Any]], model_type: str) -> None:
     data = rows(500)
     params = defaults(reference, model_type)
+    if "max_iter" in params:
+        params["max_iter"] = ("integer", "20")
     first, again, other = (
         fitted(model_type, params, data, seed).predict_proba(data[0]) for seed in (1, 1, 2)
     )
@@ -241,20 +243,14 @@ def test_random_state_fixes_everything(reference: list[dict[str, Any]], model_ty
 
 
 @pytest.mark.parametrize("model_type", TYPES)
-@pytest.mark.parametrize("scale", [1e-9, 1e9])
-def test_the_unit_of_a_feature_does_not_matter(
-    reference: list[dict[str, Any]], model_type: str, scale: float
-) -> None:
+def test_the_unit_of_a_feature_does_not_matter(reference: list[dict[str, Any]], model_type: str) -> None:
     """Prices of 3e-8 must count as much as volumes of 1e6."""
     (features, labels), (others, other_labels) = rows(2000), rows(2000, seed=1)
-    params = defaults(reference, model_type)
-    model = fitted(model_type, params, (features * np.float32(scale), labels))
-    expected = fitted(model_type, params, (features, labels))
-    found = [
-        roc_auc_score(other_labels, m.predict_proba(x)[:, 1])
-        for m, x in ((model, others * np.float32(scale)), (expected, others))
-    ]
-    assert abs(found[0] - found[1]) < 0.01
+    found = []
+    for scale in (np.float32(1), np.float32(1e-9), np.float32(1e9)):
+        model = fitted(model_type, defaults(reference, model_type), (features * scale, labels))
+        found.append(roc_auc_score(other_labels, model.predict_proba(others * scale)[:, 1]))
+    assert max(found) - min(found) < 0.01
 
 
 @pytest.mark.parametrize("model_type", TYPES)
