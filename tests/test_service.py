@@ -263,6 +263,62 @@ def test_a_model_learns_the_future_with_a_horizon(anna: Connection, service: Wor
     ]
 
 
+def test_each_kind_of_label_is_learned_tested_and_compared(
+    database: Database, anna: Connection, service: Worker
+) -> None:
+    """Of three coins the last part is held out, behind a gap of two horizons, whatever the kind."""
+    with database.connect("owner") as owner:
+        owner.execute(
+            """
+            INSERT INTO coin_metrics (mint, "timestamp", price_close, volume_sol)
+            SELECT c, '2030-01-01 00:00+00'::timestamptz + r * interval '1 minute', 1 + 2 * chance ^ 8, r % 5
+            FROM generate_series(1, 3) c, generate_series(0, 599) r,
+                LATERAL (SELECT abs(hashint4(1000 * c + r) % 1000) / 1000.0 AS chance) x
+            """
+        )
+        kinds = owner.execute("SELECT name, is_change, has_stop FROM ref_labels ORDER BY name").fetchall()
+    period = {"train_start": "2030-01-01 00:00+00", "train_end": "2030-01-01 07:00+00"}
+    later = {"start": "2030-01-01 07:00+00", "end": "2030-01-01 10:00+00"}
+    fields = (
+        TRAIN | period | {"train_target_var": "price_close", "train_features_csv": "price_close,volume_sol"}
+    )
+    fields |= {"train_model_type": "logistic_regression", "train_future_minutes": 10}
+    models = {}
+    for kind in kinds:
+        falls = kind["name"].startswith("lowest")
+        own = {"train_label": kind["name"], "train_operator": "<=" if falls else ">="}
+        own |= {
+            "train_value": ("-1" if falls else "30") if kind["is_change"] else "1.0000001" if falls else "2"
+        }
+        own |= {"train_stop_value": -30} if kind["has_stop"] else {}
+        jobs = [insert_job(anna, **fields | own) for _ in range(2)]
+        done = [wait_for(anna, job_id) for job_id in jobs]
+        assert [job["status"] for job in done] == ["COMPLETED"] * 2, (kind, done[0]["error_msg"])
+        run = one(anna, "SELECT * FROM ml_training_runs WHERE job_id = %s", [jobs[0]])
+        assert (run["holdout"], run["num_gap"]) == ("time", 3 * 20), kind
+        assert run["num_uncovered"] == run["num_unlabelled"] == 3 * 10, kind
+        models[kind["name"]] = [job["result_model_id"] for job in done]
+    for kind, pair in models.items():
+        test = {"job_type": "TEST", "test_model_id": pair[0]} | {
+            f"test_{at}": when for at, when in later.items()
+        }
+        compare = {"job_type": "COMPARE", "compare_model_a_id": pair[0], "compare_model_b_id": pair[1]}
+        compare |= {f"compare_{at}": when for at, when in later.items()}
+        for job_id in (insert_job(anna, **test), insert_job(anna, **compare)):
+            job = wait_for(anna, job_id)
+            assert job["status"] == "COMPLETED", (kind, job["error_msg"])
+        found = one(
+            anna,
+            """
+            SELECT t.num_samples, t.num_uncovered, t.data_fingerprint = c.data_fingerprint AS same_rows
+            FROM ml_test_results t, ml_comparisons c
+            WHERE t.model_id = %s AND c.model_a_id = t.model_id
+            """,
+            [pair[0]],
+        )
+        assert found == {"num_samples": 3 * 170, "num_uncovered": 3 * 10, "same_rows": True}, kind
+
+
 def test_progress_moves_and_is_readable(anna: Connection, service: Worker) -> None:
     job_id = insert_job(
         anna, **(TRAIN | {"train_model_type": "neural_network", "train_params_csv": "tol=1e-7"})

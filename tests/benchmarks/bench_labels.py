@@ -78,7 +78,7 @@ def processor_seconds(*roots: int) -> float:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--rows", type=int, default=500_000)
+    options.add_argument("--rows", type=int, default=200_000)
     args = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as name,
