@@ -38,8 +38,8 @@ from worker.database.loading import (
 )
 from worker.errors import LoadError
 
-_BLOCK = 1 << 17  # characters
-_KEPT_BLOCKS = 256  # more than are on their way when the server refuses a row
+_BLOCK = 1 << 18  # characters
+_KEPT_BLOCKS = 128  # more than are on their way when the server refuses a row
 _NO_MOMENT = "is no moment of the calendar; write 2024-05-06 12:00:00+00 (ISO 8601)"
 _MEANINGS = {  # of a SQLSTATE
     "22007": _NO_MOMENT,
