@@ -240,61 +240,6 @@ BEGIN
 END
 $$;
 
--- A name that cannot be told from its neighbours in a list, "a,b" or "a=1;b=2", can be neither feature nor target.
-CREATE OR REPLACE VIEW public.ml_metric_columns WITH (security_invoker = true) AS
-SELECT
-    a.attname::text AS column_name,
-    pg_catalog.format_type(a.atttypid, a.atttypmod) AS data_type,
-    CASE t.typtype WHEN 'd' THEN ml_internal.base_type(t.oid) ELSE t.oid END IN (
-        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'bool'::regtype
-    ) AND a.attname !~ '[,;=]|^[[:space:]]|[[:space:]]$' AS is_numeric
-FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = 'public.coin_metrics'::regclass
-    AND a.attnum > 0
-    AND NOT a.attisdropped
-ORDER BY a.attnum;
-
--- A column of coin_metrics as a number, of a row m.
-CREATE OR REPLACE FUNCTION ml_internal.number_expression(
-    p_column text
-)
-RETURNS text
-LANGUAGE plpgsql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_type regtype := (
-        SELECT ml_internal.base_type(a.atttypid)
-        FROM pg_attribute a
-        WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = p_column AND a.attnum > 0 AND NOT a.attisdropped
-    );
-BEGIN
-    CASE
-        WHEN v_type IS NULL THEN
-            RAISE EXCEPTION 'coin_metrics has no column % any more', quote_literal(p_column)
-                USING ERRCODE = 'undefined_column', TABLE = 'coin_metrics', COLUMN = p_column,
-                HINT = 'Bring it back under this name, or train another model without it.';
-        WHEN v_type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN
-            RETURN format('m.%I::numeric', p_column);
-        WHEN v_type IN ('float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
-            RETURN format('nullif(m.%I::numeric, ''NaN'')', p_column);
-        WHEN v_type = 'bool'::regtype THEN
-            RETURN format('m.%I::integer::numeric', p_column);
-        ELSE
-            RAISE EXCEPTION 'column % is % now, not numeric', quote_literal(p_column), v_type
-                USING ERRCODE = 'datatype_mismatch', TABLE = 'coin_metrics', COLUMN = p_column,
-                HINT = 'Make it a number or a boolean again, or train another model without it.';
-    END CASE;
-END
-$$;
-
 COMMENT ON FUNCTION ml_internal.base_type(oid) IS 'The type that a domain, or a domain over a domain, stands for; any other type itself.';
-COMMENT ON FUNCTION ml_internal.number_expression(text) IS 'Part of ml.preview: a column of coin_metrics as an expression of SQL that is numeric; a boolean is 0 or 1.';
 COMMENT ON PROCEDURE ml_internal.require_in_public(name) IS 'Refuses to install beside a table of the user''s own that stands in another schema of a search_path.';
 COMMENT ON FUNCTION ml_internal.require_metrics() IS 'Refuses a coin_metrics whose coin, time or phase cannot be read, and says how to make it one that can.';
-COMMENT ON VIEW public.ml_metric_columns IS 'Columns of coin_metrics as they are now, and whether they can be features and targets.';
-COMMENT ON COLUMN public.ml_metric_columns.column_name IS 'Name of the column, as in features_csv.';
-COMMENT ON COLUMN public.ml_metric_columns.data_type IS 'SQL type of the column.';
-COMMENT ON COLUMN public.ml_metric_columns.is_numeric IS 'Whether it can be a feature or a target: a number or a boolean (0 or 1), with a name without comma, semicolon and equals sign.';

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     base_variable varchar(100),
     stop_value numeric,
     uncovered varchar(10),
+    source varchar(100) NOT NULL DEFAULT 'coin_metrics',
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_models_label_fkey FOREIGN KEY (label) REFERENCES public.ref_labels (name),
@@ -78,7 +79,7 @@ AS $$
     SELECT ml_internal.label_text(
         model.label, model.target_variable, model.target_operator, model.target_value, model.future_minutes,
         model.base_variable, model.stop_value, model.uncovered
-    );
+    ) || CASE WHEN model.source <> 'coin_metrics' THEN ', in ' || model.source ELSE '' END;
 $$;
 
 -- A name that a user chooses shows, and is no default name of a job that is yet to come.
@@ -183,6 +184,38 @@ BEGIN
 END
 $$;
 
+-- And this, of the rows that it would be given.
+CREATE OR REPLACE FUNCTION ml_internal.require_source_of_model(
+    p_model public.ml_models,
+    p_team integer
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ml_internal.require_source(
+        p_model.source, ml_internal.columns_of_model(p_model), p_model.phases_csv IS NOT NULL, ml_internal.role_of_team(p_team)
+    );
+END
+$$;
+
+-- The columns of its source that a model needs.
+CREATE OR REPLACE FUNCTION ml_internal.columns_of_model(
+    model public.ml_models
+)
+RETURNS text []
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT array_remove(
+        ARRAY[model.target_variable::text, nullif(model.base_variable, model.target_variable)::text] || string_to_array(model.features_csv, ','), NULL
+    );
+$$;
+
 -- The living model of a name, else the last one that had it: whoever uses it then reads why it cannot be used.
 -- A number is understood as well, because some clients bind every value as text.
 CREATE OR REPLACE FUNCTION ml_internal.find_model(
@@ -237,12 +270,15 @@ COMMENT ON COLUMN public.ml_models.created_at IS 'When its training was first cl
 COMMENT ON COLUMN public.ml_models.updated_at IS 'When the row was last changed.';
 COMMENT ON COLUMN public.ml_models.is_deleted IS 'Soft delete: set it to true to delete the model, to false to take it back.';
 COMMENT ON COLUMN public.ml_models.deleted_at IS 'When it was deleted.';
+COMMENT ON FUNCTION ml_internal.require_source_of_model(public.ml_models, integer) IS 'Refuses a model whose source cannot be read, or not by the role of this team.';
+COMMENT ON FUNCTION ml_internal.columns_of_model(public.ml_models) IS 'Columns of its source that a model needs: target, base and features.';
 COMMENT ON FUNCTION ml_internal.label_text(public.ml_models) IS 'What a model predicts, in words.';
 COMMENT ON COLUMN public.ml_models.label IS 'Kind of label, see ref_labels.';
-COMMENT ON COLUMN public.ml_models.base_variable IS 'Column of coin_metrics that a change is measured from; NULL: the label is no change.';
+COMMENT ON COLUMN public.ml_models.base_variable IS 'Column of its source that a change is measured from; NULL: the label is no change.';
 COMMENT ON COLUMN public.ml_models.stop_value IS 'Change in percent that must not come before target_value; NULL: the label has no stop.';
+COMMENT ON COLUMN public.ml_models.source IS 'Source of the rows that it learns from and is tested on, see ml_sources; a source that was removed is named all the same.';
 COMMENT ON COLUMN public.ml_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: there is no horizon.';
-COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of its source that the label is read from.';
 COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label, see ml_jobs.train_operator.';
 COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_models.future_minutes IS 'Horizon of the label in minutes; NULL: the label is read in the same row as the features.';
@@ -250,7 +286,7 @@ COMMENT ON COLUMN public.ml_models.train_start IS 'First moment of the training 
 COMMENT ON COLUMN public.ml_models.train_end IS 'First moment after the training period.';
 COMMENT ON COLUMN public.ml_models.test_size IS 'Share of the rows that was held out to measure training_*.';
 COMMENT ON COLUMN public.ml_models.random_state IS 'Seed of everything random in the training.';
-COMMENT ON COLUMN public.ml_models.features_csv IS 'Columns of coin_metrics that the model sees: a,b,c. ml_model_features has them as rows.';
+COMMENT ON COLUMN public.ml_models.features_csv IS 'Columns of its source that the model sees: a,b,c. ml_model_features has them as rows.';
 COMMENT ON COLUMN public.ml_models.phases_csv IS 'Phases of the rows used: 1,2,3; NULL: all.';
 COMMENT ON COLUMN public.ml_models.params_csv IS 'Hyperparameters really used: key=value;key=value. ml_model_params has them as rows.';
 COMMENT ON COLUMN public.ml_models.feature_importance_csv IS 'Permutation importance on the held-out rows, summing to 1: key=value;key=value; NULL where no feature had any.';

@@ -257,6 +257,7 @@ DECLARE
     v_starts text;
     v_ends text;
     v_names text;
+    v_sources text;
     v_first text;
     v_second text;
     v_joins text;
@@ -345,9 +346,9 @@ BEGIN
                 )
                 FROM unnest(uses_models) f
             ),
-            (SELECT string_agg(format('PERFORM ml_internal.require_ready_model(NEW.%I);', f), ' ') FROM unnest(uses_models) f),
+            (SELECT string_agg(format('PERFORM ml_internal.require_source_of_model(ml_internal.require_ready_model(NEW.%I), NEW.team);', f), ' ') FROM unnest(uses_models) f),
             'Trigger: the role that inserts must see the models that its job uses.',
-            'Trigger: the models that a job uses are READY and not deleted; at the INSERT and again at the claim.',
+            'Trigger: the models that a job uses are READY and not deleted, and the role that inserted it may read their sources; at the INSERT and again at the claim.',
             (SELECT string_agg('NEW.' || quote_ident(f), ', ') FROM unnest(uses_models) f)
         );
     END IF;
@@ -384,15 +385,27 @@ BEGIN
         UNION ALL
         SELECT k.job_type, false, u.place, u.field FROM ml.job_kinds k CROSS JOIN unnest(k.uses_models) WITH ORDINALITY u (field, place)
     ) u;
+    -- What it names itself, or else the source of the first model that it uses.
+    v_sources := concat_ws(
+        ', ',
+        (
+            SELECT string_agg('j.' || quote_ident(a.attname), ', ' ORDER BY k.job_type)
+            FROM ml.job_kinds k
+            JOIN pg_attribute a ON a.attrelid = 'public.ml_jobs'::regclass AND a.attname = lower(k.job_type) || '_source' AND NOT a.attisdropped
+            WHERE k.makes_model IS NOT NULL
+        ),
+        (SELECT string_agg(quote_ident(k.uses_models[1]) || '.source', ', ' ORDER BY k.job_type) FROM ml.job_kinds k WHERE k.uses_models <> '{}')
+    );
     EXECUTE format(
         'CREATE OR REPLACE VIEW ml.jobs WITH (security_invoker = true) AS
         SELECT
             j.id, j.job_type, j.status, j.priority, j.created_at, j.started_at, j.completed_at, j.progress, j.progress_msg,
             j.error_msg, j.worker_id, j.attempt, j.max_attempts, j.created_by,
             coalesce(%s) AS period_start, coalesce(%s) AS period_end,
-            coalesce(%s) AS model_id, coalesce(%s, NULL::bigint) AS model_b_id, coalesce(%s, NULL::text)::text AS model
+            coalesce(%s) AS model_id, coalesce(%s, NULL::bigint) AS model_b_id, coalesce(%s, NULL::text)::text AS model,
+            coalesce(%s, ''coin_metrics'')::text AS source
         FROM public.ml_jobs j %s',
-        v_starts, v_ends, v_first, coalesce(v_second, 'NULL'), coalesce(v_names, 'NULL'), v_joins
+        v_starts, v_ends, v_first, coalesce(v_second, 'NULL'), coalesce(v_names, 'NULL'), coalesce(nullif(v_sources, ''), 'NULL'), v_joins
     );
     IF v_first IS DISTINCT FROM obj_description(to_regclass('public.ml_jobs_model'), 'pg_class') THEN
         EXECUTE format(

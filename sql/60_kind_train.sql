@@ -42,6 +42,10 @@ CONSTRAINT ml_jobs_train_stop_value_finite CHECK (train_stop_value NOT IN ('NaN'
 ADD COLUMN IF NOT EXISTS train_uncovered text
 CONSTRAINT ml_jobs_train_uncovered_known CHECK (train_uncovered IN ('leave_out', 'negative'));
 
+-- What it learns from: a name in ml_sources, which may be removed.
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_source text;
+
 CALL ml_internal.keep_constraint(
     'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
 );
@@ -240,6 +244,7 @@ BEGIN
     NEW.train_target_var := btrim(NEW.train_target_var);
     NEW.train_operator := btrim(NEW.train_operator);
     NEW.train_model_type := btrim(NEW.train_model_type);
+    NEW.train_source := coalesce(btrim(NEW.train_source), 'coin_metrics');
     NEW.train_label := coalesce(btrim(NEW.train_label), 'value');
     SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
     NEW.train_base_var := coalesce(btrim(NEW.train_base_var), CASE WHEN v_label.is_change THEN NEW.train_target_var END);
@@ -438,24 +443,39 @@ AS $$
 DECLARE
     v_fault record;
 BEGIN
+    -- Whether the source is there and can be read.
+    SELECT 'train_source' AS field, f.message, f.hint, f.code INTO v_fault
+    FROM (SELECT DISTINCT j.train_source AS source FROM new_jobs j WHERE j.job_type = 'TRAIN') j
+    CROSS JOIN LATERAL ml_internal.source_fault(j.source) f
+    WHERE f.message IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING MESSAGE = v_fault.message, HINT = v_fault.hint,
+            ERRCODE = v_fault.code, TABLE = 'ml_jobs', COLUMN = v_fault.field;
+    END IF;
+
     WITH jobs AS (
         SELECT DISTINCT
             j.train_target_var AS target,
             j.train_base_var AS base,
             j.train_features_csv AS features_csv,
-            j.train_future_minutes IS NULL AS same_row
+            j.train_future_minutes IS NULL AS same_row,
+            j.train_source AS source
         FROM new_jobs j
         WHERE j.job_type = 'TRAIN'
     ),
     wanted AS (
-        SELECT DISTINCT 'train_target_var' AS field, j.target AS item, 1 AS times, j.target AS csv, 0 AS place FROM jobs j
+        SELECT DISTINCT 'train_target_var' AS field, j.target AS item, 1 AS times, j.target AS csv, 0 AS place, j.source FROM jobs j
         UNION ALL
-        SELECT DISTINCT 'train_base_var', j.base, 1, j.base, 0 FROM jobs j WHERE j.base <> j.target
+        SELECT DISTINCT 'train_base_var', j.base, 1, j.base, 0, j.source FROM jobs j WHERE j.base <> j.target
         UNION ALL
-        SELECT 'train_features_csv', i.item, count(*), f.features_csv, min(i.place)
-        FROM (SELECT DISTINCT j.features_csv FROM jobs j) f
+        SELECT 'train_features_csv', i.item, count(*), f.features_csv, min(i.place), f.source
+        FROM (SELECT DISTINCT j.features_csv, j.source FROM jobs j) f
         CROSS JOIN LATERAL ml_internal.list_items(f.features_csv) i
-        GROUP BY i.item, f.features_csv
+        GROUP BY i.item, f.features_csv, f.source
+    ),
+    columns AS MATERIALIZED (
+        SELECT c.* FROM public.ml_metric_columns c WHERE c.source IN (SELECT j.source FROM jobs j)
     ),
     faults AS (
         SELECT
@@ -464,27 +484,29 @@ BEGIN
             CASE
                 WHEN w.item = '' THEN format('%s %L has an empty name', w.field, left(w.csv, 200))
                 WHEN u.column_name IS NOT NULL THEN format('column %L cannot be used: its name has a comma, semicolon, equals sign or outer blank (%s)', u.column_name, w.field)
-                WHEN c.column_name IS NULL THEN format('coin_metrics has no column %L (%s)', left(w.item, 200), w.field)
+                WHEN c.column_name IS NULL THEN format('%s has no column %L (%s)', w.source, left(w.item, 200), w.field)
                 WHEN NOT c.is_numeric THEN format('column %L is %s, not numeric (%s)', w.item, c.data_type, w.field)
                 WHEN w.times > 1 THEN format('feature %L is given %s times', w.item, w.times)
             END AS message,
             CASE
                 WHEN w.item = '' THEN 'Write the names separated by single commas, for example price_open,volume_sol.'
                 WHEN u.column_name IS NOT NULL THEN format(
-                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE coin_metrics RENAME COLUMN %I TO ...; '
-                    'or give its values another name: ADD COLUMN ... GENERATED ALWAYS AS (%1$I) STORED.', u.column_name
+                    'In a list it could not be told from its neighbours. Rename it: ALTER TABLE %2$s RENAME COLUMN %1$I TO ...; '
+                    'or give its values another name: ADD COLUMN ... GENERATED ALWAYS AS (%1$I) STORED.', u.column_name,
+                    CASE w.source WHEN 'coin_metrics' THEN w.source ELSE (SELECT s.relation FROM ml_internal.find_source(w.source) s) END
                 )
-                WHEN w.times > 1 THEN 'Name each feature once.'
+                WHEN w.times > 1 AND c.is_numeric THEN 'Name each feature once.'
+                WHEN c.column_name IS NOT NULL THEN ml_internal.number_hint(w.item, c.data_type)
                 ELSE ml_internal.suggest_names(
-                    w.item, (SELECT array_agg(n.column_name) FROM public.ml_metric_columns n WHERE n.is_numeric)
+                    w.item, (SELECT array_agg(n.column_name) FROM columns n WHERE n.is_numeric AND n.source = w.source)
                 )
             END AS hint
         FROM wanted w
-        LEFT JOIN public.ml_metric_columns c ON c.column_name = w.item
+        LEFT JOIN columns c ON c.column_name = w.item AND c.source = w.source
         LEFT JOIN LATERAL (
             SELECT n.column_name
-            FROM public.ml_metric_columns n
-            WHERE c.is_numeric IS NOT TRUE AND strpos(w.csv, n.column_name) > 0 AND n.column_name ~ '[,;=]|^[[:space:]]|[[:space:]]$'
+            FROM columns n
+            WHERE n.source = w.source AND c.is_numeric IS NOT TRUE AND strpos(w.csv, n.column_name) > 0 AND n.column_name ~ '[,;=]|^[[:space:]]|[[:space:]]$'
             ORDER BY length(n.column_name) DESC
             LIMIT 1
         ) u ON true
@@ -503,30 +525,49 @@ BEGIN
     IF v_fault IS NULL THEN
         SELECT
             'train_phases_csv' AS field,
-            'coin_metrics has no column phase_id_at_time, which train_phases_csv would be compared with' AS message,
-            'Leave train_phases_csv out, or add the column to coin_metrics.' AS hint
+            CASE
+                WHEN f.phase_column IS NULL THEN format('the source %s has no phase, which train_phases_csv would be compared with', f.name)
+                ELSE format('%s has no column %s, which train_phases_csv would be compared with', f.name, f.phase_column)
+            END AS message,
+            CASE
+                WHEN f.phase_column IS NULL THEN 'Leave train_phases_csv out, or have the owner add a source with one: CALL ml.add_source(..., phase => ...);'
+                ELSE format('Leave train_phases_csv out, or add the column to %s.', f.name)
+            END AS hint
         INTO v_fault
-        FROM new_jobs j
-        WHERE j.train_phases_csv IS NOT NULL
-            AND NOT EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time')
+        FROM (SELECT DISTINCT j.train_source AS source FROM new_jobs j WHERE j.train_phases_csv IS NOT NULL) j
+        CROSS JOIN LATERAL ml_internal.find_source(j.source) f
+        WHERE f.phase_type IS NULL
         LIMIT 1;
     END IF;
 
     IF v_fault IS NULL THEN
         SELECT
             'train_phases_csv' AS field,
-            format('train_phases_csv %L %s', left(p.csv, 200), CASE WHEN p.times > 1 THEN 'names a phase twice' ELSE 'has an unknown phase: ' || quote_literal(left(p.item, 50)) END) AS message,
-            'Known phases: '
-            || (SELECT string_agg(r.id || ' (' || r.name || ')', ', ' ORDER BY r.id) FROM public.ref_coin_phases r)
-            || '. Name each once, separated by commas.' AS hint
+            format(
+                'train_phases_csv %L %s', left(p.csv, 200), CASE
+                    WHEN p.times > 1 THEN 'names a phase twice'
+                    WHEN p.is_first THEN 'has an unknown phase: ' || quote_literal(left(p.item, 50))
+                    ELSE 'has what is no integer: ' || quote_literal(left(p.item, 50))
+                END
+            ) AS message,
+            CASE
+                WHEN p.is_first THEN 'Known phases: '
+                    || (SELECT string_agg(r.id || ' (' || r.name || ')', ', ' ORDER BY r.id) FROM public.ref_coin_phases r)
+                    || '. Name each once, separated by commas.'
+                ELSE 'Name each phase once, as an integer, separated by commas: 1,2,3.'
+            END AS hint
         INTO v_fault
         FROM (
-            SELECT d.csv, i.item, count(*) AS times
-            FROM (SELECT DISTINCT j.train_phases_csv AS csv FROM new_jobs j) d
+            SELECT d.csv, d.is_first, i.item, count(*) AS times
+            FROM (SELECT DISTINCT j.train_phases_csv AS csv, j.train_source = 'coin_metrics' AS is_first FROM new_jobs j) d
             CROSS JOIN LATERAL ml_internal.list_items(d.csv) i
-            GROUP BY d.csv, i.item
+            GROUP BY d.csv, d.is_first, i.item
         ) p
-        WHERE p.times > 1 OR NOT EXISTS (SELECT FROM public.ref_coin_phases r WHERE r.id::text = p.item)
+        -- What phases another source has, nobody says.
+        WHERE p.times > 1 OR CASE
+            WHEN p.is_first THEN NOT EXISTS (SELECT FROM public.ref_coin_phases r WHERE r.id::text = p.item)
+            ELSE p.item !~ '^(0|-?[1-9][0-9]{0,8})$'
+        END
         LIMIT 1;
     END IF;
 
@@ -604,6 +645,26 @@ BEGIN
         RAISE EXCEPTION USING MESSAGE = v_fault.message, HINT = v_fault.hint,
             ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = v_fault.field;
     END IF;
+
+    -- Whether the role that inserts may read all that the job names.
+    SELECT f.message, f.hint, f.code INTO v_fault
+    FROM (
+        SELECT
+            j.train_source AS source, j.created_by, bool_or(j.train_phases_csv IS NOT NULL) AS has_phases,
+            string_agg(DISTINCT concat_ws(',', j.train_target_var, j.train_base_var, j.train_features_csv), ',') AS columns_csv
+        FROM new_jobs j
+        WHERE j.job_type = 'TRAIN'
+        GROUP BY j.train_source, j.created_by
+    ) j
+    CROSS JOIN LATERAL ml_internal.source_fault(
+        j.source, ARRAY(SELECT DISTINCT i.item FROM ml_internal.list_items(j.columns_csv) i), j.has_phases, to_regrole(quote_ident(j.created_by))
+    ) f
+    WHERE f.message IS NOT NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING MESSAGE = v_fault.message, HINT = v_fault.hint,
+            ERRCODE = v_fault.code, TABLE = 'ml_jobs', COLUMN = 'train_source';
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -612,6 +673,25 @@ CREATE OR REPLACE TRIGGER ml_jobs_60_train_lists
 AFTER INSERT ON public.ml_jobs
 REFERENCING NEW TABLE AS new_jobs
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.check_train_lists();
+
+-- Again at the claim: the source may have changed since, and what the role may read.
+CREATE OR REPLACE FUNCTION ml_internal.require_train_source()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM ml_internal.require_source_of_model(ml_internal.planned_model(NEW), NEW.team);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_41_train_source
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'TRAIN' AND OLD.status = 'PENDING' AND NEW.status = 'RUNNING')
+EXECUTE FUNCTION ml_internal.require_train_source();
 
 -- ── The life of its model ───────────────────────────────────────────────────────────────────────────
 
@@ -637,6 +717,7 @@ AS $$
         'base_variable', p_job.train_base_var,
         'stop_value', p_job.train_stop_value,
         'uncovered', p_job.train_uncovered,
+        'source', coalesce(p_job.train_source, 'coin_metrics'), -- NULL: older than sources
         'train_start', p_job.train_start,
         'train_end', p_job.train_end,
         'test_size', p_job.train_test_size,
@@ -669,14 +750,14 @@ BEGIN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,
             target_variable, target_operator, target_value, future_minutes,
-            label, base_variable, stop_value, uncovered,
+            label, base_variable, stop_value, uncovered, source,
             train_start, train_end, test_size, random_state,
             features_csv, phases_csv, params_csv
         )
         SELECT
             m.name, m.model_type, m.description, m.train_job_id,
             m.target_variable, m.target_operator, m.target_value, m.future_minutes,
-            m.label, m.base_variable, m.stop_value, m.uncovered,
+            m.label, m.base_variable, m.stop_value, m.uncovered, m.source,
             m.train_start, m.train_end, m.test_size, m.random_state,
             m.features_csv, m.phases_csv, m.params_csv
         FROM ml_internal.planned_model(NEW) m;
@@ -878,7 +959,8 @@ CREATE OR REPLACE FUNCTION ml.train(
     label text DEFAULT NULL,
     base text DEFAULT NULL,
     stop_value numeric DEFAULT NULL,
-    uncovered text DEFAULT NULL
+    uncovered text DEFAULT NULL,
+    source text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
@@ -893,7 +975,7 @@ BEGIN
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
         train_test_size, train_random_state,
-        train_label, train_base_var, train_stop_value, train_uncovered
+        train_label, train_base_var, train_stop_value, train_uncovered, train_source
     )
     VALUES (
         'TRAIN', priority, max_attempts, max_minutes,
@@ -901,7 +983,7 @@ BEGIN
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
         test_size, random_state,
-        label, base, stop_value, uncovered
+        label, base, stop_value, uncovered, source
     )
     RETURNING id INTO v_id;
     RETURN v_id;
@@ -931,7 +1013,8 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_label text,
     p_base text,
     p_stop_value numeric,
-    p_uncovered text
+    p_uncovered text,
+    p_source text
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
@@ -947,7 +1030,7 @@ BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
             p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes,
-            p_label, p_base, p_stop_value, p_uncovered
+            p_label, p_base, p_stop_value, p_uncovered, p_source
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -979,7 +1062,8 @@ CREATE OR REPLACE FUNCTION ml.preview(
     label text DEFAULT NULL,
     base text DEFAULT NULL,
     stop_value numeric DEFAULT NULL,
-    uncovered text DEFAULT NULL
+    uncovered text DEFAULT NULL,
+    source text DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
@@ -1000,7 +1084,7 @@ BEGIN
     v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
         phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes,
-        label, base, stop_value, uncovered
+        label, base, stop_value, uncovered, source
     );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
 EXCEPTION
@@ -1021,7 +1105,7 @@ CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text, text
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
@@ -1033,7 +1117,8 @@ COMMENT ON FUNCTION ml_internal.default_name(text) IS 'This name for a model, wi
 COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
 COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';
 COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free, at the INSERT and at the claim.';
-COMMENT ON FUNCTION ml_internal.check_train_lists() IS 'Trigger: refuses unknown features, phases and hyperparameters, and values out of their bounds.';
+COMMENT ON FUNCTION ml_internal.require_train_source() IS 'Trigger: a TRAIN job that is claimed has a source that can be read, also by the role that inserted it.';
+COMMENT ON FUNCTION ml_internal.check_train_lists() IS 'Trigger: refuses unknown sources, features, phases and hyperparameters, values out of their bounds, and columns that the role may not read.';
 COMMENT ON FUNCTION ml_internal.param_fits(public.ref_model_params, text) IS 'Whether a hyperparameter may have this value.';
 COMMENT ON FUNCTION ml_internal.planned_model(public.ml_jobs) IS 'The model that a TRAIN job will make, as it is born.';
 COMMENT ON FUNCTION ml_internal.keep_model_of_job() IS 'Trigger: a model is TRAINING from the first claim, and FAILED when its job fails or is cancelled.';
@@ -1110,12 +1195,12 @@ COMMENT ON COLUMN public.ml_fact_training_runs.warnings IS 'What the user should
 COMMENT ON COLUMN public.ml_fact_training_runs.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_without_base IS 'Rows without a label because their own value is no base for a change; NULL before version 6.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_uncovered IS 'Rows whose coin has no row where the window ends, left out or negative; NULL before version 6.';
-COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_jobs.train_target_var IS 'TRAIN: column of the source that the label is read from.';
 COMMENT ON COLUMN public.ml_jobs.train_operator IS 'TRAIN: >, <, >=, <=, = or !=.';
 COMMENT ON COLUMN public.ml_jobs.train_value IS 'TRAIN: threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_jobs.train_start IS 'TRAIN: first moment of the period.';
 COMMENT ON COLUMN public.ml_jobs.train_end IS 'TRAIN: first moment after the period.';
-COMMENT ON COLUMN public.ml_jobs.train_features_csv IS 'TRAIN: columns of coin_metrics to learn from: a,b,c. ml_metric_columns lists them.';
+COMMENT ON COLUMN public.ml_jobs.train_features_csv IS 'TRAIN: columns of the source to learn from: a,b,c. ml_metric_columns lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_phases_csv IS 'TRAIN: phases to learn from: 1,2,3; NULL: all. ref_coin_phases lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_params_csv IS 'TRAIN: hyperparameters beside the defaults: key=value;key=value. ref_model_params lists them.';
 COMMENT ON COLUMN public.ml_jobs.train_model_type IS 'TRAIN: kind of model, see ref_model_types.';
@@ -1124,8 +1209,9 @@ COMMENT ON COLUMN public.ml_jobs.train_description IS 'TRAIN: free text for the 
 COMMENT ON COLUMN public.ml_jobs.train_test_size IS 'TRAIN: share of the rows to hold out for measuring; default 0.2.';
 COMMENT ON COLUMN public.ml_jobs.train_random_state IS 'TRAIN: seed of everything random; default 42.';
 COMMENT ON COLUMN public.ml_jobs.train_label IS 'TRAIN: kind of label, see ref_labels; default value. NULL before version 6: value.';
-COMMENT ON COLUMN public.ml_jobs.train_base_var IS 'TRAIN: column of coin_metrics that a change is measured from; default: the target.';
+COMMENT ON COLUMN public.ml_jobs.train_base_var IS 'TRAIN: column of the source that a change is measured from; default: the target.';
 COMMENT ON COLUMN public.ml_jobs.train_stop_value IS 'TRAIN: change in percent that must not come first; of the other sign than train_value.';
+COMMENT ON COLUMN public.ml_jobs.train_source IS 'TRAIN: what it learns from, see ml_sources; default coin_metrics. NULL before version 7: coin_metrics.';
 COMMENT ON COLUMN public.ml_jobs.train_uncovered IS 'TRAIN: what rows are whose coin has no row where the window ends: leave_out (default) or negative.';
 COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';
 COMMENT ON COLUMN public.ml_jobs.result_model_id IS 'TRAIN: the model, once COMPLETED.';

@@ -127,7 +127,11 @@ BEGIN
     SELECT * INTO v_b FROM public.ml_models m WHERE m.id = NEW.compare_model_b_id;
     v_predicts_a := ml_internal.label_text(v_a);
     v_predicts_b := ml_internal.label_text(v_b);
-    IF v_predicts_a <> v_predicts_b THEN
+    IF v_a.source <> v_b.source THEN
+        RAISE EXCEPTION 'models % and % learn from different sources: % and %', v_a.id, v_b.id, v_a.source, v_b.source
+            USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
+            HINT = 'Both are scored on the same rows; compare models of the same source.';
+    ELSIF v_predicts_a <> v_predicts_b THEN
         RAISE EXCEPTION 'models % and % predict different things: % and %', v_a.id, v_b.id, v_predicts_a, v_predicts_b
             USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_model_b_id',
             HINT = 'Compare models with the same label: SELECT id, name, target FROM ml_leaderboard; shows what each predicts.';

@@ -3,6 +3,23 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- That a row m of a source lies in a period, in SQL, for bounds that are expressions of SQL.
+CREATE OR REPLACE FUNCTION ml_internal.within_period(
+    p_source jsonb,
+    p_start text,
+    p_end text
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '%1$s >= %2$s AND %1$s < %3$s', p_source ->> 'moment_column',
+        replace(p_source ->> 'bound', '{}', p_start), replace(p_source ->> 'bound', '{}', p_end)
+    );
+$$;
+
 -- The same rows and labels that worker/database/dataset.py reads, with what each label was made of; columns without a time
 -- zone are read as UTC. Of rows at one moment the first is the one that speaks against the label.
 CREATE OR REPLACE FUNCTION ml_internal.label_query(
@@ -20,32 +37,33 @@ AS $$
         SELECT s.*, %s AS found, %s AS is_covered
         FROM (
             SELECT
-                coalesce(m.mint::text, '') COLLATE "C" AS mint,
-                m."timestamp"::timestamptz AS "timestamp",
+                (%s) COLLATE "C" AS mint,
+                %s AS "timestamp",
                 %s AS phase,
                 t.target,
                 t.base,
                 %s
-            FROM public.coin_metrics m
+            FROM %s m
             CROSS JOIN LATERAL (SELECT %s AS target, %s AS base) t
-            WHERE m."timestamp" >= $2 AND m."timestamp" < $3 %s
+            WHERE %s %s
             %s
         ) s
         %s
         $query$,
         CASE WHEN p_model.future_minutes IS NULL THEN 's.target' ELSE r.found END,
         CASE WHEN p_model.future_minutes IS NULL THEN 'true' ELSE 'coalesce(first_value(true) OVER ahead, false)' END,
-        CASE
-            WHEN EXISTS (SELECT FROM public.ml_metric_columns c WHERE c.column_name = 'phase_id_at_time') THEN 'm.phase_id_at_time'
-            ELSE 'NULL::integer'
-        END,
+        d.source ->> 'key',
+        d.source ->> 'moment',
+        coalesce(d.source ->> 'phase', 'NULL::integer'),
         (
-            SELECT string_agg(format('%s AS f%s', ml_internal.number_expression(f.name), f.place), ', ' ORDER BY f.place)
+            SELECT string_agg(format('%s AS f%s', ml_internal.number_expression(p_model.source, f.name), f.place), ', ' ORDER BY f.place)
             FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
         ),
-        ml_internal.number_expression(p_model.target_variable),
-        CASE WHEN p_model.base_variable IS NULL THEN 'NULL::numeric' ELSE ml_internal.number_expression(p_model.base_variable) END,
-        CASE WHEN p_sample IS NOT NULL THEN format('AND coalesce(m.mint::text, '''') IN (%s)', p_sample) END,
+        d.source ->> 'relation',
+        ml_internal.number_expression(p_model.source, p_model.target_variable),
+        CASE WHEN p_model.base_variable IS NULL THEN 'NULL::numeric' ELSE ml_internal.number_expression(p_model.source, p_model.base_variable) END,
+        ml_internal.within_period(d.source, '$2', '$3'),
+        CASE WHEN p_sample IS NOT NULL THEN format('AND (%s) IN (%s)', d.source ->> 'key', p_sample) END,
         CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
             'ORDER BY 1, 2, %s, %s t.target',
             CASE WHEN r.is_change THEN 'NULL::boolean' ELSE format('ml_internal.is_positive(%L, t.target, %L)', p_model.target_operator, p_model.target_value) END,
@@ -60,6 +78,7 @@ AS $$
         ) END
     )
     FROM public.ref_labels r
+    CROSS JOIN (SELECT ml_internal.describe_source(p_model.source) AS source OFFSET 0) d
     WHERE r.name = p_model.label;
 $$;
 
@@ -109,33 +128,43 @@ LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_most_rows constant integer := 50000;
     v_most_steps constant integer := 5000000;
+    v_source jsonb;
 BEGIN
     IF NOT EXISTS (SELECT FROM public.ref_labels r WHERE r.name = p_model.label AND r.found LIKE '%OVER path%') THEN
         RETURN;
     END IF;
-    SELECT array_agg(o.mint) FILTER (WHERE o.rows_before < v_most_rows AND o.steps_before < v_most_steps), count(*)
-    INTO coins, num_coins
-    FROM (
-        SELECT
-            c.mint,
-            sum(c.num_rows) OVER places - c.num_rows AS rows_before,
-            sum(c.num_rows * c.in_a_window) OVER places - c.num_rows * c.in_a_window AS steps_before
+    v_source := ml_internal.describe_source(p_model.source);
+    EXECUTE format(
+        $query$
+        SELECT array_agg(o.mint) FILTER (WHERE o.rows_before < $3 AND o.steps_before < $4), count(*)
         FROM (
             SELECT
-                x.mint,
-                count(*) AS num_rows,
-                count(*) * least(1, p_model.future_minutes * 60 / nullif(extract(epoch FROM max(m."timestamp") - min(m."timestamp")), 0)) AS in_a_window
-            FROM public.coin_metrics m
-            CROSS JOIN LATERAL (SELECT coalesce(m.mint::text, '') AS mint) x
-            WHERE m."timestamp" >= p_start AND m."timestamp" < p_end
-            GROUP BY x.mint
-        ) c
-        WINDOW places AS (ORDER BY hashtext(c.mint), c.mint)
-    ) o;
+                c.mint,
+                sum(c.num_rows) OVER places - c.num_rows AS rows_before,
+                sum(c.num_rows * c.in_a_window) OVER places - c.num_rows * c.in_a_window AS steps_before
+            FROM (
+                SELECT
+                    x.mint,
+                    count(*) AS num_rows,
+                    count(*) * least(1, $5 * 60 / nullif(extract(epoch FROM max(%1$s) - min(%1$s)), 0)) AS in_a_window
+                FROM %2$s m
+                CROSS JOIN LATERAL (SELECT %3$s AS mint) x
+                WHERE %4$s
+                GROUP BY x.mint
+            ) c
+            WINDOW places AS (ORDER BY hashtext(c.mint), c.mint)
+        ) o
+        $query$,
+        v_source ->> 'moment', v_source ->> 'relation', v_source ->> 'key', ml_internal.within_period(v_source, '$1', '$2')
+    )
+    INTO coins, num_coins
+    USING p_start, p_end, v_most_rows, v_most_steps, p_model.future_minutes;
     IF cardinality(coins) = num_coins THEN
         coins := NULL;
     END IF;
@@ -166,6 +195,8 @@ LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_sample record;
@@ -173,7 +204,9 @@ DECLARE
     v_hint text;
     v_code text;
 BEGIN
-    PERFORM ml_internal.require_metrics();
+    IF p_model.source = 'coin_metrics' THEN
+        PERFORM ml_internal.require_metrics();
+    END IF;
     v_sample := ml_internal.sample_coins(p_model, p_start, p_end);
     IF v_sample.coins IS NOT NULL THEN
         sample := format('%s of %s coins, all of their rows', ml_internal.count_text(cardinality(v_sample.coins)), ml_internal.count_text(v_sample.num_coins));
@@ -218,8 +251,8 @@ BEGIN
             ml_internal.label_query(p_model, p_features, CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END)
         )
         FROM (
-            SELECT n.place, ml_internal.number_expression(n.name) AS expression, (
-                SELECT ml_internal.base_type(a.atttypid) FROM pg_attribute a WHERE a.attrelid = 'public.coin_metrics'::regclass AND a.attname = n.name
+            SELECT n.place, ml_internal.number_expression(p_model.source, n.name) AS expression, (
+                SELECT ml_internal.column_type(x.id, n.name) FROM ml_internal.find_source(p_model.source) x
             ) AS type
             FROM unnest(p_features) WITH ORDINALITY AS n (name, place)
         ) f
@@ -231,8 +264,10 @@ EXCEPTION
     -- Of what is wrong with a view of the user's own, or with his rights, but not the query above.
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
-        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = 'coin_metrics',
-            HINT = coalesce(nullif(v_hint, ''), 'That is what reading coin_metrics gave: SELECT * FROM coin_metrics; shows whether you can.');
+        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = p_model.source, HINT = coalesce(nullif(v_hint, ''), format(
+            'That is what reading %1$s gave: SELECT * FROM %1$s; shows whether you can.',
+            CASE p_model.source WHEN 'coin_metrics' THEN p_model.source ELSE (SELECT s.relation FROM ml_internal.find_source(p_model.source) s) END
+        ));
 END
 $$;
 
@@ -247,7 +282,8 @@ CREATE OR REPLACE FUNCTION ml.targets(
     uncovered text DEFAULT NULL,
     train_start timestamptz DEFAULT NULL,
     train_end timestamptz DEFAULT NULL,
-    phases text DEFAULT NULL
+    phases text DEFAULT NULL,
+    source text DEFAULT NULL
 )
 RETURNS TABLE (
     threshold numeric,
@@ -262,6 +298,8 @@ LANGUAGE plpgsql
 ROWS 10
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
+SET extra_float_digits TO 1
+SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_label public.ref_labels;
@@ -270,20 +308,30 @@ DECLARE
     v_end timestamptz := train_end;
     v_model public.ml_models;
     v_sample record;
+    v_name text := coalesce(btrim(targets.source), 'coin_metrics');
+    v_read jsonb := ml_internal.describe_source(v_name);
 BEGIN
+    IF v_name <> 'coin_metrics' THEN
+        PERFORM ml_internal.require_source(v_name, '{}', phases IS NOT NULL, to_regrole(quote_ident(current_user)));
+    END IF;
     SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = label;
     v_sign := CASE WHEN coalesce(operator, CASE WHEN label LIKE 'lowest%' THEN '<=' END) LIKE '<%' OR stop_value > 0 THEN -1 ELSE 1 END;
     IF v_start IS NULL OR v_end IS NULL THEN
-        SELECT coalesce(v_start, min(m."timestamp")), coalesce(v_end, max(m."timestamp") + interval '1 microsecond')
+        EXECUTE format(
+            'SELECT
+                coalesce($1, (SELECT %1$s FROM %2$s m WHERE %3$s > ''-infinity'' ORDER BY %3$s LIMIT 1)),
+                coalesce($2, (SELECT %1$s FROM %2$s m WHERE %3$s < ''infinity'' ORDER BY %3$s DESC LIMIT 1) + interval ''1 microsecond'')',
+            v_read ->> 'moment', v_read ->> 'relation', v_read ->> 'moment_column'
+        )
         INTO v_start, v_end
-        FROM public.coin_metrics m;
+        USING v_start, v_end;
     END IF;
     -- What is wrong with these arguments is said by the INSERT of a job that has them.
     v_model := ml_internal.planned_model(ml_internal.try_train(
         'xgboost', target, coalesce(operator, CASE v_sign WHEN 1 THEN '>=' ELSE '<=' END), v_sign,
-        (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target),
+        (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target AND c.source = v_name),
         v_start, v_end, future_minutes, phases, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-        label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered
+        label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered, v_name
     ));
     v_sample := ml_internal.sample_coins(v_model, v_start, v_end);
     RETURN QUERY EXECUTE format(
@@ -303,7 +351,7 @@ BEGIN
             round(100 * sum(c.num_positive) / sum(c.num_labelled), 2),
             count(*) FILTER (WHERE c.num_positive > 0),
             round(100.0 * count(*) FILTER (WHERE c.num_positive > 0) / count(*), 2),
-            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -least(c.threshold, 50)), $12),
+            ml_internal.label_text($8, $9, $1, c.threshold, $10, $11, coalesce($6, -least(c.threshold, 50)), $12) || $13,
             format(
                 '%%s row%%s of %%s coin%%s%%s', ml_internal.count_text(sum(c.num_labelled)::bigint), CASE WHEN sum(c.num_labelled) > 1 THEN 's' END,
                 ml_internal.count_text(count(*)), CASE WHEN count(*) > 1 THEN 's' END, $5
@@ -323,7 +371,8 @@ BEGIN
     USING v_model.target_operator, v_start, v_end, string_to_array(v_model.phases_csv, ',')::integer [],
         CASE WHEN v_sample.coins IS NOT NULL THEN format(', a sample of whole coins out of %s', ml_internal.count_text(v_sample.num_coins)) END,
         stop_value, v_sample.coins,
-        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text;
+        v_model.label::text, v_model.target_variable::text, v_model.future_minutes, v_model.base_variable::text, v_model.uncovered::text,
+        CASE WHEN v_name = 'coin_metrics' THEN '' ELSE ', in ' || v_name END;
     IF NOT FOUND THEN
         counted := 'no row has a label: ' || ml_internal.unlabelled_text(v_model.future_minutes, v_model.base_variable);
         RETURN NEXT;
@@ -353,6 +402,10 @@ DECLARE
     v_start timestamptz;
     v_end timestamptz;
     v_fewest record := ml_internal.fewest();
+    v_columns text [];
+    v_is_there boolean;
+    v_me oid;
+    v_fault record;
     v_rows record;
     v_rarer bigint;
 BEGIN
@@ -385,6 +438,20 @@ BEGIN
         ORDER BY min(i.place)
     );
     v_phases := ml_internal.common_items(VARIADIC ARRAY(SELECT m.phases_csv FROM unnest(v_models) m));
+    v_columns := ARRAY(SELECT DISTINCT x.name FROM unnest(v_models) m CROSS JOIN LATERAL unnest(ml_internal.columns_of_model(m)) x (name));
+    -- What would be refused at the claim, as things are now. A job that is there was inserted by a role that has its rights.
+    v_is_there := EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = p_job.id);
+    IF v_label.source <> 'coin_metrics' THEN
+        v_me := to_regrole(quote_ident(current_user));
+        v_fault := ml_internal.source_fault(
+            v_label.source, v_columns, v_phases IS NOT NULL, CASE WHEN v_is_there THEN ml_internal.role_of_team(p_job.team) ELSE v_me END
+        );
+        IF v_is_there AND v_fault.message IS NOT NULL THEN
+            RETURN QUERY VALUES ('label', ml_internal.label_text(v_label)), ('period', v_start || ' to ' || v_end), ('would fail', v_fault.message);
+            RETURN;
+        END IF;
+        PERFORM ml_internal.require_source(v_label.source, v_columns, v_phases IS NOT NULL, v_me);
+    END IF;
     v_rows := ml_internal.count_rows(
         v_label, v_features, v_phases, v_start, v_end
     );
@@ -443,16 +510,16 @@ BEGIN
         WHERE v_rows.num_labelled > 0 AND v_rows.num_known[f.place] = 0
         UNION ALL
         SELECT 4, format(
-            'the feature %s is infinite or larger than 3.4e38 in %s of %s rows; correct them in coin_metrics, or leave the feature out',
-            f.name, v_rows.num_too_large[f.place], v_rows.num_labelled
+            'the feature %s is infinite or larger than 3.4e38 in %s of %s rows; correct them in %s, or leave the feature out',
+            f.name, v_rows.num_too_large[f.place], v_rows.num_labelled, v_label.source
         )
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_too_large[f.place] > 0
         UNION ALL
         SELECT 5, format(
-            'the feature %s is not 0, but smaller than 1e-308 in %s of %s rows; set them to 0 in coin_metrics, '
+            'the feature %s is not 0, but smaller than 1e-308 in %s of %s rows; set them to 0 in %s, '
             'multiply the column, or leave the feature out',
-            f.name, v_rows.num_too_small[f.place], v_rows.num_rows
+            f.name, v_rows.num_too_small[f.place], v_rows.num_rows, v_label.source
         )
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_too_small[f.place] > 0
@@ -539,6 +606,7 @@ EXCEPTION
 END
 $$;
 
+COMMENT ON FUNCTION ml_internal.within_period(jsonb, text, text) IS 'Part of ml.preview: that a row of a source lies in a period, in SQL.';
 COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text) IS 'Part of ml.preview: the rows of a period in SQL, with what their labels are made of.';
 COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text) IS 'Part of ml.preview: the label of such a row in SQL.';
 COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';

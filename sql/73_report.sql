@@ -100,6 +100,7 @@ BEGIN
         VALUES
             ('predicts', ml_internal.label_text(v_model)),
             ('from', replace(v_model.features_csv, ',', ', ')),
+            ('in', nullif(v_model.source, 'coin_metrics')),
             ('in phases', coalesce(replace(v_model.phases_csv, ',', ', '), 'all')),
             ('by', v_model.model_type || ': ' || replace(v_model.params_csv, ';', ', ')),
             ('period', ml_internal.period_text(v_model.train_start, v_model.train_end)),

@@ -31,7 +31,8 @@ SELECT
     ) END AS test_overlap,
     (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
     (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
-    m.created_at
+    m.created_at,
+    m.source
 FROM public.ml_models m
 LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
@@ -101,11 +102,12 @@ COMMENT ON COLUMN public.ml_leaderboard.test_overlap IS 'For a model whose tests
 COMMENT ON COLUMN public.ml_leaderboard.tests IS 'Number of its tests.';
 COMMENT ON COLUMN public.ml_leaderboard.comparisons_won IS 'Number of comparisons that it won.';
 COMMENT ON COLUMN public.ml_leaderboard.created_at IS 'When its training was first claimed.';
+COMMENT ON COLUMN public.ml_leaderboard.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON VIEW public.ml_model_features IS 'Features of each model as rows, the most important first.';
 COMMENT ON COLUMN public.ml_model_features.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_model_features.model_name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_model_features.place IS 'Place in features_csv, from 1.';
-COMMENT ON COLUMN public.ml_model_features.feature IS 'Column of coin_metrics.';
+COMMENT ON COLUMN public.ml_model_features.feature IS 'Column of its source.';
 COMMENT ON COLUMN public.ml_model_features.importance IS 'Share of the permutation importance on the held-out rows of the training.';
 COMMENT ON VIEW public.ml_model_params IS 'Hyperparameters of each model as rows, those from params_csv first.';
 COMMENT ON COLUMN public.ml_model_params.model_id IS 'Number of the model.';

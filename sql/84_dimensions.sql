@@ -26,15 +26,19 @@ SELECT
     m.label,
     m.base_variable,
     m.stop_value,
-    m.uncovered
+    m.uncovered,
+    m.source
 FROM public.ml_models m;
 
 CREATE OR REPLACE VIEW public.ml_dim_features WITH (security_invoker = true) AS
-SELECT c.column_name AS feature, c.data_type, col_description('public.coin_metrics'::regclass, c.place::integer) AS description
+SELECT c.column_name AS feature, c.data_type, c.description, c.source
 FROM (
-    SELECT m.column_name, m.data_type, a.attnum AS place
+    SELECT m.column_name, m.data_type, col_description(a.attrelid, a.attnum) AS description, m.source
     FROM public.ml_metric_columns m
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = 'public.coin_metrics'::regclass AND a.attname = m.column_name
+    JOIN public.ml_sources s ON s.name = m.source
+    JOIN pg_catalog.pg_namespace n ON n.nspname = s.schema_name
+    JOIN pg_catalog.pg_class r ON r.relnamespace = n.oid AND r.relname = s.relation_name
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attname = m.column_name
     WHERE m.is_numeric
 ) c;
 
@@ -55,7 +59,8 @@ SELECT
     j.model_b_id,
     j.period_start,
     j.period_end,
-    j.error_msg
+    j.error_msg,
+    j.source
 FROM ml.jobs j;
 
 CREATE OR REPLACE VIEW public.ml_fact_importances WITH (security_invoker = true) AS
@@ -83,7 +88,7 @@ COMMENT ON COLUMN public.ml_dim_models.is_deleted IS 'Whether it is deleted.';
 COMMENT ON COLUMN public.ml_dim_models.created_at IS 'When its training was first claimed.';
 COMMENT ON COLUMN public.ml_dim_models.deleted_at IS 'When it was deleted.';
 COMMENT ON COLUMN public.ml_dim_models.target IS 'What it predicts, in words.';
-COMMENT ON COLUMN public.ml_dim_models.target_variable IS 'Column of coin_metrics that the label is read from.';
+COMMENT ON COLUMN public.ml_dim_models.target_variable IS 'Column of the source that the label is read from.';
 COMMENT ON COLUMN public.ml_dim_models.target_operator IS 'Comparison of the label.';
 COMMENT ON COLUMN public.ml_dim_models.target_value IS 'Threshold of the label, in percent where it is a change.';
 COMMENT ON COLUMN public.ml_dim_models.future_minutes IS 'Horizon of the label in minutes; NULL: the same row.';
@@ -97,10 +102,12 @@ COMMENT ON COLUMN public.ml_dim_models.label IS 'Kind of label, see ref_labels.'
 COMMENT ON COLUMN public.ml_dim_models.base_variable IS 'Column that a change is measured from; NULL: the label is no change.';
 COMMENT ON COLUMN public.ml_dim_models.stop_value IS 'Change in percent that must not come first; NULL: the label has no stop.';
 COMMENT ON COLUMN public.ml_dim_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: the same row.';
-COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the columns of coin_metrics that can be one.';
-COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of coin_metrics, as in features_csv.';
+COMMENT ON COLUMN public.ml_dim_models.source IS 'Source of its rows, see ml_sources.';
+COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the columns of all sources that can be one.';
+COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of the source, as in features_csv.';
 COMMENT ON COLUMN public.ml_dim_features.data_type IS 'SQL type of the column.';
 COMMENT ON COLUMN public.ml_dim_features.description IS 'Its comment.';
+COMMENT ON COLUMN public.ml_dim_features.source IS 'Source that has it, see ml_sources.';
 COMMENT ON VIEW public.ml_fact_jobs IS 'Jobs as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_jobs.job_id IS 'Number of the job.';
 COMMENT ON COLUMN public.ml_fact_jobs.job_type IS 'Kind of job, see ml.job_kinds.';
@@ -118,10 +125,11 @@ COMMENT ON COLUMN public.ml_fact_jobs.model_b_id IS 'Second model that it used.'
 COMMENT ON COLUMN public.ml_fact_jobs.period_start IS 'First moment of the period.';
 COMMENT ON COLUMN public.ml_fact_jobs.period_end IS 'First moment after the period.';
 COMMENT ON COLUMN public.ml_fact_jobs.error_msg IS 'Why it FAILED.';
+COMMENT ON COLUMN public.ml_fact_jobs.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON VIEW public.ml_fact_importances IS 'Permutation importance of each feature in each training run and test, one row each.';
 COMMENT ON COLUMN public.ml_fact_importances.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_fact_importances.source IS 'training (its held-out rows) or test.';
 COMMENT ON COLUMN public.ml_fact_importances.source_id IS 'Number of the training run (ml_training_runs) or test result (ml_test_results).';
-COMMENT ON COLUMN public.ml_fact_importances.feature IS 'Column of coin_metrics, as in features_csv.';
+COMMENT ON COLUMN public.ml_fact_importances.feature IS 'Column of the source, as in features_csv.';
 COMMENT ON COLUMN public.ml_fact_importances.rank IS 'Place by importance, from 1.';
 COMMENT ON COLUMN public.ml_fact_importances.importance IS 'Share of the whole; the shares of a measurement sum to 1.';

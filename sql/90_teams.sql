@@ -76,6 +76,22 @@ AS $$
     );
 $$;
 
+-- The role of a team, by its number; NULL where it is gone.
+CREATE OR REPLACE FUNCTION ml_internal.role_of_team(
+    p_team integer
+)
+RETURNS oid
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT r.oid
+    FROM ml.teams t
+    CROSS JOIN pg_control_system() c
+    JOIN pg_roles r ON r.oid = CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END
+    WHERE t.id = p_team;
+$$;
+
 -- Runs after created_by is known to be the role that inserts, and when the owner gives a job to another.
 CREATE OR REPLACE FUNCTION ml_internal.sign_team()
 RETURNS trigger
@@ -289,7 +305,7 @@ END
 $$;
 
 CALL ml_internal.allow('ml_reader', 'SELECT', 'ml.teams');
-CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.my_teams');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.my_teams, ml_internal.role_of_team');
 CALL ml_internal.allow('ml_client', 'SELECT', 'ml_internal.model_updates');
 CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml_internal.is_model_update');
 
@@ -313,6 +329,7 @@ COMMENT ON COLUMN ml_internal.model_updates.transaction IS 'Number of the transa
 COMMENT ON FUNCTION ml_internal.note_model_update() IS 'Trigger: says to the policy of ml_models that an UPDATE runs, and no SELECT FOR UPDATE.';
 COMMENT ON FUNCTION ml_internal.is_model_update() IS 'Whether an UPDATE of ml_models runs, as its policy asks.';
 COMMENT ON FUNCTION ml_internal.team_of(name, oid) IS 'Number of the team of a role; NULL if there is no such role.';
+COMMENT ON FUNCTION ml_internal.role_of_team(integer) IS 'Role that a team is, by its number; NULL: it is gone.';
 COMMENT ON FUNCTION ml_internal.my_teams() IS 'Teams that the role that asks is a member of.';
 COMMENT ON FUNCTION ml_internal.sign_team() IS 'Trigger: a job belongs to the role itself that created_by names.';
 COMMENT ON PROCEDURE ml.separate_teams(boolean) IS 'Owner: true hides jobs, models and results from all but members of the role that inserted the job; false, as installed, shows all to all.';

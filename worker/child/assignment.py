@@ -17,6 +17,42 @@ class Period:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What is learnt from, as ``ml_internal.describe_source`` tells it.
+
+    ``relation``, and of its rows ``m`` the ``key``, the ``moment``, the ``moment_column`` and perhaps the
+    ``phase``, are SQL; so is ``bound``, in which ``{}`` stands for the start or the end of a period, and what
+    comes out is of the type of the column. ``kind`` is that in ``pg_class.relkind``.
+    """
+
+    name: str
+    relation: str
+    kind: str
+    key: str
+    moment: str
+    moment_column: str
+    bound: str
+    phase: str | None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the planner knows how many rows there are: of a view it guesses."""
+        return self.kind in ("r", "p", "m")
+
+
+COIN_METRICS = Source(
+    name="coin_metrics",
+    relation="public.coin_metrics",
+    kind="r",
+    key="coalesce(m.mint::text, '')",
+    moment='m."timestamp"::timestamptz',
+    moment_column='m."timestamp"',
+    bound="{}",
+    phase="m.phase_id_at_time",
+)
+
+
+@dataclass(frozen=True)
 class Fewest:
     """What a training needs: labelled rows, rows of either class, and coins to hold out whole ones."""
 
@@ -29,7 +65,7 @@ class Fewest:
 class Model:
     """What a model predicts, from what, and its file (path, SHA-256 and libraries: None before it is READY).
 
-    ``features`` are columns of ``coin_metrics`` in the order that the model is fitted on; ``params`` are all
+    ``features`` are columns of the source in the order that the model is fitted on; ``params`` are all
     hyperparameters of its type, name to (kind, value as text).
     """
 
@@ -58,6 +94,7 @@ class Assignment:
     period: Period
     phases: tuple[int, ...] | None
     request: Mapping[str, Any]
+    source: Source = COIN_METRICS
 
 
 def read(told: Mapping[str, Any]) -> Assignment:
@@ -69,6 +106,7 @@ def read(told: Mapping[str, Any]) -> Assignment:
         period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
         phases=None if told["phases"] is None else tuple(told["phases"]),
         request=told["request"],
+        source=Source(**told["source"]),
     )
 
 

@@ -115,7 +115,7 @@ def decode(
     arranged = _arrange(received, label, stream.period_end)
     for unneeded in (received.coins, *received.numbers):
         unneeded.release(arranged.order[:0])
-    _require_rows(num_rows, len(arranged.order), label)
+    _require_rows(num_rows, len(arranged.order), label, stream.source)
     place = arranged.order
     if num_rows < len(received.says.view()):
         place = received.places[place]
@@ -125,7 +125,7 @@ def decode(
 
     def put_in_order(number: int) -> NDArray[np.float32]:
         column = received.columns[number].release(place, into=matrix[number])
-        _require_values(column, features[number], received.num_lost[number], num_rows)
+        _require_values(column, features[number], received.num_lost[number], num_rows, stream.source)
         return column
 
     with ThreadPoolExecutor(threads) as pool:
@@ -363,9 +363,9 @@ def _order_ties(received: _Received, rows: NDArray[Any], label: Label) -> NDArra
     return np.lexsort((*reversed(values), is_chosen, said, *reversed(numbers), times, coins))
 
 
-def _require_rows(num_rows: int, num_labelled: int, label: Label) -> None:
+def _require_rows(num_rows: int, num_labelled: int, label: Label, source: str) -> None:
     if num_rows == 0:
-        raise NoRowsError("coin_metrics has no rows in this period and these phases")
+        raise NoRowsError(f"{source} has no rows in this period and these phases")
     if num_labelled == 0:
         why = f"{label.target} is NULL"
         if minutes := label.future_minutes:
@@ -378,7 +378,9 @@ def _require_rows(num_rows: int, num_labelled: int, label: Label) -> None:
         raise JobError(f"none of the {num_rows} rows in this period has a label: {why}")
 
 
-def _require_values(column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int) -> None:
+def _require_values(
+    column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int, source: str
+) -> None:
     rows, known, infinite = (
         len(column),
         len(column) - int(np.isnan(column).sum()),
@@ -392,10 +394,10 @@ def _require_values(column: NDArray[np.float32], feature: str, num_lost: int, nu
     if infinite:
         raise JobError(
             f"the feature {feature} is infinite or larger than 3.4e38 in {infinite} of {rows} rows; "
-            "correct them in coin_metrics, or leave the feature out"
+            f"correct them in {source}, or leave the feature out"
         )
     if num_lost:
         raise JobError(
             f"the feature {feature} is not 0, but smaller than 1e-308 in {num_lost} of {num_rows} rows; "
-            "set them to 0 in coin_metrics, multiply the column, or leave the feature out"
+            f"set them to 0 in {source}, multiply the column, or leave the feature out"
         )

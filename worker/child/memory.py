@@ -34,7 +34,15 @@ _CGROUPS = (  # version 2 and 1: limit, usage, statistics, and the part of them 
 )
 
 
-def require(needs: Needs, model_types: set[str], rows: int, num_features: int, label_bytes: int = 0) -> None:
+def require(
+    needs: Needs,
+    model_types: set[str],
+    rows: int,
+    num_features: int,
+    label_bytes: int = 0,
+    *,
+    taken: int = 0,
+) -> None:
     """See that a job fits, and tell other jobs what it will take.
 
     Args:
@@ -43,6 +51,7 @@ def require(needs: Needs, model_types: set[str], rows: int, num_features: int, l
         rows: about how many rows it will load.
         num_features: how many features of each.
         label_bytes: what reading the labels takes for each row, before anything is fitted.
+        taken: bytes that the job has already, where it asks for the second time.
 
     Raises:
         JobError: it needs more memory than this machine has.
@@ -67,15 +76,24 @@ def require(needs: Needs, model_types: set[str], rows: int, num_features: int, l
             f"choose a shorter period, fewer phases or fewer features{other}"
         )
     with _alone():
-        if need > (left := free()):
+        _take_notes_back()
+        if need - taken > (left := free()):
             raise LackError(
                 "memory",
                 f"{words} {_gigabytes(max(0, left))} are free on the worker's machine now; "
                 "it waits until there is more",
                 need,
             )
-        if need >= _WORTH_A_NOTE:
-            _leave_note(need)
+        if need - taken >= _WORTH_A_NOTE:
+            _leave_note(need - taken)
+
+
+def resident() -> int:
+    """Bytes that this process has; 0 where there is no Linux."""
+    try:
+        return _resident(os.getpid())
+    except OSError:
+        return 0
 
 
 def free() -> float:
@@ -141,6 +159,12 @@ def _alone() -> Iterator[None]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _take_notes_back() -> None:
+    for note in _notes:
+        note.close()
+    _notes.clear()
 
 
 def _leave_note(need: int) -> None:

@@ -18,13 +18,15 @@ from worker.child.model_file import Artifact
 from worker.child.progress import Report, seldom
 from worker.database import model_files
 from worker.database.connection import Connection, UnsuitableDatabaseError
-from worker.database.dataset import estimate_rows, no_rows_text, stream_dataset
-from worker.errors import JobError
+from worker.database.dataset import can_split, count_rows, estimate_rows, no_rows_text, stream_dataset
+from worker.errors import JobError, LackError
 
 Result = dict[str, Any]
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
 _LONGEST_PAUSE_SECONDS = 15.0  # between two trials to store a file
+_MORE = 1.5  # times as many rows as foreseen: the room for them is asked for again
+_MOST_GUESSED = 1_000_000  # rows that room is made for before they come, where the planner guesses
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -124,28 +126,58 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
     """
     assignment = task.assignment
     features = tuple(dict.fromkeys(feature for model in of for feature in model.features))
-    expected = max(1, estimate_rows(task.connection, assignment.period, assignment.phases))
+    asked = (assignment.period, assignment.phases, assignment.source)
+    expected = max(1, estimate_rows(task.connection, *asked))
     label_bytes = labels.load(of[0].label.kind).BYTES
-    memory.require(needs, {model.model_type for model in of}, expected, len(features), label_bytes)
+
+    before = memory.resident()
+
+    def require_memory(rows: int) -> None:
+        taken = memory.resident() - before
+        memory.require(
+            needs, {model.model_type for model in of}, rows, len(features), label_bytes, taken=taken
+        )
+
+    try:
+        require_memory(expected)
+    except (JobError, LackError):
+        if assignment.source.is_counted:
+            raise
+        # The planner guesses at a view: nobody is refused, and nothing waits, for a guess.
+        expected = max(1, count_rows(task.connection, *asked))
+        require_memory(expected)
 
     report = seldom(task.report)
+    foreseen = expected
 
     def loaded(rows: int) -> None:
+        nonlocal foreseen
+        if rows > _MORE * foreseen and not assignment.source.is_counted:
+            foreseen = rows
+            require_memory(int(_MORE * rows))
         report(LOADED * min(1, rows / expected), f"Loading: {rows} of about {max(rows, expected)} rows")
 
     task.report(0, f"Loading: about {expected} rows")
     with ExitStack() as stack:
         connections = [task.connection]
-        if expected >= _WORTH_TWO and task.threads > 1:
+        if expected >= _WORTH_TWO and task.threads > 1 and can_split(task.connection, *asked):
             # Where there is no other to be had, one does as well, only slower.
             with suppress(psycopg.Error, UnsuitableDatabaseError):
                 connections.append(stack.enter_context(task.connect()))
-        stream = stream_dataset(connections, of[0].label, features, assignment.period, assignment.phases)
+        stream = stream_dataset(
+            connections,
+            of[0].label,
+            features,
+            assignment.period,
+            assignment.phases,
+            source=assignment.source,
+        )
+        room = expected if assignment.source.is_counted else min(expected, _MOST_GUESSED)
         try:
             rows = dataset.decode(
-                stream, features, of[0].label, loaded, expected_rows=expected, threads=task.threads
+                stream, features, of[0].label, loaded, expected_rows=room, threads=task.threads
             )
         except dataset.NoRowsError:
-            raise JobError(no_rows_text(task.connection, assignment.period, assignment.phases)) from None
+            raise JobError(no_rows_text(task.connection, *asked)) from None
     task.connection.close()
     return rows

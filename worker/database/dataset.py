@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from worker.child import labels
-from worker.child.assignment import Period
+from worker.child.assignment import COIN_METRICS, Period, Source
 from worker.child.fields import DECODED
 from worker.child.labels import Label
 from worker.database.connection import Connection, fetch_value
@@ -35,27 +35,42 @@ def fetch_assignment(connection: Connection, job_id: int) -> dict[str, Any]:
     return told
 
 
-def estimate_rows(connection: Connection, period: Period, phases: Sequence[int] | None) -> int:
-    """Rows of ``coin_metrics`` in the period and these phases, as the planner sees it."""
-    plan = fetch_value(
-        connection,
-        sql.SQL(
-            """
-            EXPLAIN (FORMAT JSON)
-            SELECT FROM public.coin_metrics m WHERE m."timestamp" >= {} AND m."timestamp" < {} AND {}
-            """
-        ).format(period.start, period.end, _is_of(phases)),
+def estimate_rows(
+    connection: Connection, period: Period, phases: Sequence[int] | None, source: Source = COIN_METRICS
+) -> int:
+    """Rows of the source in the period and these phases, as the planner sees it."""
+    return int(_plan(connection, period, phases, source)["Plan Rows"])
+
+
+def count_rows(connection: Connection, period: Period, phases: Sequence[int] | None, source: Source) -> int:
+    """Rows of the source in the period and these phases, which takes as long as to read them."""
+    query = sql.SQL("SELECT count(*) FROM {} m WHERE {}").format(
+        _sql(source.relation), _is_within(period, phases, source)
     )
-    return int(plan[0]["Plan"]["Plan Rows"])
+    return int(fetch_value(connection, query))
 
 
-def no_rows_text(connection: Connection, period: Period, phases: Sequence[int] | None) -> str:
+def _plan(
+    connection: Connection, period: Period, phases: Sequence[int] | None, source: Source
+) -> dict[str, Any]:
+    query = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} m WHERE {}").format(
+        _sql(source.relation), _is_within(period, phases, source)
+    )
+    plan: dict[str, Any] = fetch_value(connection, query)[0]["Plan"]
+    return plan
+
+
+def no_rows_text(
+    connection: Connection, period: Period, phases: Sequence[int] | None, source: Source = COIN_METRICS
+) -> str:
     """That the period has no rows of these phases, and when there are some."""
     query: LiteralString = """
-        SELECT ml_internal.no_rows_text(%s, %s, %s, r.first_at, r.last_at) FROM ml_internal.metrics_range() r
+        SELECT ml_internal.no_rows_text(%s, %s, %s, r.first_at, r.last_at, %s)
+        FROM ml_internal.metrics_range(%s) r
     """
     csv = None if phases is None else ",".join(map(str, phases))
-    return str(fetch_value(connection, query, [period.start, period.end, csv]))
+    name = source.name
+    return str(fetch_value(connection, query, [period.start, period.end, csv, name, name]))
 
 
 @dataclass(frozen=True)
@@ -75,6 +90,7 @@ class Stream:
         num_numbers: how many numbers each row has for its label.
         has_other_phases: behind what the target says each row has whether it is of the chosen phases
             (boolean).
+        source: name of what they are of.
         batches: the rows.
     """
 
@@ -83,6 +99,7 @@ class Stream:
     num_numbers: int
     has_other_phases: bool
     batches: Iterator[Batch]
+    source: str = COIN_METRICS.name
 
 
 def stream_dataset(
@@ -91,17 +108,22 @@ def stream_dataset(
     features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
+    *,
+    source: Source = COIN_METRICS,
 ) -> Stream:
     """Read the rows of a period by one connection, or a half by each of two, as of one moment.
 
     To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
     :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
     """
-    types = _types(connections[0], [label.target, label.base or label.target, *features])
+    types = _types(connections[0], [label.target, label.base or label.target, *features], source)
     has_other_phases = label.future_minutes is not None and phases is not None
-    parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases)
+    parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases, source)
     copies = [
-        (connection, _query(label, types, features, part, phases, has_other_phases=has_other_phases))
+        (
+            connection,
+            _query(label, types, features, part, phases, source=source, has_other_phases=has_other_phases),
+        )
         for connection, part in zip(connections, parts, strict=True)
     ]
     return Stream(
@@ -110,6 +132,7 @@ def stream_dataset(
         num_numbers=len(_numbers(label, types)),
         has_other_phases=has_other_phases,
         batches=_read_at_one_moment(copies),
+        source=source.name,
     )
 
 
@@ -127,24 +150,48 @@ def _read_at_one_moment(copies: Sequence[tuple[Connection, sql.Composed]]) -> It
         yield from read(copies)
 
 
-def _halves(connection: Connection, period: Period, phases: Sequence[int] | None) -> list[Period]:
+def can_split(connection: Connection, period: Period, phases: Sequence[int] | None, source: Source) -> bool:
+    """Whether two connections, a half each, read less than one would twice.
+
+    Of a table always. A view may have to be made as a whole for either half, and what another server sends is
+    not of one moment.
+    """
+    if source.is_counted:
+        return True
+    whole = _plan(connection, period, phases, source)
+    if "Foreign Scan" in _node_types(whole):
+        return False
+    halves = _halves(connection, period, phases, source)
+    cost = sum(float(_plan(connection, half, phases, source)["Total Cost"]) for half in halves)
+    return cost < 1.5 * float(whole["Total Cost"])
+
+
+def _node_types(plan: dict[str, Any]) -> Iterator[str]:
+    yield plan["Node Type"]
+    for below in plan.get("Plans", ()):
+        yield from _node_types(below)
+
+
+def _halves(
+    connection: Connection, period: Period, phases: Sequence[int] | None, source: Source
+) -> list[Period]:
     """A period in two parts of about as many rows each, as far as the planner can tell."""
-    half = estimate_rows(connection, period, phases) / 2
+    half = estimate_rows(connection, period, phases, source) / 2
     low, high = period.start, period.end
     for _ in range(_HALVINGS):
         middle = low + (high - low) / 2
-        if estimate_rows(connection, Period(period.start, middle), phases) < half:
+        if estimate_rows(connection, Period(period.start, middle), phases, source) < half:
             low = middle
         else:
             high = middle
     return [Period(period.start, high), Period(high, period.end)]
 
 
-def _types(connection: Connection, names: Sequence[str]) -> dict[str, str | None]:
+def _types(connection: Connection, names: Sequence[str], source: Source) -> dict[str, str | None]:
     """Types of columns by their names, None for one that is not known here, which the server has to cast."""
     columns = sql.SQL(", ").join(map(sql.Identifier, names))
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT {} FROM public.coin_metrics LIMIT 0").format(columns))
+        cursor.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(columns, _sql(source.relation)))
         found = [connection.adapters.types.get(column.type_code) for column in cursor.description or []]
     known = [info.name if info and info.name in DECODED else None for info in found]
     return dict(zip(names, known, strict=True))
@@ -157,17 +204,18 @@ def _query(
     period: Period,
     phases: Sequence[int] | None,
     *,
+    source: Source,
     has_other_phases: bool,
 ) -> sql.Composed:
-    is_chosen = _is_of(phases)
+    is_chosen = _is_of(phases, source)
 
     def value_of(feature: str) -> sql.Composed:
         value = sql.SQL("m.{}" if types[feature] else "m.{}::float8").format(sql.Identifier(feature))
         return sql.SQL("CASE WHEN {} THEN {} END").format(is_chosen, value) if has_other_phases else value
 
     fields = [
-        sql.SQL("coalesce(m.mint::text, '')"),
-        sql.SQL('m."timestamp"::timestamptz'),
+        _sql(source.key),
+        _sql(source.moment),
         _says(label, types),
         *([is_chosen] if has_other_phases else []),
         *_numbers(label, types),
@@ -177,15 +225,14 @@ def _query(
         """
         COPY (
             SELECT {fields}
-            FROM public.coin_metrics m
-            WHERE m."timestamp" >= {start} AND m."timestamp" < {end} AND {where}
+            FROM {relation} m
+            WHERE {where}
         ) TO STDOUT (FORMAT binary)
         """
     ).format(
         fields=sql.SQL(", ").join(fields),
-        start=period.start,
-        end=period.end,
-        where=sql.SQL("true") if has_other_phases else is_chosen,
+        relation=_sql(source.relation),
+        where=_is_within(period, None if has_other_phases else phases, source),
     )
 
 
@@ -217,8 +264,24 @@ def _numbers(label: Label, types: dict[str, str | None]) -> list[sql.Composed]:
     return [_numeric(label.target, types), *goals]
 
 
-def _is_of(phases: Sequence[int] | None) -> sql.Composable:
+def _is_within(period: Period, phases: Sequence[int] | None, source: Source) -> sql.Composed:
+    """Condition that a row ``m`` is of the period and of these phases."""
+    bound = _sql(source.bound)
+    return sql.SQL("{moment} >= {start} AND {moment} < {end} AND {is_of}").format(
+        moment=_sql(source.moment_column),
+        start=bound.format(period.start),
+        end=bound.format(period.end),
+        is_of=_is_of(phases, source),
+    )
+
+
+def _is_of(phases: Sequence[int] | None, source: Source) -> sql.Composable:
     """Condition that a row ``m`` is of these phases."""
-    if phases is None:
+    if phases is None or source.phase is None:
         return sql.SQL("true")
-    return sql.SQL("m.phase_id_at_time = ANY ({})").format(list(phases))
+    return sql.SQL("{} = ANY ({})").format(_sql(source.phase), list(phases))
+
+
+def _sql(told: str) -> sql.SQL:
+    """What ``ml_internal.describe_source`` tells is SQL, and has its names quoted."""
+    return sql.SQL(told)

@@ -13,6 +13,8 @@ from psycopg.types.json import Jsonb
 from worker.database.connection import Connection, fetch_value
 from worker.protocol import Job
 
+KNOWS = ["sources"]  # what this worker knows beside the kinds of job: older ones do not get such jobs
+
 
 class SupersededError(psycopg.DatabaseError):
     """ML001: the attempt no longer holds its job; what it made must be discarded."""
@@ -68,9 +70,9 @@ def claim_job(
             """
             SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited,
                 j.max_minutes::float8 AS max_minutes
-            FROM ml_internal.claim_job(%s, %s, %s, %s) j
+            FROM ml_internal.claim_job(%s, %s, %s, %s, %s) j
             """,
-            [worker_id, lease, sorted(kinds), list(but)],
+            [worker_id, lease, sorted(kinds), list(but), KNOWS],
         )
         return cursor.fetchone()
 

@@ -26,7 +26,7 @@ _COMPARE = {
 class Label:
     """Which rows are positive, as ``ml_internal.describe_model`` tells it.
 
-    ``target`` and ``base`` are columns of ``coin_metrics``; ``value`` and ``stop_value`` are exact, as text
+    ``target`` and ``base`` are columns of the source; ``value`` and ``stop_value`` are exact, as text
     where they come as JSON, and percents where there is a ``base`` to change from; ``future_minutes`` is the
     horizon, None where the label is read in the same row; ``uncovered`` says what becomes of rows whose coin
     stops: leave_out or negative.
