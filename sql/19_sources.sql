@@ -64,6 +64,7 @@ CREATE OR REPLACE FUNCTION ml_internal.find_source(
 LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
     SELECT
         s.name, format('%I.%I', s.schema_name, s.relation_name), c.oid, c.relkind, c.relpersistence = 't', c.relrowsecurity,
@@ -86,6 +87,7 @@ RETURNS jsonb
 LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
     SELECT jsonb_build_object(
         'name', s.name,
@@ -177,6 +179,7 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
     SELECT format('Write in a view what it says in numbers, and add that view as a source: %s.', CASE
         WHEN p_type ~ '^(timestamp|date|time|interval)' THEN format('extract(epoch FROM %I) AS %I', p_column, left(p_column, 50) || '_seconds')
@@ -344,6 +347,7 @@ CREATE OR REPLACE FUNCTION ml_internal.source_fault(
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
 DECLARE
     v record;
@@ -461,6 +465,7 @@ RETURNS text
 LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
     SELECT format('Make a view in which it is one, and add that as the source: %s AS %I.', CASE
         WHEN p_type IN ('int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'float8'::regtype)
@@ -546,6 +551,7 @@ CREATE OR REPLACE PROCEDURE ml.add_source(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
 DECLARE
     v_name text := btrim(add_source.name);
@@ -674,6 +680,7 @@ CREATE OR REPLACE PROCEDURE ml.remove_source(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET quote_all_identifiers TO off
 AS $$
 DECLARE
     v_source public.ml_sources;

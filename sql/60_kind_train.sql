@@ -496,7 +496,8 @@ BEGIN
                     CASE w.source WHEN 'coin_metrics' THEN w.source ELSE (SELECT s.relation FROM ml_internal.find_source(w.source) s) END
                 )
                 WHEN w.times > 1 AND c.is_numeric THEN 'Name each feature once.'
-                WHEN c.column_name IS NOT NULL THEN ml_internal.number_hint(w.item, c.data_type)
+                -- A moment of coin_metrics is no feature that anybody means.
+                WHEN c.column_name IS NOT NULL AND (w.source <> 'coin_metrics' OR c.data_type !~ '^(timestamp|date)') THEN ml_internal.number_hint(w.item, c.data_type)
                 ELSE ml_internal.suggest_names(
                     w.item, (SELECT array_agg(n.column_name) FROM columns n WHERE n.is_numeric AND n.source = w.source)
                 )

@@ -39,11 +39,16 @@ BEGIN
         ('rank the models', 'SELECT rank_by_f1, name, test_f1, test_roc_auc FROM ml_leaderboard;'),
         ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
         ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
-        ('find columns to learn from', 'TABLE ml_metric_columns;'),
+        ('find sources to learn from', 'SELECT name, relation_name, key_column, moment_column FROM ml_sources;'),
+        ('find columns to learn from', 'SELECT column_name, data_type FROM ml_metric_columns WHERE is_numeric AND source = ''coin_metrics'';'),
         ('find kinds of label', 'SELECT name, description FROM ref_labels;'),
         ('find hyperparameters', 'SELECT name, default_value FROM ref_model_params WHERE model_type = ''xgboost'';'),
         ('see which workers are alive', 'SELECT worker_id, state, job_ids, reason FROM ml_workers;'),
         ('hear of jobs without polling', 'LISTEN ml_job_status;'),
+        (
+            'as the owner, let others learn from a table or view',
+            'CALL ml.add_source(''my_source'', ''public.coin_metrics'', key => ''mint'', moment => ''timestamp'');  CALL ml.remove_source(''my_source'');'
+        ),
         ('as the owner, remove what is old', 'CALL ml.prune(''90 days'');'),
         ('as the owner, keep teams apart', 'CALL ml.separate_teams(true);  CALL ml.separate_teams(false);');
 END

@@ -54,6 +54,7 @@ ARGUMENTS = {
     "base": "train_base_var",
     "stop_value": "train_stop_value",
     "uncovered": "train_uncovered",
+    "source": "train_source",
 }
 WHOLE = TRAIN | {
     "train_future_minutes": 10,
