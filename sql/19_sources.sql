@@ -35,14 +35,18 @@ CREATE OR REPLACE FUNCTION ml_internal.column_type(
     p_column text
 )
 RETURNS regtype
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT CASE t.typtype WHEN 'd' THEN ml_internal.base_type(t.oid) ELSE t.oid END
-    FROM pg_attribute a
-    JOIN pg_type t ON t.oid = a.atttypid
-    WHERE a.attrelid = p_relation AND a.attname = p_column AND a.attnum > 0 AND NOT a.attisdropped;
+BEGIN
+    RETURN (
+        SELECT CASE t.typtype WHEN 'd' THEN ml_internal.base_type(t.oid) ELSE t.oid END
+        FROM pg_attribute a
+        JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = p_relation AND a.attname = p_column AND a.attnum > 0 AND NOT a.attisdropped
+    );
+END
 $$;
 
 -- A source with its relation; id is NULL where that is gone, a type where the column is.
@@ -61,20 +65,24 @@ CREATE OR REPLACE FUNCTION ml_internal.find_source(
     OUT phase_column name,
     OUT phase_type regtype
 )
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET quote_all_identifiers TO off
 AS $$
+#variable_conflict use_column
+BEGIN
     SELECT
         s.name, format('%I.%I', s.schema_name, s.relation_name), c.oid, c.relkind, c.relpersistence = 't', c.relrowsecurity,
         s.key_column, CASE WHEN s.key_column IS NOT NULL THEN ml_internal.column_type(c.oid, s.key_column) END,
         s.moment_column, ml_internal.column_type(c.oid, s.moment_column),
         s.phase_column, CASE WHEN s.phase_column IS NOT NULL THEN ml_internal.column_type(c.oid, s.phase_column) END
+    INTO name, relation, id, kind, is_temporary, has_row_security, key_column, key_type, moment_column, moment_type, phase_column, phase_type
     FROM public.ml_sources s
     LEFT JOIN pg_namespace n ON n.nspname = s.schema_name
     LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     WHERE s.name = p_source;
+END
 $$;
 
 -- How a source is read, in SQL of a row m, for ml.preview and the worker alike. The key is a text that is the same for
@@ -84,45 +92,49 @@ CREATE OR REPLACE FUNCTION ml_internal.describe_source(
     p_source text
 )
 RETURNS jsonb
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET quote_all_identifiers TO off
 AS $$
-    SELECT jsonb_build_object(
-        'name', s.name,
-        'relation', s.relation,
-        'kind', s.kind,
-        'key', CASE
-            WHEN s.key_column IS NULL THEN '''''::text'
-            ELSE format(
-                CASE
-                    WHEN s.key_type = 'numeric'::regtype THEN 'coalesce(trim_scale(m.%I)::text, '''')'
-                    WHEN s.key_type IN ('float4'::regtype, 'float8'::regtype) THEN 'coalesce((m.%I + 0::%s)::text, '''')' -- no -0
-                    WHEN s.key_type = 'bytea'::regtype THEN 'coalesce(encode(m.%I, ''hex''), '''')'
-                    WHEN (SELECT t.typname FROM pg_type t WHERE t.oid = s.key_type) = 'citext' THEN 'coalesce(lower(m.%I::text), '''')'
-                    ELSE 'coalesce(m.%I::text, '''')'
-                END, s.key_column, s.key_type
-            )
-        END,
-        'moment', format(
-            CASE s.moment_type
-                WHEN 'timestamp'::regtype THEN '(m.%I AT TIME ZONE ''UTC'')'
-                WHEN 'date'::regtype THEN '(m.%I::timestamp AT TIME ZONE ''UTC'')'
-                ELSE 'm.%I::timestamptz'
-            END, s.moment_column
-        ),
-        'moment_column', format('m.%I', s.moment_column),
-        'bound', CASE s.moment_type
-            WHEN 'timestamp'::regtype THEN '({} AT TIME ZONE ''UTC'')'
-            -- The first day that does not begin before it.
-            WHEN 'date'::regtype THEN '(({} AT TIME ZONE ''UTC'') + interval ''1 day'' - interval ''1 microsecond'')::date'
-            ELSE '{}'
-        END,
-        'phase', CASE WHEN s.phase_type IS NOT NULL THEN format('m.%I', s.phase_column) END
-    )
-    FROM ml_internal.find_source(p_source) s
-    WHERE s.name IS NOT NULL;
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object(
+            'name', s.name,
+            'relation', s.relation,
+            'kind', s.kind,
+            'key', CASE
+                WHEN s.key_column IS NULL THEN '''''::text'
+                ELSE format(
+                    CASE
+                        WHEN s.key_type = 'numeric'::regtype THEN 'coalesce(trim_scale(m.%I)::text, '''')'
+                        WHEN s.key_type IN ('float4'::regtype, 'float8'::regtype) THEN 'coalesce((m.%I + 0::%s)::text, '''')' -- no -0
+                        WHEN s.key_type = 'bytea'::regtype THEN 'coalesce(encode(m.%I, ''hex''), '''')'
+                        WHEN (SELECT t.typname FROM pg_type t WHERE t.oid = s.key_type) = 'citext' THEN 'coalesce(lower(m.%I::text), '''')'
+                        ELSE 'coalesce(m.%I::text, '''')'
+                    END, s.key_column, s.key_type
+                )
+            END,
+            'moment', format(
+                CASE s.moment_type
+                    WHEN 'timestamp'::regtype THEN '(m.%I AT TIME ZONE ''UTC'')'
+                    WHEN 'date'::regtype THEN '(m.%I::timestamp AT TIME ZONE ''UTC'')'
+                    ELSE 'm.%I::timestamptz'
+                END, s.moment_column
+            ),
+            'moment_column', format('m.%I', s.moment_column),
+            'bound', CASE s.moment_type
+                WHEN 'timestamp'::regtype THEN '({} AT TIME ZONE ''UTC'')'
+                -- The first day that does not begin before it.
+                WHEN 'date'::regtype THEN '(({} AT TIME ZONE ''UTC'') + interval ''1 day'' - interval ''1 microsecond'')::date'
+                ELSE '{}'
+            END,
+            'phase', CASE WHEN s.phase_type IS NOT NULL THEN format('m.%I', s.phase_column) END
+        )
+        FROM ml_internal.find_source(p_source) s
+        WHERE s.name IS NOT NULL
+    );
+END
 $$;
 
 -- A name that cannot be told from its neighbours in a list, "a,b" or "a=1;b=2", can be neither feature nor target.
@@ -457,6 +469,35 @@ BEGIN
 END
 $$;
 
+-- The same of coin_metrics where it is a plain table that a role may read whole, which it mostly is: to be quick, because it
+-- is asked at each INSERT and claim.
+CREATE OR REPLACE FUNCTION ml_internal.metrics_are_plain(
+    p_columns text [],
+    p_role oid
+)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT
+        FROM pg_class c
+        WHERE c.oid = to_regclass('public.coin_metrics') AND c.relkind IN ('r', 'p', 'm') AND NOT c.relrowsecurity
+            AND (p_role IS NULL OR has_table_privilege(p_role, c.oid, 'SELECT'))
+            AND (p_columns = '{}' OR (SELECT count(DISTINCT x.name) FROM unnest(p_columns) x (name)) = (
+                SELECT count(*)
+                FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns::name []) AND a.attnum > 0 AND NOT a.attisdropped
+                    AND a.atttypid IN (
+                        'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'bool'::regtype
+                    )
+            ))
+    );
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.moment_hint(
     p_column name,
     p_type regtype
@@ -486,8 +527,12 @@ STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_fault record := ml_internal.source_fault(p_source, p_columns, p_phases, p_role);
+    v_fault record;
 BEGIN
+    IF p_source = 'coin_metrics' AND ml_internal.metrics_are_plain(p_columns, p_role) THEN
+        RETURN;
+    END IF;
+    v_fault := ml_internal.source_fault(p_source, p_columns, p_phases, p_role);
     IF v_fault.message IS NOT NULL THEN
         RAISE EXCEPTION USING MESSAGE = v_fault.message, HINT = v_fault.hint, ERRCODE = v_fault.code, TABLE = left(p_source, 63);
     END IF;
@@ -734,7 +779,7 @@ $$;
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_sources');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.column_type, ml_internal.find_source, ml_internal.describe_source, ml_internal.source_fault, ml_internal.column_fault,
-    ml_internal.asker_fault, ml_internal.foreign_fault, ml_internal.moment_hint, ml_internal.require_source
+    ml_internal.asker_fault, ml_internal.foreign_fault, ml_internal.moment_hint, ml_internal.require_source, ml_internal.metrics_are_plain
 ');
 
 COMMENT ON TABLE public.ml_sources IS 'Relations that models learn from: what ml_jobs.train_source may name. The owner adds and removes them by ml.add_source and ml.remove_source.';
@@ -756,6 +801,7 @@ COMMENT ON FUNCTION ml_internal.column_fault(text, text, regtype) IS 'That a sou
 COMMENT ON FUNCTION ml_internal.asker_fault(oid) IS 'Why what is read of a relation depends on who reads it, in words; NULL: it does not.';
 COMMENT ON FUNCTION ml_internal.foreign_fault(oid, oid) IS 'Why a role would not read the same rows of a foreign table as the worker, in words; NULL: it would.';
 COMMENT ON FUNCTION ml_internal.source_fault(text, text [], boolean, oid) IS 'Why a source cannot be read for a job with these columns, inserted by this role; no message: it can.';
+COMMENT ON FUNCTION ml_internal.metrics_are_plain(text [], oid) IS 'Whether coin_metrics is a table that this role may read whole, with these columns as numbers.';
 COMMENT ON FUNCTION ml_internal.moment_hint(name, regtype) IS 'What to write in a view instead of a column that is no moment.';
 COMMENT ON FUNCTION ml_internal.require_source(text, text [], boolean, oid) IS 'Refuses a source that cannot be read for a job with these columns, inserted by this role.';
 COMMENT ON FUNCTION ml_internal.share_of_a_day(text) IS 'What the planner would read for a day of a source, as a share of reading it all; NULL: it has few rows.';

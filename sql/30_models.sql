@@ -206,14 +206,18 @@ CREATE OR REPLACE FUNCTION ml_internal.columns_of_model(
     model public.ml_models
 )
 RETURNS text []
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT array_remove(
-        ARRAY[model.target_variable::text, nullif(model.base_variable, model.target_variable)::text] || string_to_array(model.features_csv, ','), NULL
+BEGIN
+    RETURN (
+        SELECT array_remove(
+            ARRAY[model.target_variable::text, nullif(model.base_variable, model.target_variable)::text] || string_to_array(model.features_csv, ','), NULL
+        )
     );
+END
 $$;
 
 -- The living model of a name, else the last one that had it: whoever uses it then reads why it cannot be used.

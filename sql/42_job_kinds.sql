@@ -394,7 +394,16 @@ BEGIN
             JOIN pg_attribute a ON a.attrelid = 'public.ml_jobs'::regclass AND a.attname = lower(k.job_type) || '_source' AND NOT a.attisdropped
             WHERE k.makes_model IS NOT NULL
         ),
-        (SELECT string_agg(quote_ident(k.uses_models[1]) || '.source', ', ' ORDER BY k.job_type) FROM ml.job_kinds k WHERE k.uses_models <> '{}')
+        -- Looked up where it must be, and joined for nobody who does not ask.
+        (
+            SELECT format(
+                '(SELECT m.source FROM public.ml_models m WHERE m.id = coalesce(%s, NULL::bigint))',
+                string_agg('j.' || quote_ident(k.uses_models[1]), ', ' ORDER BY k.job_type)
+            )
+            FROM ml.job_kinds k
+            WHERE k.uses_models <> '{}'
+            HAVING count(*) > 0
+        )
     );
     EXECUTE format(
         'CREATE OR REPLACE VIEW ml.jobs WITH (security_invoker = true) AS

@@ -81,15 +81,19 @@ CREATE OR REPLACE FUNCTION ml_internal.role_of_team(
     p_team integer
 )
 RETURNS oid
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT r.oid
-    FROM ml.teams t
-    CROSS JOIN pg_control_system() c
-    JOIN pg_roles r ON r.oid = CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END
-    WHERE t.id = p_team;
+BEGIN
+    RETURN (
+        SELECT r.oid
+        FROM ml.teams t
+        CROSS JOIN pg_control_system() c
+        JOIN pg_roles r ON r.oid = CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END
+        WHERE t.id = p_team
+    );
+END
 $$;
 
 -- Runs after created_by is known to be the role that inserts, and when the owner gives a job to another.
