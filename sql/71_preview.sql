@@ -204,6 +204,7 @@ DECLARE
     v_hint text;
     v_code text;
 BEGIN
+    p_model.source := coalesce(p_model.source, 'coin_metrics');
     IF p_model.source = 'coin_metrics' THEN
         PERFORM ml_internal.require_metrics();
     END IF;

@@ -15,6 +15,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed
 
+from tests import sources
 from tests.conftest import SAMPLE_COINS, Database
 from worker.child import dataset
 from worker.child.assignment import Period
@@ -42,14 +43,27 @@ def load(
     period: Period = ALL,
     phases: tuple[int, ...] | None = None,
 ) -> dataset.Dataset:
+    """Load rows of coin_metrics, and see that all other sources of the same rows give the same."""
     stream = stream_dataset([connection], label, features, period, phases)
-    return dataset.decode(stream, features, label, lambda _rows: None)
+    data = dataset.decode(stream, features, label, lambda _rows: None)
+    (is_alone,) = connection.execute(
+        "SELECT count(DISTINCT mint) = 1 FROM public.coin_metrics"
+    ).fetchone() or (False,)
+    for name in (*sources.KEYED, *([sources.ALONE] if is_alone else [])):
+        source = sources.described(connection, name)
+        stream = stream_dataset([connection], label, features, period, phases, source=source)
+        other = dataset.decode(stream, features, label, lambda _rows: None)
+        assert other.fingerprint == data.fingerprint, name
+        assert other.without_label == data.without_label, name
+    return data
 
 
 @pytest.fixture(scope="module")
 def full(make_database: Callable[[], Database]) -> Iterator[Connection]:
     """The sample data."""
-    with connect(make_database().login("wanda"), role="ml_worker") as connection:
+    db = make_database()
+    with db.connect("owner") as owner, connect(db.login("wanda"), role="ml_worker") as connection:
+        sources.add_copies(owner)
         yield connection
 
 
@@ -58,6 +72,7 @@ def empty(db: Database) -> Iterator[Callable[..., Connection]]:
     """Fills coin_metrics with just these rows, (coin, minute, {column: value}), and gives a connection."""
     with db.connect("owner") as owner, connect(db.login("wanda"), role="ml_worker") as connection:
         owner.execute("TRUNCATE coin_metrics")
+        sources.add_copies(owner)
 
         def fill(*rows: tuple[str, float, dict[str, Any]]) -> Connection:
             for coin, minute, values in rows:
@@ -311,6 +326,8 @@ def test_two_connections_read_a_half_each_and_as_of_one_moment(
             owner.execute("DELETE FROM coin_metrics WHERE mint = (SELECT min(mint) FROM coin_metrics)")
         return copying.read(copies)
 
+    with db.connect("owner") as owner:
+        sources.add_copies(owner, follow=False)
     with connect(db.login("wanda"), role="ml_worker") as one, connect(db.login("wanda"), "ml_worker") as two:
         expected = load(one, label, features, phases=(1, 2))
         monkeypatch.setattr(database, "read", read)
@@ -352,6 +369,7 @@ def test_rows_of_one_moment_have_one_label_whatever_their_order(db: Database) ->
     with db.connect("owner") as owner, connect(db.login("wanda"), role="ml_worker") as connection:
         owner.execute("TRUNCATE coin_metrics")
         owner.execute("ALTER TABLE coin_metrics DROP CONSTRAINT coin_metrics_pkey")
+        sources.add_copies(owner)
         found = set()
         for closes in ((1, 5, 9), (9, 5, 1)):
             owner.execute("TRUNCATE coin_metrics")
@@ -367,6 +385,7 @@ def test_rows_of_one_moment_have_one_label_whatever_their_order(db: Database) ->
 def test_rows_of_one_moment_and_several_phases_have_one_label_whatever_their_order(db: Database) -> None:
     with db.connect("owner") as owner, connect(db.login("wanda"), role="ml_worker") as connection:
         owner.execute("ALTER TABLE coin_metrics DROP CONSTRAINT coin_metrics_pkey")
+        sources.add_copies(owner)
         rows = [
             (minute, phase, close) for minute in (0, 5) for phase, close in ((1, 1), (2, 9), (1, 9), (2, 1))
         ]

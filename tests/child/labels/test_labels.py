@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests import sources
 from tests.conftest import Connection, Database, one
 from worker.child import dataset
 from worker.child.assignment import Period
@@ -171,6 +172,7 @@ def series(make_database: Callable[[], Database]) -> Iterator[tuple[Connection, 
             "ALTER TABLE coin_metrics DROP CONSTRAINT coin_metrics_pkey"
         )  # several rows at one moment
         owner.execute("ALTER TABLE coin_metrics ADD COLUMN as_float double precision")
+        sources.add_copies(owner, follow=False)
         yield owner, worker
 
 
@@ -184,9 +186,12 @@ def fill(owner: Connection, rows: list[Row], column: str) -> None:
             """.encode(),
             [(coin, START + timedelta(seconds=second), *rest) for coin, second, *rest in rows],
         )
+    owner.execute("SELECT copy_rows()")
 
 
-def counted(owner: Connection, label: Label, end: datetime, phases: str | None) -> dict[str, Any]:
+def counted(
+    owner: Connection, label: Label, end: datetime, phases: str | None, source: str
+) -> dict[str, Any]:
     """The same by ml.preview's own counts."""
     return one(
         owner,
@@ -196,7 +201,7 @@ def counted(owner: Connection, label: Label, end: datetime, phases: str | None) 
             jsonb_populate_record(NULL::public.ml_models, jsonb_build_object(
                 'label', %s::text, 'target_variable', %s::text, 'target_operator', %s::text,
                 'target_value', %s::text, 'future_minutes', %s::integer, 'base_variable', %s::text,
-                'stop_value', %s::text, 'uncovered', %s::text
+                'stop_value', %s::text, 'uncovered', %s::text, 'source', %s::text
             )), '{volume_sol}', %s, %s, %s
         ) c
         """,
@@ -205,6 +210,7 @@ def counted(owner: Connection, label: Label, end: datetime, phases: str | None) 
             *(
                 None if label.stop_value is None else str(label.stop_value),
                 label.uncovered,
+                source,
                 phases,
                 START,
                 end,
@@ -234,6 +240,9 @@ def test_labels_are_those_of_the_definition(
     phases = data.draw(st.sampled_from([None, (1,)]))
     end = data.draw(st.sampled_from([600, 1230]))
     fill(owner, rows, label.target)
+    source = data.draw(st.sampled_from(["coin_metrics", *sources.KEYED, sources.ALONE]))
+    if source == sources.ALONE:
+        rows = [("all are one", second, phase, target, base) for _, second, phase, target, base in rows]
     period = Period(START, START + timedelta(seconds=end))
     inside = [row for row in rows if row[1] < end]
     found = [(row, *brute(row, inside, label, end)) for row in inside if phases is None or row[2] in phases]
@@ -245,9 +254,10 @@ def test_labels_are_those_of_the_definition(
         "num_without_base": sum(no_base for _, _, no_base, _ in found),
         "num_uncovered": sum(is_open for _, _, _, is_open in found),
     }
-    assert counted(owner, label, period.end, None if phases is None else "1") == expected
+    assert counted(owner, label, period.end, None if phases is None else "1", source) == expected
 
-    stream = stream_dataset([worker], label, ("volume_sol",), period, phases)
+    told = sources.described(owner, source)
+    stream = stream_dataset([worker], label, ("volume_sol",), period, phases, source=told)
     if not labelled:
         return
     loaded = dataset.decode(stream, ("volume_sol",), label, lambda _rows: None)
