@@ -123,7 +123,7 @@ def test_any_relation_with_a_moment_is_a_source_and_is_counted_alike_in_any_time
             assert (found["rows"], found["coins"]) == ("288", "20" if key else "1")
             assert found["label"] == "price > 3, in r"
             targets = client.execute("SELECT * FROM ml.targets('price', source => 'r')").fetchall()
-            assert targets[0]["counted"] == f"5000 rows of {20 if key else 1} coins"
+            assert targets[0]["counted"] == "5,000 rows of " + ("20 coins" if key else "1 coin")
     finally:
         client.execute("RESET TimeZone")
         trades.execute("CALL ml.remove_source('r')")
@@ -286,7 +286,8 @@ def test_a_key_of_any_type_is_the_same_text_for_equal_values_whatever_a_session_
         ):
             client.execute(settings.encode() or b"SELECT")
             counted = client.execute("SELECT * FROM ml.targets('price', source => 'keyed')").fetchall()
-            assert counted[0]["counted"] == f"{len(values) + 1} rows of {different + 1} coins"
+            coins = f"{different + 1} coin{'s' * bool(different)}"
+            assert counted[0]["counted"] == f"{len(values) + 1} rows of {coins}"
         with worker.transaction():
             worker.execute("SET LOCAL ROLE ml_worker")
             query = sql.SQL("SELECT DISTINCT {} AS key FROM {} m").format(
