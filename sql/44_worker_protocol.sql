@@ -342,6 +342,46 @@ BEGIN
 END
 $$;
 
+-- Rows of fact tables, in the order of these: one that says how many rows others have comes last.
+CREATE OR REPLACE FUNCTION ml_internal.record_facts(
+    p_job_id bigint,
+    p_facts jsonb,
+    p_tables name []
+)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_table text;
+    v_columns name [];
+    v_wrong text;
+BEGIN
+    FOREACH v_table IN ARRAY p_tables LOOP
+        CONTINUE WHEN NOT p_facts ? v_table;
+        v_columns := ARRAY(
+            SELECT a.attname FROM pg_attribute a
+            WHERE a.attrelid = format('public.%I', v_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+                AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> 'job_id'
+        );
+        SELECT k.key INTO v_wrong
+        FROM jsonb_array_elements(p_facts -> v_table) e (item)
+        CROSS JOIN LATERAL jsonb_object_keys(e.item) k (key)
+        WHERE k.key <> ALL (v_columns)
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION '% of a result has no %', v_table, v_wrong
+                USING ERRCODE = 'undefined_column', TABLE = v_table, COLUMN = v_wrong,
+                HINT = ml_internal.suggest_names(v_wrong, v_columns::text []);
+        END IF;
+        EXECUTE format(
+            'INSERT INTO public.%1$I (job_id, %2$s) SELECT $1, %2$s FROM jsonb_populate_recordset(NULL::public.%1$I, $2)',
+            v_table, (SELECT string_agg(quote_ident(c.column_name), ', ') FROM unnest(v_columns) c (column_name))
+        ) USING p_job_id, p_facts -> v_table;
+    END LOOP;
+END
+$$;
+
 -- The result of any kind. Keys of the object are columns of the kind's result table, which decides types, NULLs and
 -- bounds, or fact tables that belong to it, with their rows. The result table's trigger is the fence: it locks the
 -- job first. If it refuses, this may be a call repeated after its answer was lost, which gets the answer again.
@@ -358,9 +398,6 @@ AS $$
 DECLARE
     v_kind ml.job_kinds;
     v_keys text [];
-    v_facts text [];
-    v_table text;
-    v_columns name [];
     v_id bigint;
     v_wrong text;
 BEGIN
@@ -372,7 +409,6 @@ BEGIN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
     END IF;
 
-    v_facts := ARRAY(SELECT k.key FROM jsonb_object_keys(p_result) k (key) WHERE k.key = ANY (v_kind.result_facts));
     v_keys := ARRAY(SELECT k.key FROM jsonb_object_keys(p_result) k (key) WHERE k.key <> ALL (v_kind.result_facts));
     SELECT k.key INTO v_wrong FROM unnest(v_keys) k (key) WHERE k.key <> ALL (v_kind.result_fields) LIMIT 1;
     IF FOUND THEN
@@ -417,27 +453,7 @@ BEGIN
             RETURN v_id;
     END;
 
-    FOREACH v_table IN ARRAY v_facts LOOP
-        v_columns := ARRAY(
-            SELECT a.attname FROM pg_attribute a
-            WHERE a.attrelid = format('public.%I', v_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
-                AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> 'job_id'
-        );
-        SELECT k.key INTO v_wrong
-        FROM jsonb_array_elements(p_result -> v_table) e (item)
-        CROSS JOIN LATERAL jsonb_object_keys(e.item) k (key)
-        WHERE k.key <> ALL (v_columns)
-        LIMIT 1;
-        IF FOUND THEN
-            RAISE EXCEPTION '% of a result has no %', v_table, v_wrong
-                USING ERRCODE = 'undefined_column', TABLE = v_table, COLUMN = v_wrong,
-                HINT = ml_internal.suggest_names(v_wrong, v_columns::text []);
-        END IF;
-        EXECUTE format(
-            'INSERT INTO public.%1$I (job_id, %2$s) SELECT $1, %2$s FROM jsonb_populate_recordset(NULL::public.%1$I, $2)',
-            v_table, (SELECT string_agg(quote_ident(c.column_name), ', ') FROM unnest(v_columns) c (column_name))
-        ) USING p_job_id, p_result -> v_table;
-    END LOOP;
+    PERFORM ml_internal.record_facts(p_job_id, p_result, v_kind.result_facts);
     RETURN v_id;
 END
 $$;
@@ -638,6 +654,7 @@ COMMENT ON FUNCTION ml_internal.lock_next_job(text [], bigint [], integer, text)
 COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint [], text []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not know sources gets jobs of coin_metrics alone.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
 COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
+COMMENT ON FUNCTION ml_internal.record_facts(bigint, jsonb, name []) IS 'Part of record_result: rows of those of these fact tables that the object has, by their names.';
 COMMENT ON FUNCTION ml_internal.record_result(bigint, integer, jsonb) IS 'Worker: result of a job of any kind; completes the job and returns the id of the result.';
 COMMENT ON FUNCTION ml_internal.record_failure(bigint, integer, text) IS 'Worker: the job cannot succeed; ends it as FAILED with this error_msg.';
 COMMENT ON PROCEDURE ml_internal.lose_attempt(bigint, integer, text) IS 'Ends an attempt as EXPIRED, and its job as FAILED once max_attempts are lost.';

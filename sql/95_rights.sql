@@ -104,7 +104,7 @@ AS $$
         'pg_namespace'::regclass, n.oid, quote_ident(n.nspname), 'SCHEMA',
         n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
     FROM pg_namespace n
-    WHERE n.nspname IN ('ml', 'ml_internal');
+    WHERE n.nspname IN ('ml', 'ml_internal', 'ml_generated');
 $$;
 
 -- The rights as they are. A routine that nobody has granted yet is open to PUBLIC by PostgreSQL's own default, which is

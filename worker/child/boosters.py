@@ -50,6 +50,14 @@ def model_in(content: bytes, num_features: int) -> bytearray:
     return bytearray(content[first:end])
 
 
+def trees_in(content: bytes) -> tuple[float, list[dict[str, Any]]]:
+    """The base score and the trees in what ``save_raw`` gives, by the names that xgboost has for their parts."""
+    found, _ = _Reader(content).top()
+    learner = found["learner"]
+    base = str(learner["learner_model_param"]["base_score"]).strip("[]")  # xgboost 3 writes a list
+    return float(base), learner["gradient_booster"]["model"]["trees"]
+
+
 def require_trees(left: NDArray[Any], right: NDArray[Any], is_leaf: NDArray[np.bool_]) -> None:
     """See that children make trees, so that every path ends.
 

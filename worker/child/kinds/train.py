@@ -5,10 +5,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.child import fitting, holdout, libraries, model_file, models
+from worker.child import fitting, holdout, libraries, model_file, models, numbers
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
-from worker.child.measuring import measure
+from worker.child.measuring import measure, predict
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, store_file
 from worker.errors import JobError
 
@@ -52,9 +52,17 @@ def run(task: Task) -> Result:
         pipeline, rows.names, rows.features[held_out], rows.labels[held_out], model.random_state
     )
     task.report(SCORED, "Writing the model file")
+    found = models.numbers(model_type, pipeline)
+    facts = None if found is None else numbers.facts(found, rows.names)
+    if facts is None:
+        why = "its type gives no numbers" if found is None else "it has too many numbers"
+        warnings.append(f"ml.predict cannot be asked for this model: {why}")
+    else:
+        some = rows.features[held_out][numbers.sampled(len(rows.features[held_out]))]
+        facts["ml_model_samples"] = numbers.samples(some, predict(pipeline, some))
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     store_file(task, file)
-    return measured | {
+    return measured | (facts or {}) | {
         "holdout": parts.kind,
         "num_coins": parts.num_coins,
         "num_fitted": len(labels),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from worker.child.models._shared import Features, Labels, Params
+    from worker.child.numbers import Numbers
     from worker.child.progress import Report
 
 GROUP = "ml_worker.models"
@@ -25,7 +26,8 @@ class ModelType(Protocol):
     Where a fitted model predicts with several threads, there is also ``use_threads(model, threads)``, which
     sets their number in a model that was fitted elsewhere. Where the worker's own model is more than the
     public libraries know, there are ``for_file(model)``, which gives the same model as they know it, and
-    ``from_file(model)``, which takes it back.
+    ``from_file(model)``, which takes it back. A type whose models the database can answer for has
+    ``numbers(pipeline)``, which gives :data:`worker.child.numbers.Numbers`.
 
     Attributes:
         TO_TRAIN: bytes that a TRAIN takes at its peak, for each value (rows by features) and for each row.
@@ -78,6 +80,12 @@ def from_file(module: ModelType, pipeline: "Pipeline", threads: int) -> "Pipelin
     if use_threads is not None:
         use_threads(pipeline[-1], threads)
     return pipeline
+
+
+def numbers(module: ModelType, pipeline: "Pipeline") -> "Numbers | None":
+    """The fitted pipeline as plain numbers; None where its type gives none."""
+    of_type = getattr(module, "numbers", None)
+    return None if of_type is None else cast("Numbers", of_type(pipeline))
 
 
 def _with_last(pipeline: "Pipeline", change: Callable[[Any], Any] | None) -> "Pipeline":

@@ -11,6 +11,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from worker.child import boosters, numbers
 from worker.child.progress import Report, seldom
 
 Params = dict[str, Any]
@@ -95,3 +96,30 @@ def imputed_and_scaled(model: Any) -> Pipeline:
     """
     imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     return Pipeline([("impute", imputer), ("scale", StandardScaler()), ("model", model)])
+
+
+def summed(booster: xgboost.Booster, answer: numbers.Answer) -> numbers.Trees:
+    """Trees of xgboost."""
+    base, trees = boosters.trees_in(bytes(booster.save_raw("ubj")))
+    sizes = [len(tree["left_children"]) for tree in trees]
+    firsts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+
+    def whole(name: str) -> NDArray[Any]:
+        return np.concatenate([tree[name] for tree in trees])
+
+    left = whole("left_children").astype(np.int64)
+    values = whole("split_conditions").astype(np.float32)
+    share = np.float32(base)
+    return numbers.Trees(
+        answer=answer,
+        base=0.0 if answer == "share" else float(-np.log(np.float32(1) / share - np.float32(1))),
+        is_single=True,
+        trees=np.repeat(np.arange(len(trees)), sizes),
+        feature=np.where(left < 0, -1, whole("split_indices").astype(np.int64)),
+        bound=values,
+        less=firsts + left,
+        more=firsts + whole("right_children").astype(np.int64),
+        missing_less=whole("default_left") == 1,
+        value=values,
+        cover=whole("sum_hessian").astype(np.float32),
+    )

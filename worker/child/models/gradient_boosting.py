@@ -1,11 +1,13 @@
 """Gradient boosting on histograms, by scikit-learn."""
 
+import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting import gradient_boosting
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
 from worker.child.models._shared import Features, Labels, Params, telling, wrapped
+from worker.child.numbers import Trees, first_above
 from worker.child.progress import Report, seldom
 
 TO_TRAIN = (22.0, 70.0)
@@ -53,3 +55,25 @@ def fit(model: HistGradientBoostingClassifier, features: Features, labels: Label
 def engine(_model: HistGradientBoostingClassifier) -> str:
     """Always scikit-learn."""
     return "scikit-learn"
+
+
+def numbers(pipeline: Pipeline) -> Trees:
+    """The trees, whose sum is the logit."""
+    model = pipeline[-1]
+    parts = [predictor.nodes for (predictor,) in model._predictors]
+    nodes, sizes = np.concatenate(parts), [len(part) for part in parts]
+    firsts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+    is_leaf = nodes["is_leaf"] == 1
+    return Trees(
+        answer="logistic",
+        base=float(np.ravel(model._baseline_prediction)[0]),
+        is_single=False,
+        trees=np.repeat(np.arange(len(parts)), sizes),
+        feature=np.where(is_leaf, -1, nodes["feature_idx"]),
+        bound=first_above(nodes["num_threshold"]),
+        less=firsts + nodes["left"],
+        more=firsts + nodes["right"],
+        missing_less=nodes["missing_go_to_left"] == 1,
+        value=nodes["value"],
+        cover=nodes["count"],
+    )

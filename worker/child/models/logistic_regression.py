@@ -10,6 +10,8 @@ from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
 from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.numbers import Layers
+from worker.child.numbers import imputed_and_scaled as layers
 from worker.child.progress import Report, seldom, share_of_limit
 
 TO_TRAIN = (25.0, 60.0)
@@ -78,3 +80,8 @@ def _by_epoch(loop: Callable[..., Any], tell: Callable[[], None]) -> Callable[..
 def engine(_model: LogisticRegression) -> str:
     """Always scikit-learn."""
     return "scikit-learn"
+
+
+def numbers(pipeline: Pipeline) -> Layers:
+    """One layer of one unit."""
+    return layers(pipeline, [pipeline[-1].coef_.T], [pipeline[-1].intercept_], "identity")

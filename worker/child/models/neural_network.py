@@ -9,6 +9,8 @@ from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
 from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.numbers import Layers
+from worker.child.numbers import imputed_and_scaled as layers
 from worker.child.progress import Report, seldom, share_of_limit
 
 TO_TRAIN = (24.0, 60.0)
@@ -70,3 +72,9 @@ def fit(model: MLPClassifier, features: Features, labels: Labels, report: Report
 def engine(_model: MLPClassifier) -> str:
     """Always scikit-learn."""
     return "scikit-learn"
+
+
+def numbers(pipeline: Pipeline) -> Layers:
+    """The layers."""
+    model = pipeline[-1]
+    return layers(pipeline, model.coefs_, model.intercepts_, model.activation)

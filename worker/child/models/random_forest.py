@@ -1,6 +1,6 @@
 """A random forest: grown on histograms by xgboost where it can be, else by scikit-learn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from worker.child.models import _shared
 from worker.child.models._shared import Features, Labels, Params, Trees
+from worker.child.numbers import Trees as Sum
 from worker.child.progress import Report
 
 TO_TRAIN = (16.0, 150.0)  # of scikit-learn's forest where it takes more
@@ -108,6 +109,61 @@ def from_file(
     forest.classes_, forest.n_features_in_, forest.n_outputs_ = np.array([0, 1]), booster.num_features(), 1
     forest.booster_ = booster
     return forest
+
+
+def numbers(pipeline: Pipeline) -> Sum:
+    """The trees, whose sum is the probability."""
+    model = pipeline[-1]
+    if isinstance(model, HistogramForest):
+        return _shared.summed(model.booster_, "share")
+    shrink, bound, stretch, _ = (step for _, step in pipeline.steps)
+
+    def transformed(values: NDArray[np.float32], feature: NDArray[Any]) -> NDArray[np.float32]:
+        return stretch.func(bound.func(values / shrink.scale_[feature]))  # type: ignore[no-any-return]
+
+    parts = [estimator.tree_ for estimator in model.estimators_]
+    sizes = [part.node_count for part in parts]
+    firsts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+    left = np.concatenate([part.children_left for part in parts])
+    is_leaf = left < 0
+    feature = np.where(is_leaf, -1, np.concatenate([part.feature for part in parts]))
+    threshold = np.concatenate([part.threshold for part in parts])
+    value = np.concatenate([part.value[:, 0, :] for part in parts])
+    return Sum(
+        answer="share",
+        base=0.0,
+        is_single=False,
+        trees=np.repeat(np.arange(len(parts)), sizes),
+        feature=feature,
+        bound=_first_beyond(lambda values: transformed(values, feature), threshold),
+        less=firsts + left,
+        more=firsts + np.concatenate([part.children_right for part in parts]),
+        missing_less=np.concatenate([part.missing_go_to_left for part in parts]) == 1,
+        value=value[:, 1] / value.sum(axis=1) / len(parts),
+        cover=np.concatenate([part.weighted_n_node_samples for part in parts]),
+    )
+
+
+def _first_beyond(
+    change: Callable[[NDArray[np.float32]], NDArray[np.float32]], thresholds: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """For each threshold the smallest float32 that becomes greater when it is changed; infinite if none does.
+
+    What never falls is searched by halves, among the float32 in their order.
+    """
+    low = np.full(len(thresholds), -(2**31 - 2**23), np.int64)  # the numbers of -inf and inf
+    high = -low
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        is_beyond = change(_numbered(middle)) > thresholds
+        low, high = np.where(is_beyond, low, middle), np.where(is_beyond, middle, high)
+    return _numbered(high)
+
+
+def _numbered(number: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The float32 that has this number in their order; 0 has 0."""
+    bits = np.where(number < 0, -number | 2**31, number).astype(np.uint32)
+    return bits.view(np.float32)
 
 
 class HistogramForest(RandomForestClassifier):  # type: ignore[misc]

@@ -5,9 +5,10 @@ from xgboost import XGBClassifier
 
 from worker.child.models import _shared
 from worker.child.models._shared import Features, Labels, Params, Trees, use_threads
+from worker.child.numbers import Trees as Sum
 from worker.child.progress import Report
 
-__all__ = ["NAMES", "TO_PREDICT", "TO_TRAIN", "engine", "fit", "make", "use_threads"]
+__all__ = ["NAMES", "TO_PREDICT", "TO_TRAIN", "engine", "fit", "make", "numbers", "use_threads"]
 
 TO_TRAIN = (8.0, 70.0)
 TO_PREDICT = (4.5, 90.0)
@@ -33,3 +34,8 @@ def fit(model: XGBClassifier, features: Features, labels: Labels, report: Report
 def engine(_model: XGBClassifier) -> str:
     """Always xgboost."""
     return "xgboost"
+
+
+def numbers(pipeline: Pipeline) -> Sum:
+    """The trees, whose sum in float32 is the logit."""
+    return _shared.summed(pipeline[-1].get_booster(), "logistic")
