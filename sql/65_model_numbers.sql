@@ -1,7 +1,7 @@
 -- A fitted model as plain numbers, recorded with its training run: so ml.predict (74_predict.sql) answers with no worker
 -- running. A model is a sum of trees or a network of layers; a regression is a network of one unit. Whatever is evaluated
--- is made from these numbers alone: a small model becomes a function of the schema ml_generated, a large one is walked
--- through, which needs no time at the first call and no room in a session.
+-- is made from these numbers alone: each model has a function in the schema ml_generated, which holds the numbers of a small
+-- model and walks through those of a large one.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -243,19 +243,44 @@ CREATE OR REPLACE TRIGGER ml_model_numbers_60_check
 AFTER INSERT ON public.ml_model_numbers
 FOR EACH ROW EXECUTE FUNCTION ml_internal.check_model_numbers();
 
--- ── The function of a small model ───────────────────────────────────────────────────────────────────
+-- ── The function of a model ─────────────────────────────────────────────────────────────────────────
 
-CREATE TABLE IF NOT EXISTS ml_internal.model_functions (
-    model_id bigint NOT NULL,
-    job_id bigint NOT NULL,
-    row_type oid NOT NULL,
-    CONSTRAINT model_functions_pkey PRIMARY KEY (model_id),
-    CONSTRAINT model_functions_one_a_job UNIQUE (job_id)
-);
+CREATE OR REPLACE FUNCTION ml_internal.is_numeric(
+    p_type oid
+)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN p_type = ANY ('{int2,int4,int8,float4,float8,numeric,bool}'::regtype [])
+        OR ml_internal.base_type(p_type) = ANY ('{int2,int4,int8,float4,float8,numeric,bool}'::regtype []);
+END
+$$;
 
-UPDATE ml_internal.model_functions f SET row_type = c.reltype
-FROM pg_class c
-WHERE c.oid = 'public.coin_metrics'::regclass AND f.row_type <> c.reltype; -- it was restored from a backup
+-- Types of rows that have all features of a model as numbers: of these its function need not ask for every row.
+CREATE OR REPLACE FUNCTION ml_internal.row_types_of(
+    p_job_id bigint
+)
+RETURNS oid []
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ARRAY(
+        SELECT c.reltype
+        FROM public.ml_model_inputs i
+        JOIN pg_attribute a ON a.attname = i.feature AND a.attnum > 0
+        JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+        WHERE i.job_id = p_job_id AND ml_internal.is_numeric(a.atttypid)
+        GROUP BY c.reltype
+        HAVING count(*) = (SELECT count(*) FROM public.ml_model_inputs x WHERE x.job_id = p_job_id)
+        ORDER BY c.reltype = (SELECT m.reltype FROM pg_class m WHERE m.oid = 'public.coin_metrics'::regclass) DESC, c.reltype
+        LIMIT 100
+    );
+$$;
 
 -- Beyond these a session would spend more on the first call than it saves later, and a lot of memory.
 CREATE OR REPLACE FUNCTION ml_internal.is_small(
@@ -362,8 +387,11 @@ AS $$
         E'\n',
         (
             SELECT string_agg(
+                -- One step a variable: an expression as argument would keep the functions from being inlined.
                 format(
-                    'z0_%s double precision := ml_internal.single(ml_internal.single(coalesce(f%1$s::double precision, %L) - %L)::double precision / %L);',
+                    E'a%1$s double precision := coalesce(f%1$s::double precision, %2$L) - %3$L;\n'
+                    'b%1$s double precision := ml_internal.single(a%1$s)::double precision / %4$L;\n'
+                    'z0_%1$s double precision := ml_internal.single(b%1$s)::double precision;',
                     i.place, i.fill, i.center, i.scale
                 ), E'\n' ORDER BY i.place
             )
@@ -385,7 +413,8 @@ AS $$
     );
 $$;
 
--- It takes a row of any type that has the features as columns, whatever their order.
+-- It takes a row of any type that has the features as columns, whatever their order. That of a large model walks through
+-- its numbers; and so do all while teams are separated, because the text of a function can be read by everybody.
 CREATE OR REPLACE PROCEDURE ml_internal.make_model_function(
     p_job_id bigint
 )
@@ -394,65 +423,45 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_numbers public.ml_model_numbers;
-    v_model_id bigint := (SELECT m.id FROM public.ml_models m WHERE m.train_job_id = p_job_id);
     v_code text;
 BEGIN
     SELECT * INTO v_numbers FROM public.ml_model_numbers n WHERE n.job_id = p_job_id;
-    -- The text of a function can be read by everybody, so there is none while teams are separated.
-    IF NOT ml_internal.is_small(v_numbers) OR (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN
-        RETURN;
+    IF ml_internal.is_small(v_numbers) AND NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN
+        v_code := CASE WHEN v_numbers.num_trees > 0 THEN ml_internal.code_of_trees(v_numbers) ELSE ml_internal.code_of_layers(v_numbers) END;
     END IF;
-    v_code := CASE WHEN v_numbers.num_trees > 0 THEN ml_internal.code_of_trees(v_numbers) ELSE ml_internal.code_of_layers(v_numbers) END;
     IF v_code IS NULL THEN
-        RETURN;
+        v_code := format(E'BEGIN\nRETURN ml_internal.answer_row(%s, inputs);\nEND', p_job_id);
+    ELSE
+        v_code := format(
+            E'DECLARE\nis_fit boolean := pg_typeof(inputs) = ANY (%L::oid []) OR ml_internal.require_features(%s, inputs);\n%s\n%s\nRETURN %s;\nEND',
+            ml_internal.row_types_of(p_job_id),
+            p_job_id,
+            (
+                SELECT string_agg(
+                    format(
+                        E'd%s double precision := ml_internal.number(inputs.%I);\nf%1$s real := ml_internal.single(d%1$s);',
+                        i.place, i.feature
+                    ), E'\n' ORDER BY i.place
+                )
+                FROM public.ml_model_inputs i
+                WHERE i.job_id = p_job_id
+            ),
+            v_code,
+            CASE v_numbers.answer WHEN 'share' THEN 'greatest(least(s, 1), 0)' ELSE 'ml_internal.logistic(s)' END
+        );
     END IF;
-    v_code := format(
-        E'DECLARE\n%s\n%s\nRETURN %s;\nEND',
-        (
-            SELECT string_agg(
-                format(
-                    E'd%s double precision := ml_internal.number(inputs.%I);\nf%1$s real := ml_internal.single(d%1$s);',
-                    i.place, i.feature
-                ), E'\n' ORDER BY i.place
-            )
-            FROM public.ml_model_inputs i
-            WHERE i.job_id = p_job_id
-        ),
-        v_code,
-        CASE v_numbers.answer WHEN 'share' THEN 'greatest(least(s, 1), 0)' ELSE 'ml_internal.logistic(s)' END
-    );
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION ml_generated.model_%s(inputs anyelement) RETURNS double precision
+        'CREATE OR REPLACE FUNCTION ml_generated.model_of_job_%s(inputs anyelement) RETURNS double precision
             LANGUAGE plpgsql STABLE PARALLEL SAFE AS %L;
-        REVOKE ALL ON FUNCTION ml_generated.model_%1$s(anyelement) FROM PUBLIC;
-        GRANT EXECUTE ON FUNCTION ml_generated.model_%1$s(anyelement) TO ml_reader;
-        COMMENT ON FUNCTION ml_generated.model_%1$s(anyelement) IS %L',
-        v_model_id, v_code, format('Probability that model %s gives a row; ml.predict asks it.', v_model_id)
+        REVOKE ALL ON FUNCTION ml_generated.model_of_job_%1$s(anyelement) FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION ml_generated.model_of_job_%1$s(anyelement) TO ml_reader;
+        COMMENT ON FUNCTION ml_generated.model_of_job_%1$s(anyelement) IS %L',
+        p_job_id, v_code, 'Probability that the model of this job gives a row; ml.predict asks it.'
     );
-    INSERT INTO ml_internal.model_functions (model_id, job_id, row_type)
-    SELECT v_model_id, p_job_id, c.reltype FROM pg_class c WHERE c.oid = 'public.coin_metrics'::regclass
-    ON CONFLICT ON CONSTRAINT model_functions_pkey DO UPDATE SET row_type = EXCLUDED.row_type;
 END
 $$;
 
-CREATE OR REPLACE PROCEDURE ml_internal.drop_model_function(
-    p_job_id bigint
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_model_id bigint;
-BEGIN
-    DELETE FROM ml_internal.model_functions f WHERE f.job_id = p_job_id RETURNING f.model_id INTO v_model_id;
-    IF FOUND THEN
-        EXECUTE format('DROP FUNCTION IF EXISTS ml_generated.model_%s(anyelement)', v_model_id);
-    END IF;
-END
-$$;
-
--- The function belongs to the numbers: it comes and goes with them. A model without one is walked through, so that nothing
--- in the making of it can cost a training its result.
+-- The function belongs to the numbers: it comes and goes with them.
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_function()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -461,16 +470,10 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        CALL ml_internal.drop_model_function(OLD.job_id);
+        EXECUTE format('DROP FUNCTION IF EXISTS ml_generated.model_of_job_%s(anyelement)', OLD.job_id);
         RETURN NULL;
     END IF;
-    BEGIN
-        CALL ml_internal.make_model_function(NEW.job_id);
-    EXCEPTION
-        WHEN OTHERS THEN
-            RAISE WARNING 'no function was made of the numbers of job %: %', NEW.job_id, SQLERRM
-                USING ERRCODE = SQLSTATE, HINT = 'ml.predict answers all the same, only more slowly.';
-    END;
+    CALL ml_internal.make_model_function(NEW.job_id);
     RETURN NULL;
 END
 $$;
@@ -479,7 +482,7 @@ CREATE OR REPLACE TRIGGER ml_model_numbers_70_function
 AFTER INSERT OR DELETE ON public.ml_model_numbers
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_function();
 
--- Makes or drops the functions of all models: after an upgrade, and when teams are separated or no longer.
+-- Of all models: when teams are separated or no longer, and where types of rows have other numbers than when they were made.
 CREATE OR REPLACE PROCEDURE ml_internal.keep_model_functions()
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
@@ -488,7 +491,6 @@ DECLARE
     v_job_id bigint;
 BEGIN
     FOR v_job_id IN SELECT n.job_id FROM public.ml_model_numbers n ORDER BY n.job_id LOOP
-        CALL ml_internal.drop_model_function(v_job_id);
         CALL ml_internal.make_model_function(v_job_id);
     END LOOP;
 END
@@ -521,27 +523,23 @@ END
 $$;
 
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
-    ml_internal.number, ml_internal.single, ml_internal.logistic, ml_internal.activate, ml_internal.is_small
+    ml_internal.is_numeric, ml_internal.number, ml_internal.single, ml_internal.logistic, ml_internal.activate, ml_internal.is_small
 ');
-CALL ml_internal.allow('ml_reader', 'SELECT', 'ml_internal.model_functions');
 CALL ml_internal.allow('ml_worker', 'EXECUTE', 'ml_internal.record_numbers');
 
 COMMENT ON FUNCTION ml_internal.are_finite(double precision []) IS 'Whether all of these are numbers, and none is infinite.';
 COMMENT ON FUNCTION ml_internal.are_nodes(integer, smallint [], real [], integer [], integer [], boolean [], double precision []) IS 'Whether these arrays can be nodes of a tree: of one length, without NULL, and a child after its parent.';
 COMMENT ON FUNCTION ml_internal.numbers_fault(public.ml_model_numbers) IS 'What is wrong with the numbers of a model, all its rows together; NULL: nothing.';
 COMMENT ON FUNCTION ml_internal.check_model_numbers() IS 'Trigger: the numbers of a model are whole, and fit its features and each other.';
-COMMENT ON FUNCTION ml_internal.is_small(public.ml_model_numbers) IS 'Whether a function is made of a model; a larger one is walked through.';
+COMMENT ON FUNCTION ml_internal.is_numeric(oid) IS 'Whether a type, or what a domain stands for, is a number or a boolean.';
+COMMENT ON FUNCTION ml_internal.row_types_of(bigint) IS 'Types of rows that have the features of the model of a job as numbers, coin_metrics first.';
+COMMENT ON FUNCTION ml_internal.is_small(public.ml_model_numbers) IS 'Whether the function of a model holds its numbers; a larger model is walked through.';
 COMMENT ON FUNCTION ml_internal.code_of_trees(public.ml_model_numbers) IS 'Body of the function of a model that is a sum of trees; NULL: they are too deep.';
 COMMENT ON FUNCTION ml_internal.code_of_layers(public.ml_model_numbers) IS 'Body of the function of a model that is a network.';
-COMMENT ON PROCEDURE ml_internal.make_model_function(bigint) IS 'Makes the function of the model of a job from its numbers, unless it is too large or teams are separated.';
-COMMENT ON PROCEDURE ml_internal.drop_model_function(bigint) IS 'Drops the function of the model of a job.';
+COMMENT ON PROCEDURE ml_internal.make_model_function(bigint) IS 'Makes the function of the model of a job from its numbers.';
 COMMENT ON FUNCTION ml_internal.keep_model_function() IS 'Trigger: the function of a model comes and goes with its numbers.';
-COMMENT ON PROCEDURE ml_internal.keep_model_functions() IS 'Owner: makes the functions of all models anew, or drops them while teams are separated.';
+COMMENT ON PROCEDURE ml_internal.keep_model_functions() IS 'Owner: makes the functions of all models anew.';
 COMMENT ON FUNCTION ml_internal.record_numbers(bigint, jsonb) IS 'Worker: records the numbers of a model that has none, as those of before version 7; false if it has some.';
-COMMENT ON TABLE ml_internal.model_functions IS 'Models that a function of ml_generated was made of.';
-COMMENT ON COLUMN ml_internal.model_functions.model_id IS 'Number of the model, which is in the name of the function.';
-COMMENT ON COLUMN ml_internal.model_functions.job_id IS 'Job whose numbers it was made from.';
-COMMENT ON COLUMN ml_internal.model_functions.row_type IS 'Type of the rows that the model was trained on, by its oid: those have its features.';
 COMMENT ON TABLE public.ml_model_numbers IS 'What kind of sum a model is, append-only: ml_model_trees or ml_model_layers have its numbers. Models without a row are of before version 7, too large, or of a type that gives none.';
 COMMENT ON COLUMN public.ml_model_numbers.job_id IS 'TRAIN job of the model.';
 COMMENT ON COLUMN public.ml_model_numbers.answer IS 'What the sum is: share, the probability itself, or logistic, its logit.';

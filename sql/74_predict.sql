@@ -74,9 +74,7 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_features text [] := ml_internal.features_of(p_job_id);
-    v_inputs double precision [] := '{}';
     v_feature text;
-    v_value jsonb;
 BEGIN
     IF jsonb_typeof(p_row) <> 'object' THEN
         RAISE EXCEPTION 'a model cannot be asked about %', left(p_row::text, 100)
@@ -88,52 +86,59 @@ BEGIN
             ARRAY(SELECT jsonb_object_keys(p_row))
         );
     END IF;
-    FOREACH v_feature IN ARRAY v_features LOOP
-        v_value := p_row -> v_feature;
-        CASE
-            WHEN jsonb_typeof(v_value) = 'number' OR v_value IN ('"NaN"', '"Infinity"', '"-Infinity"') THEN
-                v_inputs := v_inputs || (v_value #>> '{}')::double precision;
-            WHEN jsonb_typeof(v_value) = 'boolean' THEN
-                v_inputs := v_inputs || ml_internal.number(v_value::boolean);
-            WHEN v_value = 'null' THEN
-                v_inputs := v_inputs || NULL::double precision;
-            ELSE
-                RAISE EXCEPTION 'the feature % of the row is no number: %', v_feature, left(v_value::text, 100)
-                    USING ERRCODE = 'datatype_mismatch', COLUMN = v_feature,
-                    HINT = 'Cast the column to a number or a boolean.';
-        END CASE;
-    END LOOP;
-    RETURN v_inputs;
+    SELECT f INTO v_feature
+    FROM unnest(v_features) f
+    WHERE jsonb_typeof(p_row -> f) NOT IN ('number', 'boolean', 'null') AND p_row -> f NOT IN ('"NaN"', '"Infinity"', '"-Infinity"')
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the feature % of the row is no number: %', v_feature, left(p_row ->> v_feature, 100)
+            USING ERRCODE = 'datatype_mismatch', COLUMN = v_feature,
+            HINT = 'Cast the column to a number or a boolean.';
+    END IF;
+    RETURN ARRAY(
+        SELECT CASE jsonb_typeof(p_row -> u.f) WHEN 'boolean' THEN (p_row -> u.f)::boolean::integer ELSE (p_row ->> u.f)::double precision END
+        FROM unnest(v_features) WITH ORDINALITY u (f, place)
+        ORDER BY u.place
+    );
 END
 $$;
 
--- Whether rows of this type have the features as numbers; it says what is missing. A row without a type of its own tells.
+-- Whether rows of this type have the features as numbers; it says what is missing. A row without a type of its own is
+-- looked at itself. A model's function would only say that PostgreSQL finds no such column or cast.
 CREATE OR REPLACE FUNCTION ml_internal.require_features(
     p_job_id bigint,
-    p_type oid,
-    p_row jsonb
+    p_row anyelement
 )
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_relation oid;
 BEGIN
-    IF p_row IS NOT NULL OR EXISTS (
-        SELECT
-        FROM public.ml_model_inputs i
-        WHERE i.job_id = p_job_id AND NOT EXISTS (
+    IF pg_typeof(p_row) <> 'record'::regtype THEN
+        SELECT t.typrelid INTO v_relation FROM pg_type t WHERE t.oid = pg_typeof(p_row);
+        IF NOT EXISTS (
             SELECT
-            FROM pg_type t
-            JOIN pg_attribute a ON a.attrelid = t.typrelid
-            WHERE t.oid = p_type AND a.attname = i.feature AND NOT a.attisdropped AND ml_internal.base_type(a.atttypid) IN (
-                'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'bool'::regtype
-            )
-        )
-    ) THEN
-        PERFORM ml_internal.inputs_of_row(p_job_id, p_row);
+            FROM public.ml_model_inputs i
+            LEFT JOIN pg_attribute a ON a.attrelid = v_relation AND a.attname = i.feature AND ml_internal.is_numeric(a.atttypid)
+            WHERE i.job_id = p_job_id AND a.attname IS NULL
+        ) THEN
+            RETURN true;
+        ELSIF v_relation <> 0 THEN
+            PERFORM ml_internal.inputs_of_row(p_job_id, (
+                SELECT jsonb_object_agg(a.attname, CASE
+                    WHEN ml_internal.is_numeric(a.atttypid) THEN '0'
+                    ELSE to_jsonb('it is ' || format_type(a.atttypid, a.atttypmod))
+                END)
+                FROM pg_attribute a
+                WHERE a.attrelid = v_relation AND a.attnum > 0 AND NOT a.attisdropped
+            ));
+        END IF;
     END IF;
+    RETURN ml_internal.inputs_of_row(p_job_id, to_jsonb(p_row)) IS NOT NULL;
 END
 $$;
 
@@ -345,6 +350,23 @@ BEGIN
 END
 $$;
 
+-- The same of a row, for the function of a large model.
+CREATE OR REPLACE FUNCTION ml_internal.answer_row(
+    p_job_id bigint,
+    p_row anyelement
+)
+RETURNS double precision
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+SET extra_float_digits TO 1
+AS $$
+BEGIN
+    RETURN ml_internal.answer(p_job_id, ml_internal.inputs_of_row(p_job_id, to_jsonb(p_row)));
+END
+$$;
+
 -- ── For users ───────────────────────────────────────────────────────────────────────────────────────
 -- Two functions with a row, by name and by number, and two with text. Those with a row are asked once for each of many
 -- rows: what they do first is one look-up by index, and one call.
@@ -358,28 +380,21 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-SET extra_float_digits TO 1
 SET jit TO off
-SET enable_seqscan TO off
 AS $$
 DECLARE
-    v_model_id bigint;
-    v_row_type oid;
     v_job_id bigint;
     v_answer double precision;
 BEGIN
-    SELECT m.id, f.row_type, f.job_id INTO v_model_id, v_row_type, v_job_id
+    SELECT m.train_job_id INTO v_job_id
     FROM public.ml_models m
-    JOIN ml_internal.model_functions f ON f.model_id = m.id
     WHERE m.name = predict.model AND NOT m.is_deleted AND m.status <> 'FAILED';
-    IF v_job_id IS NULL THEN
-        RETURN ml.predict(ml_internal.find_model(model), inputs);
-    ELSIF inputs IS NOT DISTINCT FROM NULL THEN
-        RETURN NULL;
-    ELSIF pg_typeof(inputs) <> v_row_type THEN
-        PERFORM ml_internal.require_features(v_job_id, pg_typeof(inputs), to_jsonb(inputs));
+    IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN
+        v_job_id := ml_internal.job_with_numbers(ml_internal.find_model(model));
     END IF;
-    EXECUTE 'SELECT ml_generated.model_' || v_model_id || '($1)' INTO v_answer USING inputs;
+    IF inputs IS DISTINCT FROM NULL THEN
+        EXECUTE 'SELECT ml_generated.model_of_job_' || v_job_id || '($1)' INTO v_answer USING inputs;
+    END IF;
     RETURN v_answer;
 END
 $$;
@@ -393,28 +408,21 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-SET extra_float_digits TO 1
 SET jit TO off
-SET enable_seqscan TO off
 AS $$
 DECLARE
-    v_row_type oid;
     v_job_id bigint;
     v_answer double precision;
 BEGIN
-    SELECT f.row_type, f.job_id INTO v_row_type, v_job_id
+    SELECT m.train_job_id INTO v_job_id
     FROM public.ml_models m
-    JOIN ml_internal.model_functions f ON f.model_id = m.id
     WHERE m.id = predict.model AND NOT m.is_deleted AND m.status <> 'FAILED';
-    IF v_job_id IS NULL THEN
+    IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN
         v_job_id := ml_internal.job_with_numbers(model);
-        RETURN CASE WHEN inputs IS DISTINCT FROM NULL THEN ml_internal.answer(v_job_id, ml_internal.inputs_of_row(v_job_id, to_jsonb(inputs))) END;
-    ELSIF inputs IS NOT DISTINCT FROM NULL THEN
-        RETURN NULL;
-    ELSIF pg_typeof(inputs) <> v_row_type THEN
-        PERFORM ml_internal.require_features(v_job_id, pg_typeof(inputs), to_jsonb(inputs));
     END IF;
-    EXECUTE 'SELECT ml_generated.model_' || model || '($1)' INTO v_answer USING inputs;
+    IF inputs IS DISTINCT FROM NULL THEN
+        EXECUTE 'SELECT ml_generated.model_of_job_' || v_job_id || '($1)' INTO v_answer USING inputs;
+    END IF;
     RETURN v_answer;
 END
 $$;
@@ -531,17 +539,15 @@ BEGIN
     SELECT max(abs(ml_internal.answer(v_job_id, s.inputs) - s.probability)) INTO v_walked
     FROM public.ml_model_samples s
     WHERE s.job_id = v_job_id;
-    IF EXISTS (SELECT FROM ml_internal.model_functions f WHERE f.model_id = p_model_id) THEN
-        EXECUTE format(
-            'SELECT max(abs(ml_generated.model_%s(r) - s.probability))
-            FROM public.ml_model_samples s CROSS JOIN LATERAL (SELECT %s OFFSET 0) r WHERE s.job_id = $1',
-            p_model_id, (
-                SELECT string_agg(format('s.inputs[%s] AS %I', i.place + 1, i.feature), ', ' ORDER BY i.place)
-                FROM public.ml_model_inputs i
-                WHERE i.job_id = v_job_id
-            )
-        ) INTO v_called USING v_job_id;
-    END IF;
+    EXECUTE format(
+        'SELECT max(abs(ml_generated.model_of_job_%s(r) - s.probability))
+        FROM public.ml_model_samples s CROSS JOIN LATERAL (SELECT %s OFFSET 0) r WHERE s.job_id = $1',
+        v_job_id, (
+            SELECT string_agg(format('s.inputs[%s] AS %I', i.place + 1, i.feature), ', ' ORDER BY i.place)
+            FROM public.ml_model_inputs i
+            WHERE i.job_id = v_job_id
+        )
+    ) INTO v_called USING v_job_id;
     RETURN greatest(v_walked, v_called);
 END
 $$;
@@ -551,14 +557,14 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.require_ready_model, ml_internal.job_with_numbers, ml_internal.features_of, ml_internal.refuse_missing_features,
     ml_internal.inputs_of_row, ml_internal.require_features, ml_internal.inputs_of_text,
     ml_internal.walk_trees, ml_internal.scale_inputs, ml_internal.walk_layers, ml_internal.as_singles,
-    ml_internal.probability, ml_internal.answer, ml_internal.sample_difference
+    ml_internal.probability, ml_internal.answer, ml_internal.answer_row, ml_internal.sample_difference
 ');
 
 COMMENT ON FUNCTION ml_internal.job_with_numbers(bigint) IS 'Job with the numbers of a READY model, or an error that says why it cannot be asked.';
 COMMENT ON FUNCTION ml_internal.features_of(bigint) IS 'Features of the model of a job, in the order of its numbers.';
 COMMENT ON PROCEDURE ml_internal.refuse_missing_features(bigint, text, text [], text []) IS 'Says which features of a model are missing.';
 COMMENT ON FUNCTION ml_internal.inputs_of_row(bigint, jsonb) IS 'Features of a row in the order of a model''s numbers, found by name.';
-COMMENT ON FUNCTION ml_internal.require_features(bigint, oid, jsonb) IS 'Refuses a type of rows that lacks a feature of a model, or has it as no number.';
+COMMENT ON FUNCTION ml_internal.require_features(bigint, anyelement) IS 'Refuses a row of a type that lacks a feature of a model, or has it as no number.';
 COMMENT ON FUNCTION ml_internal.inputs_of_text(bigint, text) IS 'Features in "a=1;b=2" in the order of a model''s numbers.';
 COMMENT ON FUNCTION ml_internal.walk_trees(public.ml_model_numbers, real [], boolean) IS 'Sum of the trees of a model for a row, and what each feature adds to it.';
 COMMENT ON FUNCTION ml_internal.scale_inputs(bigint, real []) IS 'Features as the first layer of a network sees them.';
@@ -566,6 +572,7 @@ COMMENT ON FUNCTION ml_internal.walk_layers(public.ml_model_numbers, double prec
 COMMENT ON FUNCTION ml_internal.as_singles(double precision []) IS 'Features as float32.';
 COMMENT ON FUNCTION ml_internal.probability(text, double precision) IS 'Probability that the sum of a model stands for, see ml_model_numbers.answer.';
 COMMENT ON FUNCTION ml_internal.answer(bigint, double precision []) IS 'Probability that the model of a job gives these features, by walking through its numbers.';
+COMMENT ON FUNCTION ml_internal.answer_row(bigint, anyelement) IS 'Probability that the model of a job gives a row, by walking through its numbers.';
 COMMENT ON FUNCTION ml_internal.sample_difference(bigint) IS 'Greatest difference between the database and the worker on the rows kept with a model; NULL: there are none.';
 COMMENT ON FUNCTION ml.predict(text, anyelement) IS 'Probability that a model, by name, gives a row of any type that has its features as columns: ml.predict(''storms'', c) FROM coin_metrics c. No worker is needed.';
 COMMENT ON FUNCTION ml.predict(bigint, anyelement) IS 'The same by the number of the model.';
