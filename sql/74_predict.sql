@@ -41,23 +41,21 @@ AS $$
     SELECT ARRAY(SELECT i.feature FROM public.ml_model_inputs i WHERE i.job_id = p_job_id ORDER BY i.place);
 $$;
 
-CREATE OR REPLACE PROCEDURE ml_internal.refuse_missing_features(
+CREATE OR REPLACE FUNCTION ml_internal.refuse_missing_features(
     p_job_id bigint,
     p_what text,
     p_missing text [],
-    p_names text []
+    p_hint text
 )
+RETURNS void
 LANGUAGE plpgsql
+STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION '% % no %', p_what, CASE WHEN p_what LIKE 'the %' THEN 'has' ELSE 'have' END, array_to_string(p_missing, ', ')
-        USING ERRCODE = 'undefined_column', COLUMN = p_missing[1], HINT = format(
-            'Model %s needs %s.%s',
-            (SELECT m.id FROM public.ml_models m WHERE m.train_job_id = p_job_id),
-            array_to_string(ml_internal.features_of(p_job_id), ', '),
-            CASE WHEN p_what NOT LIKE 'the %' THEN format(' Write %s=NULL for a value that is not known.', p_missing[1]) ELSE '' END
-        );
+    RAISE EXCEPTION '% no %', p_what, array_to_string(p_missing, ', ')
+        USING ERRCODE = 'undefined_column', COLUMN = p_missing[1],
+        HINT = format('The model needs %s. %s', array_to_string(ml_internal.features_of(p_job_id), ', '), p_hint);
 END
 $$;
 
@@ -81,9 +79,10 @@ BEGIN
             USING ERRCODE = 'datatype_mismatch',
             HINT = 'Give a row, as in ml.predict(''storms'', c) FROM coin_metrics c, or features as text: ''volatility_pct=3.1;volume_sol=12''.';
     ELSIF NOT p_row ?& v_features THEN
-        CALL ml_internal.refuse_missing_features(
-            p_job_id, 'the row', ARRAY(SELECT f FROM unnest(v_features) WITH ORDINALITY u (f, place) WHERE NOT p_row ? f ORDER BY u.place),
-            ARRAY(SELECT jsonb_object_keys(p_row))
+        PERFORM ml_internal.refuse_missing_features(
+            p_job_id, 'the row has',
+            ARRAY(SELECT u.f FROM unnest(v_features) WITH ORDINALITY u (f, place) WHERE NOT p_row ? u.f ORDER BY u.place),
+            'Give a row that has them as columns, by these names.'
         );
     END IF;
     SELECT f INTO v_feature
@@ -186,9 +185,10 @@ BEGIN
         END IF;
     END LOOP;
     IF NOT v_names @> v_features THEN
-        CALL ml_internal.refuse_missing_features(
-            p_job_id, 'these features have',
-            ARRAY(SELECT f FROM unnest(v_features) WITH ORDINALITY u (f, place) WHERE f <> ALL (v_names) ORDER BY u.place), v_names
+        PERFORM ml_internal.refuse_missing_features(
+            p_job_id, 'there is',
+            ARRAY(SELECT u.f FROM unnest(v_features) WITH ORDINALITY u (f, place) WHERE u.f <> ALL (v_names) ORDER BY u.place),
+            'Write NULL for a value that is not known, as in volume_sol=NULL.'
         );
     END IF;
     RETURN v_inputs;
@@ -562,7 +562,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
 
 COMMENT ON FUNCTION ml_internal.job_with_numbers(bigint) IS 'Job with the numbers of a READY model, or an error that says why it cannot be asked.';
 COMMENT ON FUNCTION ml_internal.features_of(bigint) IS 'Features of the model of a job, in the order of its numbers.';
-COMMENT ON PROCEDURE ml_internal.refuse_missing_features(bigint, text, text [], text []) IS 'Says which features of a model are missing.';
+COMMENT ON FUNCTION ml_internal.refuse_missing_features(bigint, text, text [], text) IS 'Says which features of a model are missing.';
 COMMENT ON FUNCTION ml_internal.inputs_of_row(bigint, jsonb) IS 'Features of a row in the order of a model''s numbers, found by name.';
 COMMENT ON FUNCTION ml_internal.require_features(bigint, anyelement) IS 'Refuses a row of a type that lacks a feature of a model, or has it as no number.';
 COMMENT ON FUNCTION ml_internal.inputs_of_text(bigint, text) IS 'Features in "a=1;b=2" in the order of a model''s numbers.';

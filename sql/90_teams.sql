@@ -305,6 +305,7 @@ BEGIN
         CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
         COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker reads the jobs of all teams, and what derives from them.';
     END IF;
+    CALL ml_internal.keep_model_functions();
 END
 $$;
 
