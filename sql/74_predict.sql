@@ -343,6 +343,10 @@ DECLARE
     v_numbers public.ml_model_numbers;
 BEGIN
     SELECT * INTO v_numbers FROM public.ml_model_numbers n WHERE n.job_id = p_job_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no model of job % has numbers here', p_job_id
+            USING ERRCODE = 'no_data_found', TABLE = 'ml_model_numbers', HINT = 'SELECT id, name FROM ml_leaderboard; lists the models that can be used.';
+    END IF;
     RETURN ml_internal.probability(v_numbers.answer, CASE
         WHEN v_numbers.num_trees > 0 THEN (ml_internal.walk_trees(v_numbers, ml_internal.as_singles(p_inputs), false)).total
         ELSE ml_internal.walk_layers(v_numbers, ml_internal.scale_inputs(p_job_id, ml_internal.as_singles(p_inputs)))

@@ -53,6 +53,57 @@ CURVE = [
 ]
 
 
+# Numbers of a model of the features of TRAIN: a tree that asks price_open, then volume_sol; and a layer of one unit.
+INPUTS = ("price_open", "price_high", "price_low", "volume_sol")
+TREES: dict[str, Any] = {
+    "ml_model_inputs": [{"place": place, "feature": name} for place, name in enumerate(INPUTS)],
+    "ml_model_trees": [
+        {
+            "tree": 0,
+            "chunk": 0,
+            "feature": "{0,-1,3,-1,-1}",
+            "bound": "{1.5,0,10,0,0}",
+            "less": "{1,0,3,0,0}",
+            "more": "{2,0,4,0,0}",
+            "missing_less": "{t,f,f,f,f}",
+            "value": "{0.5,0.125,0.75,0.5,1}",
+        }
+    ],
+    "ml_model_samples": [{"place": 0, "inputs": "{1,NULL,NULL,NULL}", "probability": 0.125}],
+    "ml_model_numbers": [
+        {
+            "answer": "share",
+            "base": 0,
+            "is_single": False,
+            "num_trees": 1,
+            "num_nodes": 5,
+            "num_layers": 0,
+            "num_weights": 0,
+        }
+    ],
+}
+LAYERS: dict[str, Any] = {
+    "ml_model_inputs": [
+        {"place": place, "feature": name, "fill": 2, "center": 1, "scale": 2}
+        for place, name in enumerate(INPUTS)
+    ],
+    "ml_model_layers": [
+        {"layer": 0, "unit": 0, "activation": "identity", "bias": 0.5, "weights": "{1,0,-1,2}"}
+    ],
+    "ml_model_numbers": [
+        {
+            "answer": "logistic",
+            "base": 0,
+            "is_single": False,
+            "num_trees": 0,
+            "num_nodes": 0,
+            "num_layers": 1,
+            "num_weights": 4,
+        }
+    ],
+}
+
+
 # What is said of RESULTS.
 VERDICT = "better than always saying negative: accuracy 0.9000 against 0.7500, F1 0.8000, ROC AUC 0.9000"
 

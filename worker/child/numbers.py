@@ -229,7 +229,7 @@ def _means(numbers: Trees, levels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _texts(values: NDArray[Any]) -> list[str]:
     if values.dtype == np.float32:
-        return ["%.9g" % value for value in values.tolist()]
+        return [f"{value:.9g}" for value in values.tolist()]
     return list(map(repr, values.tolist()))
 
 
