@@ -85,7 +85,10 @@ def imputed_and_scaled(
 ) -> Layers:
     """The layers behind the two steps of ``models._shared.imputed_and_scaled``."""
     impute, scale, _ = (step for _, step in pipeline.steps)
-    return Layers(impute.statistics_, scale.mean_, scale.scale_, weights, bias, activation)
+    center, deviation = scale.mean_.astype(np.float32), scale.scale_.astype(np.float32)  # as it subtracts them
+    return Layers(
+        impute.statistics_, center, np.where(deviation > 0, deviation, scale.scale_), weights, bias, activation
+    )
 
 
 def facts(numbers: Numbers, names: Sequence[str]) -> dict[str, list[dict[str, Any]]] | None:
