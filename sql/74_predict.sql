@@ -21,7 +21,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM public.ml_model_numbers n WHERE n.job_id = v_model.train_job_id) THEN
         RAISE EXCEPTION 'model % ("%") has no numbers in the database', v_model.id, v_model.name
             USING ERRCODE = 'object_not_in_prerequisite_state', TABLE = 'ml_model_numbers',
-            HINT = 'If it is of before version 7, ml-worker verify records them from its file; if it is too large, '
+            HINT = 'If it is of before version 7, ml-worker numbers records them from its file; if it is too large, '
                 'the warnings of its training run say so: train a smaller one.';
     END IF;
     RETURN v_model.train_job_id;
@@ -556,12 +556,35 @@ BEGIN
 END
 $$;
 
+-- A network is fitted in float32, and its worker sums in float32.
+CREATE OR REPLACE FUNCTION ml_internal.unequal_models()
+RETURNS TABLE (
+    model_id bigint,
+    name text,
+    difference double precision
+)
+LANGUAGE sql
+STABLE
+ROWS 10
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT x.id, x.name, x.difference
+    FROM (
+        SELECT m.id, m.name::text AS name, ml_internal.sample_difference(m.id) AS difference, CASE WHEN n.num_layers > 1 THEN 1e-5 ELSE 1e-6 END AS most
+        FROM public.ml_models m
+        JOIN public.ml_model_numbers n ON n.job_id = m.train_job_id
+        WHERE EXISTS (SELECT FROM public.ml_model_samples s WHERE s.job_id = n.job_id)
+    ) x
+    WHERE x.difference > x.most
+    ORDER BY x.id;
+$$;
+
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml.predict, ml.decide,
     ml_internal.require_ready_model, ml_internal.job_with_numbers, ml_internal.features_of, ml_internal.refuse_missing_features,
     ml_internal.inputs_of_row, ml_internal.require_features, ml_internal.inputs_of_text,
     ml_internal.walk_trees, ml_internal.scale_inputs, ml_internal.walk_layers, ml_internal.as_singles,
-    ml_internal.probability, ml_internal.answer, ml_internal.answer_row, ml_internal.sample_difference
+    ml_internal.probability, ml_internal.answer, ml_internal.answer_row, ml_internal.sample_difference, ml_internal.unequal_models
 ');
 
 COMMENT ON FUNCTION ml_internal.job_with_numbers(bigint) IS 'Job with the numbers of a READY model, or an error that says why it cannot be asked.';
@@ -578,6 +601,7 @@ COMMENT ON FUNCTION ml_internal.probability(text, double precision) IS 'Probabil
 COMMENT ON FUNCTION ml_internal.answer(bigint, double precision []) IS 'Probability that the model of a job gives these features, by walking through its numbers.';
 COMMENT ON FUNCTION ml_internal.answer_row(bigint, anyelement) IS 'Probability that the model of a job gives a row, by walking through its numbers.';
 COMMENT ON FUNCTION ml_internal.sample_difference(bigint) IS 'Greatest difference between the database and the worker on the rows kept with a model; NULL: there are none.';
+COMMENT ON FUNCTION ml_internal.unequal_models() IS 'Worker: models for which the database answers otherwise than the worker did, on the rows kept with them.';
 COMMENT ON FUNCTION ml.predict(text, anyelement) IS 'Probability that a model, by name, gives a row of any type that has its features as columns: ml.predict(''storms'', c) FROM coin_metrics c. No worker is needed.';
 COMMENT ON FUNCTION ml.predict(bigint, anyelement) IS 'The same by the number of the model.';
 COMMENT ON FUNCTION ml.predict(text, text) IS 'What if: ml.predict(''storms'', ''volatility_pct=3.1;volume_sol=12''). Each feature is given; NULL is a missing value.';

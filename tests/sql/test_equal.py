@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
@@ -170,7 +170,13 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     seed=st.integers(0, 1000),
     kind=st.sampled_from(MODELS[:-1]),
@@ -186,6 +192,8 @@ def test_any_model_answers_any_row_as_the_worker_does(
     model_type, params = kind
     rows = np.array([[np.nan if x is None else x for x in row] for row in given_rows], np.float64)
     pipeline = make(model_type, params, seed)
+    if len(pipeline) > 1 and model_type != "random_forest":  # scaled, the worker itself refuses what overflows
+        rows = np.clip(rows, -1e30, 1e30)
     with module_db.connect("anna") as client, module_db.connect("wanda") as worker:
         model, _ = recorded(client, worker, model_type, pipeline, sample(seed)[0])
         for how in ("function", "numbers"):

@@ -101,7 +101,7 @@ def read(told: Mapping[str, Any]) -> Assignment:
     """Read what ``ml_internal.assignment`` tells."""
     return Assignment(
         models=tuple(
-            _model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]
+            read_model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]
         ),
         period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
         phases=None if told["phases"] is None else tuple(told["phases"]),
@@ -110,7 +110,8 @@ def read(told: Mapping[str, Any]) -> Assignment:
     )
 
 
-def _model(told: Mapping[str, Any], library_versions: str | None) -> Model:
+def read_model(told: Mapping[str, Any], library_versions: str | None) -> Model:
+    """Read what ``ml_internal.describe_model`` tells."""
     parts = {
         "label": Label(**told["label"]),
         "features": tuple(told["features"]),

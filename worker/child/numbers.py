@@ -85,9 +85,17 @@ def imputed_and_scaled(
 ) -> Layers:
     """The layers behind the two steps of ``models._shared.imputed_and_scaled``."""
     impute, scale, _ = (step for _, step in pipeline.steps)
-    center, deviation = scale.mean_.astype(np.float32), scale.scale_.astype(np.float32)  # as it subtracts them
+    center, deviation = (
+        scale.mean_.astype(np.float32),
+        scale.scale_.astype(np.float32),
+    )  # as it subtracts them
     return Layers(
-        impute.statistics_, center, np.where(deviation > 0, deviation, scale.scale_), weights, bias, activation
+        impute.statistics_,
+        center,
+        np.where(deviation > 0, deviation, scale.scale_),
+        weights,
+        bias,
+        activation,
     )
 
 
@@ -100,9 +108,7 @@ def facts(numbers: Numbers, names: Sequence[str]) -> dict[str, list[dict[str, An
         if 6 * len(numbers.trees) > MOST_NUMBERS:
             return None
         rows = _tree_rows(numbers)
-        inputs: list[dict[str, Any]] = [
-            {"place": place, "feature": name} for place, name in enumerate(names)
-        ]
+        inputs: list[dict[str, Any]] = [{"place": place, "feature": name} for place, name in enumerate(names)]
         whole = {
             "answer": numbers.answer,
             "base": float(numbers.base),

@@ -398,14 +398,15 @@ _add_program("pg_restore", "Restore a backup by pg_restore.")
 )
 @_explained
 def verify(remove: bool, model_dir: Path) -> None:
-    """Check the model files.
+    """Check the model files, and what ml.predict says.
 
     A file that is missing or altered is written again from the database's copy, and
     one of which the database has no copy is stored there. Lists the models for which
-    neither is left, and the files in the database's own folder that belong to no
-    model: those of failed attempts and of models that ml.prune removed. Files of
-    other databases, which may share ML_MODEL_DIR, and those that a worker before
-    schema version 6 wrote beside their folders, are left alone.
+    neither is left, those for which ml.predict answers otherwise than their worker
+    did on the rows kept with them, and the files in the database's own folder that
+    belong to no model: those of failed attempts and of models that ml.prune removed.
+    Files of other databases, which may share ML_MODEL_DIR, and those that a worker
+    before schema version 6 wrote beside their folders, are left alone.
 
     Exit code 0 if all is well, 1 otherwise.
     """
@@ -413,7 +414,7 @@ def verify(remove: bool, model_dir: Path) -> None:
 
     url = _server_url()
     found = compare(url, model_dir.resolve())
-    for line in (*found.restored, *found.faults):
+    for line in (*found.restored, *found.faults, *found.unequal):
         click.echo(line)
     for file in found.orphans:
         if remove:
@@ -427,7 +428,33 @@ def verify(remove: bool, model_dir: Path) -> None:
     )
     if found.orphans and not remove:
         click.echo("To remove them: ml-worker verify --remove", err=True)
-    if found.faults or (found.orphans and not remove):
+    if found.faults or found.unequal or (found.orphans and not remove):
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option(
+    "--model-dir",
+    default=settings.model_dir,
+    show_default="ML_MODEL_DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the model files.",
+)
+@_explained
+def numbers(model_dir: Path) -> None:
+    """Record the numbers that ml.predict answers from.
+
+    Models have had them with their training since schema version 7; this reads
+    the files of older ones. Exit code 0 if all models have theirs now.
+    """
+    from worker.commands.numbers import record  # noqa: PLC0415
+
+    url = _server_url()
+    recorded, faults = record(url, model_dir.resolve())
+    for fault in faults:
+        click.echo(fault)
+    click.echo(f"Numbers of {recorded} models in {_where(url)} were recorded; models without: {len(faults)}")
+    if faults:
         raise SystemExit(1)
 
 

@@ -1,4 +1,4 @@
-"""Compares the model files with what the database knows of them, and makes good what it can."""
+"""Compares the model files, and the answers of ml.predict, with what the database knows, and mends files."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from worker.commands.text import plain
 from worker.database import model_files
 from worker.database.connection import connect
 from worker.database.queue import folder_name
-from worker.database.reading import running_attempts
+from worker.database.reading import running_attempts, unequal_models
 from worker.database.schema import check_version
 from worker.errors import JobError
 
@@ -24,6 +24,7 @@ class Findings:
         faults: what is wrong with a model's file that the database has no copy of, a line each.
         restored: what was wrong with one that was written again from the database's copy, a line each.
         stored: files that the database had no copy of, and has now.
+        unequal: models for which the database answers otherwise than their worker did, a line each.
         orphans: files in the folder of this database that no model owns.
     """
 
@@ -32,6 +33,7 @@ class Findings:
     faults: tuple[str, ...]
     restored: tuple[str, ...]
     stored: int
+    unequal: tuple[str, ...]
     orphans: tuple[Path, ...]
 
 
@@ -69,9 +71,22 @@ def verify(url: str, folder: Path) -> Findings:
                 else:
                     path = model_file.restore(content, file.path, file.model_id, own)
                     restored.append(plain(f"{said}; written again to {path}"))
+        differing = unequal_models(connection)
     owned = {Path(file.path).name for file in recorded}
     orphans = [file for file in files if file.name not in owned and _attempt(file) not in running]
-    return Findings(own, len(recorded), tuple(faults), tuple(restored), stored, tuple(orphans))
+    unequal = [
+        plain(f"model {model_id} ({name}): ml.predict differs by {difference:.1g} from what its worker said")
+        for model_id, name, difference in differing
+    ]
+    return Findings(
+        folder=own,
+        models=len(recorded),
+        faults=tuple(faults),
+        restored=tuple(restored),
+        stored=stored,
+        unequal=tuple(unequal),
+        orphans=tuple(orphans),
+    )
 
 
 def _attempt(file: Path) -> tuple[int, int] | None:

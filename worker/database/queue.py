@@ -137,6 +137,13 @@ def record_result(connection: Connection, job: Job, result: dict[str, Any]) -> i
     return int(_call(connection, "record_result", job, Jsonb(result)))
 
 
+def record_numbers(connection: Connection, model_id: int, facts: dict[str, Any]) -> bool:
+    """Record the numbers of a model that has none; False if another did so by now."""
+    return bool(
+        fetch_value(connection, "SELECT ml_internal.record_numbers(%s, %s)", [model_id, Jsonb(facts)])
+    )
+
+
 def held_jobs(connection: Connection, worker_id: str) -> list[Job]:
     """Jobs that the database takes for running on this worker."""
     with connection.cursor(row_factory=class_row(Job)) as cursor:

@@ -132,6 +132,26 @@ def fetch_overview(connection: Connection, limit: int) -> dict[str, list[dict[st
         }
 
 
+def models_without_numbers(connection: Connection) -> list[tuple[str, str, dict[str, Any]]]:
+    """READY models that ``ml.predict`` cannot be asked for: name, versions of libraries, description."""
+    return connection.execute(
+        """
+        SELECT m.name, r.library_versions_csv, ml_internal.describe_model(m)
+        FROM public.ml_models m
+        JOIN public.ml_training_runs r ON r.model_id = m.id
+        WHERE NOT m.is_deleted AND NOT EXISTS (SELECT FROM public.ml_model_numbers n WHERE n.job_id = r.job_id)
+        ORDER BY m.id
+        """
+    ).fetchall()
+
+
+def unequal_models(connection: Connection) -> list[tuple[int, str, float]]:
+    """Models for which the database answers otherwise than the worker did: id, name, greatest difference."""
+    return connection.execute(
+        "SELECT model_id, name, difference FROM ml_internal.unequal_models()"
+    ).fetchall()
+
+
 def running_attempts(connection: Connection) -> set[tuple[int, int]]:
     """Attempts that may be writing a file: (model id, attempt)."""
     rows = connection.execute(

@@ -62,23 +62,27 @@ def run(task: Task) -> Result:
         facts["ml_model_samples"] = numbers.samples(some, predict(pipeline, some))
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     store_file(task, file)
-    return measured | (facts or {}) | {
-        "holdout": parts.kind,
-        "num_coins": parts.num_coins,
-        "num_fitted": len(labels),
-        "num_fitted_positive": int(labels.sum()),
-        "num_gap": parts.num_gap,
-        **rows.without_label,
-        "artifact_path": str(file.path),
-        "artifact_sha256": file.sha256,
-        "artifact_bytes": file.num_bytes,
-        "data_fingerprint": rows.fingerprint,
-        "library_versions_csv": libraries.to_csv(),
-        "engine": model_type.engine(pipeline[-1]),
-        "seconds_loading": seconds_loading,
-        "seconds_fitting": round(seconds_fitting, 3),
-        "warnings": "; ".join(warnings) or None,
-    }
+    return (
+        measured
+        | (facts or {})
+        | {
+            "holdout": parts.kind,
+            "num_coins": parts.num_coins,
+            "num_fitted": len(labels),
+            "num_fitted_positive": int(labels.sum()),
+            "num_gap": parts.num_gap,
+            **rows.without_label,
+            "artifact_path": str(file.path),
+            "artifact_sha256": file.sha256,
+            "artifact_bytes": file.num_bytes,
+            "data_fingerprint": rows.fingerprint,
+            "library_versions_csv": libraries.to_csv(),
+            "engine": model_type.engine(pipeline[-1]),
+            "seconds_loading": seconds_loading,
+            "seconds_fitting": round(seconds_fitting, 3),
+            "warnings": "; ".join(warnings) or None,
+        }
+    )
 
 
 def _require_both_classes(rows: Dataset, fewest: Fewest) -> None:
