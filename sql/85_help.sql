@@ -10,7 +10,7 @@ RETURNS TABLE (
 )
 LANGUAGE plpgsql
 STABLE
-ROWS 16
+ROWS 19
 SET search_path TO pg_catalog, pg_temp
 SET datestyle TO 'ISO, MDY'
 AS $$
@@ -37,6 +37,9 @@ BEGIN
         ('watch the queue', 'SELECT id, status, bar, progress_msg FROM ml_queue;'),
         ('cancel a job', format('CALL ml.cancel_job(%s);', v_open)),
         ('rank the models', 'SELECT rank_by_f1, name, test_f1, test_roc_auc FROM ml_leaderboard;'),
+        ('ask a model about rows, at once', format('SELECT c.*, ml.predict(%L, c) AS probability FROM coin_metrics c LIMIT 10;', v_models[1])),
+        ('take the rows that it says yes to', format('SELECT * FROM coin_metrics c WHERE ml.decide(%L, c) LIMIT 10;', v_models[1])),
+        ('ask why, a feature a row', format('SELECT e.* FROM (SELECT * FROM coin_metrics LIMIT 1) c, ml.explain(%L, c) e;', v_models[1])),
         ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
         ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
         ('find sources to learn from', 'SELECT name, relation_name, key_column, moment_column FROM ml_sources;'),

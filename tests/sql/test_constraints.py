@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Connection, Database
-from tests.sql.helpers import CURVE, complete, jobs_in_every_state, running_job, violates
+from tests.sql.helpers import CURVE, LAYERS, TREES, complete, jobs_in_every_state, running_job, violates
 
 PENDING, RUNNING, COMPLETED, FAILED = (
     f"status = '{status}'" for status in ("PENDING", "RUNNING", "COMPLETED", "FAILED")
@@ -163,6 +163,22 @@ CHECKS = [
     ("ml_curve_points_nothing_above_1", "ml_curve_points", "tp = 1, sum_probability = 1", "threshold = 1"),
     ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 24", "threshold = 0.5"),
     ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 51", "threshold = 0.5"),
+    ("ml_model_inputs_all_or_none", "ml_model_inputs", "fill = 1", "scale IS NULL"),
+    ("ml_model_inputs_finite", "ml_model_inputs", "scale = 0", "scale = 2"),
+    ("ml_model_inputs_finite", "ml_model_inputs", "center = 'NaN'", "scale = 2"),
+    ("ml_model_trees_place_not_negative", "ml_model_trees", "tree = -1", "true"),
+    ("ml_model_trees_nodes", "ml_model_trees", "less = more", "true"),
+    ("ml_model_trees_nodes", "ml_model_trees", "bound = '{}'", "true"),
+    ("ml_model_trees_finite", "ml_model_trees", "value = '{1,2,3,4,NaN}'", "true"),
+    ("ml_model_layers_place_not_negative", "ml_model_layers", "unit = -1", "true"),
+    ("ml_model_layers_activation_known", "ml_model_layers", "activation = 'exp'", "true"),
+    ("ml_model_layers_finite", "ml_model_layers", "weights = '{1,NULL}'", "true"),
+    ("ml_model_numbers_answer_known", "ml_model_numbers", "answer = 'odds'", "num_trees = 1"),
+    ("ml_model_numbers_finite", "ml_model_numbers", "base = 'NaN'", "true"),
+    ("ml_model_numbers_trees_or_layers", "ml_model_numbers", "num_layers = 1", "num_trees = 1"),
+    ("ml_model_numbers_trees_or_layers", "ml_model_numbers", "answer = 'share'", "num_layers = 1"),
+    ("ml_model_samples_at_most_50", "ml_model_samples", "place = 50", "true"),
+    ("ml_model_samples_probability_between_0_and_1", "ml_model_samples", "probability = 'NaN'", "true"),
 ]
 
 
@@ -173,6 +189,8 @@ def history(module_db: Database) -> Database:
         for job_type in ("TEST", "COMPARE"):
             curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
             complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
+        for numbers in (TREES, LAYERS):
+            complete(wanda, running_job(anna, wanda), "TRAIN", **numbers)
         running = jobs_in_every_state(anna, wanda)["RUNNING"]
         wanda.execute("SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', '30 seconds')", [running])
         wanda.execute("SELECT ml_internal.record_sign('w1', 1, '1 minute')")

@@ -1,6 +1,7 @@
 """SELECT * FROM ml.help(): everything that it says can be pasted."""
 
-from tests.conftest import TRAIN, Connection, insert_job, ready_model
+from tests.conftest import TRAIN, Connection, insert_job
+from tests.sql.helpers import TREES, complete, running_job
 
 
 def examples(connection: Connection) -> list[str]:
@@ -11,7 +12,8 @@ def test_every_example_works_as_pasted(
     owner: Connection, client: Connection, worker: Connection, reader: Connection
 ) -> None:
     for name in ("first", "second"):
-        ready_model(client, worker, train_model_name=name, train_end="2024-02-01")
+        job_id = running_job(client, worker, train_model_name=name, train_end="2024-02-01")
+        complete(worker, job_id, "TRAIN", **TREES)
     insert_job(client, **TRAIN)
     told = examples(reader)
     owners = {
@@ -44,7 +46,7 @@ def test_an_empty_database_is_helped_as_well(
 
 def test_what_clients_call_fits_on_a_screen(reader: Connection) -> None:
     query = """
-        SELECT FROM pg_proc
+        SELECT DISTINCT proname FROM pg_proc
         WHERE pronamespace = 'ml'::regnamespace AND has_function_privilege('ml_client', oid, 'EXECUTE')
     """
     routines = reader.execute(query).fetchall()

@@ -1,5 +1,6 @@
 """Records the numbers of models that were trained before the database kept them."""
 
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -7,6 +8,7 @@ import psycopg
 from worker.child import model_file, models, numbers
 from worker.child.assignment import read_model
 from worker.commands.text import plain
+from worker.database import model_files
 from worker.database.connection import connect
 from worker.database.queue import folder_name, record_numbers
 from worker.database.reading import models_without_numbers
@@ -32,7 +34,11 @@ def record(url: str, folder: Path) -> tuple[int, list[str]]:
             model = read_model(told, library_versions)
             try:
                 module = models.load(model.model_type)
-                pipeline = models.from_file(module, model_file.read(model, own).pipeline, 1)
+                pipeline = models.from_file(
+                    module,
+                    model_file.read(model, own, partial(model_files.fetch, connection, model.id)).pipeline,
+                    1,
+                )
                 found = models.numbers(module, pipeline)
                 facts = None if found is None else numbers.facts(found, model.features)
                 if facts is None:
