@@ -15,7 +15,7 @@ COMMITS := --proc-without-search-path 'ml.prune(older_than interval)' \
 	--proc-without-search-path 'ml_internal.require_autocommit(p_routine text)'
 
 # pgspot cannot read a body that is parsed with its function, and therefore depends on no search_path.
-PARSED := sql/11_labels.sql
+PARSED := sql/11_labels.sql sql/64_arithmetic.sql
 
 .PHONY: setup setup-tests demo test lint bench reference clean
 

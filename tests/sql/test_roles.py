@@ -25,6 +25,7 @@ WORKER_ROUTINES = {
     "expire_leases",
     "folder_name",
     "record_sign",
+    "record_numbers",
 }
 LOGINS = {"rosa": "ml_reader", "anna": "ml_client", "wanda": "ml_worker"}
 PERMISSION_DENIED = "42501"
@@ -124,6 +125,10 @@ def test_every_routine_sets_its_search_path(owner: Connection) -> None:
         "changed_by",
         "is_positive",
         "label_text",
+        "number",
+        "single",
+        "logistic",
+        "activate",
     }
 
 
