@@ -24,15 +24,13 @@ AS $$
     SELECT coalesce('Infinity' > ALL (p_values) AND '-Infinity' < ALL (p_values), false);
 $$;
 
--- Whether these are nodes of a tree: a child comes after its parent, so every way down ends.
+-- Whether these arrays can be nodes of trees, each by itself; whether they make a tree, numbers_fault says.
 CREATE OR REPLACE FUNCTION ml_internal.are_nodes(
-    p_chunk integer,
     p_feature smallint [],
     p_bound real [],
     p_less integer [],
     p_more integer [],
-    p_missing_less boolean [],
-    p_value double precision []
+    p_missing_less boolean []
 )
 RETURNS boolean
 LANGUAGE sql
@@ -40,20 +38,14 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT cardinality(p_feature) BETWEEN 1 AND 64
-        AND cardinality(p_feature) = ALL (ARRAY[
-            cardinality(p_bound), cardinality(p_less), cardinality(p_more), cardinality(p_missing_less), cardinality(p_value)
+    SELECT coalesce(
+        cardinality(p_feature) BETWEEN 1 AND 64 AND cardinality(p_feature) = ALL (ARRAY[
+            cardinality(p_bound), cardinality(p_less), cardinality(p_more), cardinality(p_missing_less)
         ])
-        AND coalesce(bool_and(
-            num_nulls(n.feature, n.bound, n.less, n.more, n.missing_less) = 0 AND n.feature >= -1
-            AND n.bound > '-Infinity' AND n.bound <= 'Infinity'
-            AND CASE
-                WHEN n.feature = -1 THEN n.less = 0 AND n.more = 0
-                ELSE n.less <> n.more AND least(n.less, n.more) > p_chunk * 64 + n.place - 1
-            END
-        ), false)
-    FROM unnest(p_feature, p_bound, p_less, p_more, p_missing_less)
-        WITH ORDINALITY n (feature, bound, less, more, missing_less, place);
+        AND -1 <= ALL (p_feature) AND '-Infinity' < ALL (p_bound) AND 'Infinity' >= ALL (p_bound)
+        AND 0 <= ALL (p_less) AND 0 <= ALL (p_more) AND array_position(p_missing_less, NULL) IS NULL,
+        false
+    );
 $$;
 
 CREATE TABLE IF NOT EXISTS public.ml_model_inputs (
@@ -82,7 +74,9 @@ CREATE TABLE IF NOT EXISTS public.ml_model_trees (
     CONSTRAINT ml_model_trees_pkey PRIMARY KEY (job_id, chunk, tree),
     CONSTRAINT ml_model_trees_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_model_trees_place_not_negative CHECK (least(chunk, tree) >= 0),
-    CONSTRAINT ml_model_trees_nodes CHECK (ml_internal.are_nodes(chunk, feature, bound, less, more, missing_less, value)),
+    CONSTRAINT ml_model_trees_nodes CHECK (
+        ml_internal.are_nodes(feature, bound, less, more, missing_less) AND cardinality(value) = cardinality(feature)
+    ),
     CONSTRAINT ml_model_trees_finite CHECK (ml_internal.are_finite(value))
 );
 
@@ -166,7 +160,8 @@ BEGIN
     IF (SELECT bool_or((i.scale IS NULL) <> (p_numbers.num_layers = 0)) FROM public.ml_model_inputs i WHERE i.job_id = v_job_id) THEN
         RETURN 'scale inputs of trees, or do not those of layers';
     END IF;
-    -- Each node but the root is somebody's child: then there are as many, and their numbers have this sum.
+    -- A child comes after its parent, so every way down ends. Each node but the root is somebody's child: then there are as
+    -- many, and their numbers have this sum.
     SELECT count(*) AS trees, sum(t.nodes) AS nodes, bool_and(t.is_whole) AS are_whole
     INTO v_found
     FROM (
@@ -176,15 +171,20 @@ BEGIN
             AND max(c.feature) < cardinality(v_features)
             AND max(c.child) < sum(c.nodes)
             AND sum(c.parents) * 2 = sum(c.nodes) - 1
-            AND sum(c.children) * 2 = sum(c.nodes) * (sum(c.nodes) - 1) AS is_whole
+            AND sum(c.children) * 2 = sum(c.nodes) * (sum(c.nodes) - 1)
+            AND bool_and(c.goes_down) AS is_whole
         FROM (
             SELECT x.tree, x.chunk, n.*
             FROM public.ml_model_trees x
             CROSS JOIN LATERAL (
                 SELECT
                     count(*) AS nodes, max(u.feature) AS feature, max(greatest(u.less, u.more)) AS child,
-                    count(*) FILTER (WHERE u.feature >= 0) AS parents, sum(u.less::bigint + u.more) AS children
-                FROM unnest(x.feature, x.less, x.more) u (feature, less, more)
+                    count(*) FILTER (WHERE u.feature >= 0) AS parents, sum(u.less::bigint + u.more) AS children,
+                    bool_and(CASE
+                        WHEN u.feature < 0 THEN u.less = 0 AND u.more = 0
+                        ELSE u.less <> u.more AND least(u.less, u.more) > x.chunk * 64 + u.place - 1
+                    END) AS goes_down
+                FROM unnest(x.feature, x.less, x.more) WITH ORDINALITY u (feature, less, more, place)
             ) n
             WHERE x.job_id = v_job_id
         ) c
@@ -528,7 +528,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
 CALL ml_internal.allow('ml_worker', 'EXECUTE', 'ml_internal.record_numbers');
 
 COMMENT ON FUNCTION ml_internal.are_finite(double precision []) IS 'Whether all of these are numbers, and none is infinite.';
-COMMENT ON FUNCTION ml_internal.are_nodes(integer, smallint [], real [], integer [], integer [], boolean [], double precision []) IS 'Whether these arrays can be nodes of a tree: of one length, without NULL, and a child after its parent.';
+COMMENT ON FUNCTION ml_internal.are_nodes(smallint [], real [], integer [], integer [], boolean []) IS 'Whether these arrays can be nodes of trees: of one length, without NULL, in their bounds.';
 COMMENT ON FUNCTION ml_internal.numbers_fault(public.ml_model_numbers) IS 'What is wrong with the numbers of a model, all its rows together; NULL: nothing.';
 COMMENT ON FUNCTION ml_internal.check_model_numbers() IS 'Trigger: the numbers of a model are whole, and fit its features and each other.';
 COMMENT ON FUNCTION ml_internal.is_numeric(oid) IS 'Whether a type, or what a domain stands for, is a number or a boolean.';

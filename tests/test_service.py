@@ -141,6 +141,23 @@ def test_train_fills_the_model_and_its_run(
 
 
 @pytest.mark.parametrize("model_type", TYPES)
+def test_a_model_can_be_asked_as_soon_as_it_is_ready(
+    anna: Connection, models: dict[str, dict[str, Any]], model_type: str
+) -> None:
+    """As its worker would answer: 50 rows of what it held out are kept, with what it said of them."""
+    model = models[model_type]
+    query = """
+        SELECT count(*) AS rows, ml_internal.sample_difference(%s) AS difference,
+            (SELECT count(ml.predict(%s, c)) FROM coin_metrics c WHERE c.mint = (SELECT min(mint) FROM coin_metrics)) AS n
+        FROM ml_model_samples WHERE job_id = %s
+    """
+    found = one(anna, query, [model["id"], model["name"], model["train_job_id"]])
+    assert found["rows"] == 50
+    assert found["difference"] <= (1e-5 if model_type == "neural_network" else 1e-6)
+    assert found["n"] > 0
+
+
+@pytest.mark.parametrize("model_type", TYPES)
 def test_the_metrics_of_a_test_are_those_of_scikit_learn_on_the_same_predictions(
     anna: Connection,
     models: dict[str, dict[str, Any]],

@@ -167,7 +167,7 @@ CHECKS = [
     ("ml_model_inputs_finite", "ml_model_inputs", "scale = 0", "scale = 2"),
     ("ml_model_inputs_finite", "ml_model_inputs", "center = 'NaN'", "scale = 2"),
     ("ml_model_trees_place_not_negative", "ml_model_trees", "tree = -1", "true"),
-    ("ml_model_trees_nodes", "ml_model_trees", "less = more", "true"),
+    ("ml_model_trees_nodes", "ml_model_trees", "feature = '{-2,-1,3,-1,-1}'", "true"),
     ("ml_model_trees_nodes", "ml_model_trees", "bound = '{}'", "true"),
     ("ml_model_trees_finite", "ml_model_trees", "value = '{1,2,3,4,NaN}'", "true"),
     ("ml_model_layers_place_not_negative", "ml_model_layers", "unit = -1", "true"),
