@@ -637,7 +637,7 @@ BEGIN
         AND CASE cardinality(v_parts) WHEN 2 THEN n.nspname = v_parts[1] ELSE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' END;
     IF v_found.number = 0 THEN
         RAISE EXCEPTION 'there is no table or view %', coalesce(quote_literal(left(add_source.relation, 200)), 'NULL')
-            USING ERRCODE = 'undefined_table', TABLE = left(add_source.relation, 63),
+            USING ERRCODE = 'undefined_table', TABLE = coalesce(left(add_source.relation, 63), ''),
             HINT = 'Name it as in SQL, with its schema: public.trades_5m; in double quotes what is in capital letters.';
     ELSIF v_found.number > 1 AND NOT v_found.in_public THEN
         RAISE EXCEPTION '% is in several schemas: %', quote_literal(add_source.relation), v_found.names

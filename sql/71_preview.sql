@@ -311,6 +311,7 @@ DECLARE
     v_sample record;
     v_name text := coalesce(btrim(targets.source), 'coin_metrics');
     v_read jsonb := ml_internal.describe_source(v_name);
+    v_feature text;
 BEGIN
     IF v_name <> 'coin_metrics' THEN
         PERFORM ml_internal.require_source(v_name, '{}', phases IS NOT NULL, to_regrole(quote_ident(current_user)));
@@ -327,13 +328,18 @@ BEGIN
         INTO v_start, v_end
         USING v_start, v_end;
     END IF;
-    -- What is wrong with these arguments is said by the INSERT of a job that has them.
+    -- What is wrong with these arguments is said by the INSERT of a job that has them. It needs a feature, which may be the
+    -- target itself where that lies ahead.
+    v_feature := (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target AND c.source = v_name);
     v_model := ml_internal.planned_model(ml_internal.try_train(
-        'xgboost', target, coalesce(operator, CASE v_sign WHEN 1 THEN '>=' ELSE '<=' END), v_sign,
-        (SELECT min(c.column_name) FROM public.ml_metric_columns c WHERE c.is_numeric AND c.column_name <> target AND c.source = v_name),
-        v_start, v_end, future_minutes, phases, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        'xgboost', target, coalesce(operator, CASE v_sign WHEN 1 THEN '>=' ELSE '<=' END), v_sign, coalesce(v_feature, target),
+        v_start, v_end, CASE WHEN v_feature IS NULL AND NOT v_label.needs_horizon THEN coalesce(future_minutes, 1) ELSE future_minutes END, phases, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
         label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered, v_name
     ));
+    IF future_minutes IS NULL THEN
+        v_model.future_minutes := NULL;
+        v_model.uncovered := NULL;
+    END IF;
     v_sample := ml_internal.sample_coins(v_model, v_start, v_end);
     RETURN QUERY EXECUTE format(
         $query$
