@@ -33,6 +33,7 @@ COMMENT ON COLUMN ml.jobs.period_end IS 'First moment after its period.';
 COMMENT ON COLUMN ml.jobs.model_id IS 'Model that it made, or the first that it uses.';
 COMMENT ON COLUMN ml.jobs.model_b_id IS 'Second model that it uses.';
 COMMENT ON COLUMN ml.jobs.model IS 'Name of its model, or of both.';
+COMMENT ON COLUMN ml.jobs.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON VIEW ml.job_models IS 'Models that a job makes or uses, a row for each.';
 COMMENT ON COLUMN ml.job_models.job_id IS 'Number of the job.';
 COMMENT ON COLUMN ml.job_models.place IS 'Place of the model in the job, from 1.';

@@ -66,7 +66,8 @@ SELECT
     END AS progress_msg,
     j.attempt,
     j.worker_id,
-    j.created_at
+    j.created_at,
+    j.source
 FROM (
     SELECT x.*, row_number() OVER (PARTITION BY x.status, x.priority, x.created_by ORDER BY x.created_at, x.id) AS round
     FROM ml.jobs x
@@ -150,6 +151,7 @@ COMMENT ON COLUMN public.ml_queue.progress_msg IS 'What is being done, or why th
 COMMENT ON COLUMN public.ml_queue.attempt IS 'Number of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.worker_id IS 'Worker of the latest attempt.';
 COMMENT ON COLUMN public.ml_queue.created_at IS 'When the job was inserted.';
+COMMENT ON COLUMN public.ml_queue.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON VIEW public.ml_workers IS 'Workers that are alive, and what they do.';
 COMMENT ON COLUMN public.ml_workers.worker_id IS 'Worker: host, process and a random part.';
 COMMENT ON COLUMN public.ml_workers.host IS 'Host that it runs on.';

@@ -40,6 +40,8 @@ ROUTINES = """
     WHERE p.pronamespace = 'ml'::regnamespace
     ORDER BY p.proname, p.oid"""
 OWNERS = (
+    "add_source",
+    "remove_source",
     "prune",
     "separate_teams",
 )  # of the routines that no role may call, those meant for the owner's hands

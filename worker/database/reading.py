@@ -79,7 +79,7 @@ def listen_status(connection: Connection) -> None:
 _LIVELY_JOBS: LiteralString = """
     SELECT j.id, j.job_type, j.status, j.priority, j.progress::float8 AS progress, j.progress_msg,
         j.error_msg, j.attempt, j.worker_id,
-        j.model,
+        j.model || CASE WHEN j.source <> 'coin_metrics' THEN ' in ' || j.source ELSE '' END AS model,
         date_part('epoch', coalesce(j.started_at, now()) - j.created_at) AS waiting,
         date_part('epoch', coalesce(j.completed_at, now()) - j.started_at) AS running,
         date_part('epoch', now() - j.completed_at) AS ended
