@@ -30,7 +30,7 @@ Held out: 200 rows, whole coins
   recall      0.8000           0.0000   is negative |        10 |       140 |
   ROC AUC     0.9000           0.5000               +-----------+-----------+
 \x20
-Latest test: 2,500 rows, 2024-03-10 12:30 to 2024-04-01
+Latest test: 2,500 rows, 2024-03-10 12:30 to 2024-04-01; without a label: 5
                model  always positive               said positive   negative
   accuracy    0.4000           1.0000               +-----------+-----------+
   F1          0.5714           1.0000   is positive |     1,000 |     1,500 |
