@@ -209,3 +209,23 @@ def test_the_views_say_what_a_label_is_and_what_it_left_out(client: Connection, 
     ) == {"label": "first_touch", "base_variable": "price_close", "stop_value": -15, "uncovered": "negative"}
     for view in ("ml_fact_training_runs", "ml_fact_tests", "ml_fact_comparisons"):
         client.execute(f"SELECT num_without_base, num_uncovered FROM {view}")
+
+
+@pytest.mark.parametrize("moment", ["timestamp", "date"])
+def test_moments_without_a_time_zone_are_those_of_utc(
+    make_database: Callable[[], Database], moment: str
+) -> None:
+    db = make_database()
+    with db.connect("owner") as owner, db.connect("rosa") as reader:
+        owner.execute("TRUNCATE coin_metrics")
+        owner.execute(f'ALTER TABLE coin_metrics ALTER COLUMN "timestamp" TYPE {moment}'.encode())
+        owner.execute(
+            """
+            INSERT INTO coin_metrics (mint, "timestamp", price_close)
+            SELECT 'one', '2024-01-01'::date + r, 1 + r % 3 FROM generate_series(0, 9) r
+            """
+        )
+        reader.execute("SET timezone TO 'Asia/Tokyo'")
+        ladder = reader.execute("SELECT * FROM ml.targets('price_close', 'highest_change', 1440)").fetchall()
+        assert ladder[0]["counted"] == "9 rows of 1 coin"
+        assert [row["rows_positive"] for row in ladder] == [6, 6, 6, 6, 6, 6, 6, 3, 0, 0]
