@@ -219,7 +219,7 @@ def test_nobody_may_change_a_table_directly(
         column = "completed_at" if table == "public.ml_jobs" else names[-1]
         statements = ["DELETE FROM {}", "TRUNCATE {} CASCADE"]
         if login != "anna" or table not in ("public.ml_jobs", "public.ml_models"):
-            statements.append(f"UPDATE {{}} SET {column} = NULL")
+            statements.append(f"UPDATE {{}} SET {column} = DEFAULT")
         if (login, table) != ("anna", "public.ml_jobs"):
             statements.append("INSERT INTO {} DEFAULT VALUES")
         with db.connect(login) as connection:
