@@ -199,7 +199,7 @@ def test_only_a_client_may_cancel(db: Database, jobs: dict[str, int], login: str
 @pytest.mark.parametrize("login", LOGINS)
 @pytest.mark.parametrize(
     "routine",
-    ["require_attempt", "require_free_name", "require_ready_model", "tidy_list"],
+    ["require_attempt", "require_free_name", "record_facts", "tidy_list"],
 )
 def test_nobody_may_call_a_routine_that_serves_others(
     db: Database, owner: Connection, login: str, routine: str

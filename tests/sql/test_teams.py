@@ -13,7 +13,9 @@ from tests.conftest import PASSWORD, TRAIN, Connection, Database, insert_job, jo
 from tests.sql.helpers import (
     COMPARE_PERIOD,
     CURVE,
+    LAYERS,
     TEST_PERIOD,
+    TREES,
     call,
     complete,
     count,
@@ -47,6 +49,8 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
             for job_type in ("TEST", "COMPARE"):
                 curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
                 complete(wanda, running_job(ruth, wanda, job_type), job_type, **curve)
+            for numbers in (TREES, LAYERS):
+                complete(wanda, running_job(ruth, wanda), "TRAIN", **numbers)
             jobs_in_every_state(ruth, wanda)
         owner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status = 'PENDING'")
         yield db
