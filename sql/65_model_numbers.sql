@@ -282,7 +282,9 @@ AS $$
     );
 $$;
 
--- Beyond these a session would spend more on the first call than it saves later, and a lot of memory.
+-- Beyond these the first call of a session would take more than a tenth of a second, and tens of megabytes. As measured, a
+-- forest of 44,000 nodes is answered in 0.2 ms a row by a function of its own, after 230 ms and with 60 MB, and in 1.3 ms by
+-- walking through it: what is asked for less than 200 rows is answered sooner.
 CREATE OR REPLACE FUNCTION ml_internal.is_small(
     p_numbers public.ml_model_numbers
 )
@@ -292,7 +294,7 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT p_numbers.num_nodes <= 30000 AND p_numbers.num_weights <= 15000;
+    SELECT p_numbers.num_nodes <= 20000 AND p_numbers.num_weights <= 12000;
 $$;
 
 -- Nested CASE expressions, ten trees a statement. Where a value is NULL, no condition is true: ELSE is its side.

@@ -53,7 +53,7 @@ CURVE = [
 ]
 
 
-# Numbers of a model of the features of TRAIN: a tree that asks price_open, then volume_sol; and a layer of one unit.
+# Numbers of a model of the features of TRAIN: a tree that asks price_open, then volume_sol; and a layer.
 INPUTS = ("price_open", "price_high", "price_low", "volume_sol")
 TREES: dict[str, Any] = {
     "ml_model_inputs": [{"place": place, "feature": name} for place, name in enumerate(INPUTS)],

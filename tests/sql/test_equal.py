@@ -192,7 +192,9 @@ def test_any_model_answers_any_row_as_the_worker_does(
     model_type, params = kind
     rows = np.array([[np.nan if x is None else x for x in row] for row in given_rows], np.float64)
     pipeline = make(model_type, params, seed)
-    if len(pipeline) > 1 and model_type != "random_forest":  # scaled, the worker itself refuses what overflows
+    if (
+        len(pipeline) > 1 and model_type != "random_forest"
+    ):  # scaled, the worker itself refuses what overflows
         rows = np.clip(rows, -1e30, 1e30)
     with module_db.connect("anna") as client, module_db.connect("wanda") as worker:
         model, _ = recorded(client, worker, model_type, pipeline, sample(seed)[0])

@@ -89,11 +89,10 @@ def test_an_upgrade_closes_what_default_privileges_opened(generous: Database, ho
         owner.execute(VERSION_5.read_bytes())
         assert "stranger: TRUNCATE on table public.coin_metrics" in rights(owner)
     if how == "psql":
-        for version, file in sorted(upgrade_files().items()):
-            if version > 5:
-                arguments = ["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(file)]
-                command, environment = programs.command("psql", arguments, generous.login("owner"))
-                subprocess.run(command, env=environment, check=True, capture_output=True)
+        for version in range(6, max(upgrade_files()) + 1):
+            arguments = ["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", str(upgrade_files()[version])]
+            command, environment = programs.command("psql", arguments, generous.login("owner"))
+            subprocess.run(command, env=environment, check=True, capture_output=True)
         run_files(generous)
     else:
         install(generous.login("owner"))

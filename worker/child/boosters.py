@@ -51,7 +51,7 @@ def model_in(content: bytes, num_features: int) -> bytearray:
 
 
 def trees_in(content: bytes) -> tuple[float, list[dict[str, Any]]]:
-    """The base score and the trees in what ``save_raw`` gives, by the names that xgboost has for their parts."""
+    """The base score and the trees in what ``save_raw`` gives; their parts are called as xgboost does."""
     found, _ = _Reader(content).top()
     learner = found["learner"]
     base = str(learner["learner_model_param"]["base_score"]).strip("[]")  # xgboost 3 writes a list

@@ -139,7 +139,8 @@ def models_without_numbers(connection: Connection) -> list[tuple[str, str, dict[
         SELECT m.name, r.library_versions_csv, ml_internal.describe_model(m)
         FROM public.ml_models m
         JOIN public.ml_training_runs r ON r.model_id = m.id
-        WHERE NOT m.is_deleted AND NOT EXISTS (SELECT FROM public.ml_model_numbers n WHERE n.job_id = r.job_id)
+        WHERE NOT m.is_deleted
+            AND NOT EXISTS (SELECT FROM public.ml_model_numbers n WHERE n.job_id = r.job_id)
         ORDER BY m.id
         """
     ).fetchall()
