@@ -237,7 +237,7 @@ BEGIN
         SELECT FROM pg_class c
         WHERE c.oid = ANY (v_tables) AND (
             c.relrowsecurity <> (separate OR c.oid = ANY (v_always))
-            OR c.relrowsecurity AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'own_team')
+            OR NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'own_team')
             OR c.oid = ANY (v_always)
             AND separate = EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'all_teams')
         )
