@@ -498,6 +498,27 @@ BEGIN
 END
 $$;
 
+-- Where a backup was restored, types have other numbers; and a copy may have come without the functions.
+DO $$
+DECLARE
+    v_job_id bigint;
+BEGIN
+    FOR v_job_id IN
+        SELECT n.job_id
+        FROM public.ml_model_numbers n
+        JOIN pg_catalog.pg_class c ON c.oid = 'public.coin_metrics'::regclass
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_catalog.pg_proc p
+            WHERE p.pronamespace = 'ml_generated'::regnamespace AND p.proname = 'model_of_job_' || n.job_id
+                AND (strpos(p.prosrc, format('(''{%s', c.reltype)) > 0 OR strpos(p.prosrc, 'ml_internal.answer_row') > 0)
+        )
+    LOOP
+        CALL ml_internal.make_model_function(v_job_id);
+    END LOOP;
+END
+$$;
+
 -- Numbers of a model of before this version, which had none with its run.
 CREATE OR REPLACE FUNCTION ml_internal.record_numbers(
     p_model_id bigint,

@@ -395,6 +395,9 @@ BEGIN
     WHERE m.name = predict.model AND NOT m.is_deleted AND m.status <> 'FAILED';
     IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN
         v_job_id := ml_internal.job_with_numbers(ml_internal.find_model(model));
+        IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN -- as where tables alone were copied
+            RETURN CASE WHEN inputs IS DISTINCT FROM NULL THEN ml_internal.answer_row(v_job_id, inputs) END;
+        END IF;
     END IF;
     IF inputs IS DISTINCT FROM NULL THEN
         EXECUTE 'SELECT ml_generated.model_of_job_' || v_job_id || '($1)' INTO v_answer USING inputs;
@@ -423,6 +426,9 @@ BEGIN
     WHERE m.id = predict.model AND NOT m.is_deleted AND m.status <> 'FAILED';
     IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN
         v_job_id := ml_internal.job_with_numbers(model);
+        IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN -- as where tables alone were copied
+            RETURN CASE WHEN inputs IS DISTINCT FROM NULL THEN ml_internal.answer_row(v_job_id, inputs) END;
+        END IF;
     END IF;
     IF inputs IS DISTINCT FROM NULL THEN
         EXECUTE 'SELECT ml_generated.model_of_job_' || v_job_id || '($1)' INTO v_answer USING inputs;
@@ -543,6 +549,9 @@ BEGIN
     SELECT max(abs(ml_internal.answer(v_job_id, s.inputs) - s.probability)) INTO v_walked
     FROM public.ml_model_samples s
     WHERE s.job_id = v_job_id;
+    IF to_regproc('ml_generated.model_of_job_' || v_job_id) IS NULL THEN
+        RETURN v_walked;
+    END IF;
     EXECUTE format(
         'SELECT max(abs(ml_generated.model_of_job_%s(r) - s.probability))
         FROM public.ml_model_samples s CROSS JOIN LATERAL (SELECT %s OFFSET 0) r WHERE s.job_id = $1',
