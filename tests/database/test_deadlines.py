@@ -28,3 +28,13 @@ def test_a_deadline_that_is_over_closes_nothing_and_a_shorter_one_within_a_longe
         with pytest.raises(psycopg.OperationalError), deadline(inner, 0.2):
             inner.execute("SELECT pg_sleep(60)")
         outer.execute("SELECT")
+
+
+def test_a_deadline_can_be_extended_while_its_block_runs(db: Database) -> None:
+    with connect(db.login("wanda")) as connection:
+        with deadline(connection, 0.3) as extend:
+            extend(600)
+            connection.execute("SELECT pg_sleep(0.6)")
+        with pytest.raises(psycopg.OperationalError), deadline(connection, 0.1) as extend:
+            extend(0.1)
+            connection.execute("SELECT pg_sleep(60)")

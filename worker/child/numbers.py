@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 CHUNK = 64  # nodes of a row of ml_model_trees
 _BAND = 6  # levels of a tree that lie together: 63 nodes at most
-MOST_NUMBERS = 20_000_000  # that are recorded of a model: more do not fit into one message
+MOST_NUMBERS = 24_000_000  # that are recorded of a model: more do not fit into one message
 SAMPLES = 50  # rows that are kept with the answers of the worker, for verify
 
 Answer = Literal["logistic", "share"]

@@ -33,6 +33,13 @@ class _Watchdog:
                 self._changed.notify()
         return key
 
+    def extend(self, key: object, seconds: float) -> None:
+        """Let the act come so much later."""
+        with self._changed:
+            if key in self._due:
+                at, act = self._due[key]
+                self._due[key] = at + seconds, act
+
     def forget(self, key: object) -> None:
         """After this the act is done or never will be."""
         with self._changed:
@@ -54,8 +61,8 @@ _watchdog = _Watchdog()
 
 
 @contextmanager
-def deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """Close the connection's socket if the block takes longer.
+def deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[Callable[[float], None]]:
+    """Close the connection's socket if the block takes longer; gives what lets it take so much longer.
 
     A black-holed connection looks healthy to libpq for minutes. With its socket shut down, the call in
     progress fails at once with ``psycopg.OperationalError``.
@@ -71,6 +78,6 @@ def deadline(connection: psycopg.Connection[Any], seconds: float) -> Iterator[No
 
     watched = _watchdog.watch(seconds, shut_down)
     try:
-        yield
+        yield lambda more: _watchdog.extend(watched, more)
     finally:
         _watchdog.forget(watched)

@@ -14,6 +14,7 @@ from worker.database.connection import Connection, fetch_value
 from worker.protocol import Job
 
 KNOWS = ["sources"]  # what this worker knows beside the kinds of job: older ones do not get such jobs
+BYTES_A_SECOND = 5e6  # of a model's numbers, that a busy server records: 20e6 is usual
 
 
 class SupersededError(psycopg.DatabaseError):
@@ -142,6 +143,19 @@ def record_numbers(connection: Connection, model_id: int, facts: dict[str, Any])
     return bool(
         fetch_value(connection, "SELECT ml_internal.record_numbers(%s, %s)", [model_id, Jsonb(facts)])
     )
+
+
+def seconds_to_record(result: dict[str, Any]) -> float:
+    """How much longer than other calls the server may take for the rows of fact tables in a result."""
+    sizes = (
+        len(value)
+        for rows in result.values()
+        if isinstance(rows, list)
+        for row in rows
+        for value in row.values()
+        if isinstance(value, str)
+    )
+    return sum(sizes) / BYTES_A_SECOND
 
 
 def held_jobs(connection: Connection, worker_id: str) -> list[Job]:

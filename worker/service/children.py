@@ -162,6 +162,8 @@ class Children:
                 self._note_end(child)
                 return
             buffer.extend(data)
+            if b"\n" not in data:  # a large model comes in thousands of parts
+                return
             *lines, rest = buffer.split(b"\n")
             buffer[:] = rest
             for line in lines:

@@ -135,6 +135,7 @@ class Supervisor:
 
     def __post_init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self._extend: Callable[[float], None] = lambda _seconds: None  # the deadline of this step
         self._reconnect_at = 0.0
         self._failures = 0
         self._look = True  # whether the queue may have changed since it was last looked at
@@ -201,7 +202,7 @@ class Supervisor:
         if self.connection is None:
             return
         try:
-            with deadline(self.connection, self.options.call_deadline):
+            with deadline(self.connection, self.options.call_deadline) as self._extend:
                 self._look |= queue.was_notified(self.connection)
                 self._look_at_children()
                 self._deliver_all(self.connection)
@@ -379,6 +380,8 @@ class Supervisor:
         if outcome is not None:
             if isinstance(outcome, Completed):
                 running.is_sent = True
+                # Nobody else takes the job while its result is being recorded, but the others' leases run.
+                self._extend(min(queue.seconds_to_record(outcome.result), self.options.lease / 3))
                 result_id = queue.record_result(connection, job, outcome.result)
                 log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
                 ended = "completed"
