@@ -163,7 +163,9 @@ def test_a_row_without_a_feature_is_refused_with_its_name(
 ) -> None:
     owner.execute(
         """
-        CREATE TABLE IF NOT EXISTS asked.texts (price_open int, price_high int, price_low int, volume_sol text);
+        CREATE TABLE IF NOT EXISTS asked.texts (
+            price_open int, price_high int, price_low int, volume_sol text
+        );
         DELETE FROM asked.texts;
         INSERT INTO asked.texts VALUES (1, 1, 1, '1');
         GRANT SELECT ON asked.texts TO PUBLIC
@@ -234,7 +236,7 @@ def test_a_model_that_cannot_be_asked_is_refused_with_what_to_do(
         source = "" if given == "%s" else " FROM coin_metrics c LIMIT 1"
         arguments = [inputs] if given == "%s" else []
         query = f"SELECT ml.{function}(%s, {given}){source}"
-        with refused("55000", "has no numbers in the database", "ml-worker verify"):
+        with refused("55000", "has no numbers in the database", "ml-worker numbers"):
             reader.execute(query, [plain["id"], *arguments])
         with refused("23503", "is TRAINING, not READY", "Wait until job"):
             reader.execute(query, [training, *arguments])
