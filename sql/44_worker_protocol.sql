@@ -210,8 +210,7 @@ CREATE OR REPLACE FUNCTION ml_internal.claim_job(
     p_worker_id text,
     p_lease interval,
     p_kinds text [],
-    p_except bigint [] DEFAULT '{}',
-    p_knows text [] DEFAULT '{}'
+    p_except bigint [] DEFAULT '{}'
 )
 RETURNS SETOF public.ml_jobs
 LANGUAGE plpgsql
@@ -225,7 +224,8 @@ DECLARE
     v_last text;
     v_locked bigint [] := coalesce(p_except, '{}');
     v_failed integer := 0;
-    v_knows_sources boolean := 'sources' = ANY (p_knows);
+    v_kinds text [] := array_remove(p_kinds, '+sources');
+    v_knows_sources boolean := '+sources' = ANY (p_kinds);
 BEGIN
     IF p_worker_id IS NULL OR length(p_worker_id) > 255 OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
@@ -233,12 +233,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
-    -- A worker of version 6 would read coin_metrics, whatever a job says.
-    IF NOT v_knows_sources THEN
+    -- A worker of version 6 would read coin_metrics, whatever a job says. One of a later version names this beside the kinds.
+    IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
         v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
     END IF;
     LOOP
-        v_job := ml_internal.lock_next_job(p_kinds, v_locked, v_priority, v_last);
+        v_job := ml_internal.lock_next_job(v_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
         -- One that came meanwhile.
         IF NOT v_knows_sources AND EXISTS (SELECT FROM ml.jobs j WHERE j.id = v_job.id AND j.source <> 'coin_metrics') THEN
@@ -652,7 +652,7 @@ COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the se
 COMMENT ON PROCEDURE ml_internal.refuse_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
 COMMENT ON FUNCTION ml_internal.last_turn(integer) IS 'Client that had the last turn in this priority; '''' if none had one.';
 COMMENT ON FUNCTION ml_internal.lock_next_job(text [], bigint [], integer, text) IS 'Locks the next PENDING job of these kinds but those to skip: by priority, in it by turns of the clients, of a client by age. In the priority given, this client counts as the one that had the last turn.';
-COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint [], text []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not know sources gets jobs of coin_metrics alone.';
+COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not name +sources among the kinds gets jobs of coin_metrics alone.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
 COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml_internal.record_facts(bigint, jsonb, name []) IS 'Part of record_result: rows of those of these fact tables that the object has, by their names.';

@@ -500,7 +500,9 @@ BEGIN
                 )
                 WHEN w.times > 1 AND c.is_numeric THEN 'Name each feature once.'
                 -- A moment of coin_metrics is no feature that anybody means.
-                WHEN c.column_name IS NOT NULL AND (w.source <> 'coin_metrics' OR c.data_type !~ '^(timestamp|date)') THEN ml_internal.number_hint(w.item, c.data_type)
+                WHEN c.column_name IS NOT NULL AND (w.source <> 'coin_metrics' OR c.data_type !~ '^(timestamp|date)') THEN concat_ws(' ', ml_internal.number_hint(w.item, c.data_type), ml_internal.suggest_names(
+                    w.item, (SELECT array_agg(n.column_name) FROM columns n WHERE n.is_numeric AND n.source = w.source)
+                ))
                 ELSE ml_internal.suggest_names(
                     w.item, (SELECT array_agg(n.column_name) FROM columns n WHERE n.is_numeric AND n.source = w.source)
                 )

@@ -9,7 +9,6 @@ DROP FUNCTION IF EXISTS ml_internal.unlabelled_text(integer);
 ALTER TABLE IF EXISTS public.ml_models ADD COLUMN IF NOT EXISTS source varchar(100) NOT NULL DEFAULT 'coin_metrics';
 
 -- They have a further argument, which a worker of version 6 leaves out.
-DROP FUNCTION IF EXISTS ml_internal.claim_job(text, interval, text [], bigint []);
 DROP FUNCTION IF EXISTS ml_internal.metrics_range();
 DROP FUNCTION IF EXISTS ml_internal.no_rows_text(timestamptz, timestamptz, text, timestamptz, timestamptz);
 

@@ -34,6 +34,7 @@ CHECKS = [
     ("ml_models_name_not_blank", "ml_models", "name = '  '", "status = 'READY'"),
     ("ml_models_status_known", "ml_models", "status = 'DONE'", "status = 'READY'"),
     ("ml_models_operator_known", "ml_models", "target_operator = '<>'", "true"),
+    ("ml_sources_name_not_blank", "ml_sources", "name = ' '", "true"),
     ("ml_models_start_before_end", "ml_models", "train_start = train_end", "true"),
     ("ml_models_future_minutes_positive", "ml_models", "future_minutes = 0", "true"),
     ("ml_models_test_size_between_0_and_1", "ml_models", "test_size = 1", "true"),

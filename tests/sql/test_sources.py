@@ -39,7 +39,7 @@ JOB: dict[str, Any] = TRAIN | {
     "train_features_csv": "size,rate,odd",
 }
 NEW_WORKER = """
-    SELECT * FROM ml_internal.claim_job('w', '30 seconds', '{TRAIN,TEST,COMPARE}', '{}', '{sources}')
+    SELECT * FROM ml_internal.claim_job('w', '30 seconds', '{TRAIN,TEST,COMPARE,+sources}')
 """
 OLD_WORKER = "SELECT * FROM ml_internal.claim_job('w', '30 seconds', '{TRAIN,TEST,COMPARE}')"
 _numbers = itertools.count(1)
@@ -641,7 +641,7 @@ def test_a_column_of_text_is_refused_with_what_to_write_in_a_view(
             insert_job(client, **JOB | {field: "side"})
         hint = caught.value.diag.message_hint or ""
         assert "CASE WHEN side = 'x' THEN 1 ELSE 0 END" in hint
-    expression = hint.partition("source: ")[2].rstrip(".")
+    expression = hint.partition("source: ")[2].partition(".")[0]
     trades.execute(f"CREATE VIEW numbered AS SELECT *, {expression} FROM trades".encode())
     trades.execute("GRANT SELECT ON numbered TO anna")
     trades.execute("CALL ml.add_source('numbered', 'numbered', key => 'account', moment => 'at')")

@@ -344,4 +344,9 @@ def test_importances_are_rows_of_the_training_and_of_each_test(
 
 def test_a_feature_has_the_description_of_its_column(reader: Connection) -> None:
     row = one(reader, "SELECT * FROM ml_dim_features WHERE feature = 'volume_sol'")
-    assert row == {"feature": "volume_sol", "data_type": "numeric", "description": "Traded volume, SOL."}
+    assert row == {
+        "feature": "volume_sol",
+        "data_type": "numeric",
+        "description": "Traded volume, SOL.",
+        "source": "coin_metrics",
+    }

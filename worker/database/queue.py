@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 from worker.database.connection import Connection, fetch_value
 from worker.protocol import Job
 
-KNOWS = ["sources"]  # what this worker knows beside the kinds of job: older ones do not get such jobs
 BYTES_A_SECOND = 5e6  # of a model's numbers, that a busy server records: 20e6 is usual
+KNOWS = ["+sources"]  # what this worker knows beside the kinds of job: older ones do not get such jobs
 
 
 class SupersededError(psycopg.DatabaseError):
@@ -71,9 +71,9 @@ def claim_job(
             """
             SELECT j.id, j.attempt, j.job_type, date_part('epoch', j.started_at - j.created_at) AS waited,
                 j.max_minutes::float8 AS max_minutes
-            FROM ml_internal.claim_job(%s, %s, %s, %s, %s) j
+            FROM ml_internal.claim_job(%s, %s, %s, %s) j
             """,
-            [worker_id, lease, sorted(kinds), list(but), KNOWS],
+            [worker_id, lease, [*sorted(kinds), *KNOWS], list(but)],
         )
         return cursor.fetchone()
 
