@@ -147,10 +147,10 @@ def test_installing_again_takes_back_a_right_that_public_was_given(
     db: Database, owner: Connection, installed: dict[str, list[str]]
 ) -> None:
     owner.execute(
-        "GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint [], text []) TO PUBLIC"
+        "GRANT EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) TO PUBLIC"
     )
     install(db.login("owner"))
-    claim = "'ml_internal.claim_job(text, interval, text [], bigint [], text [])'"
+    claim = "'ml_internal.claim_job(text, interval, text [], bigint [])'"
     query = f"SELECT has_function_privilege('public', {claim}, 'EXECUTE') AS p"
     assert not one(owner, query)["p"]
 

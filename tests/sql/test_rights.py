@@ -112,7 +112,7 @@ def test_an_upgrade_closes_what_default_privileges_opened(generous: Database, ho
         "CREATE ON SCHEMA ml TO ml_worker",
         "USAGE ON SCHEMA ml_internal TO PUBLIC",
         "EXECUTE ON FUNCTION ml_internal.check_train() TO PUBLIC",
-        "EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text[], bigint[], text[]) TO ml_client",
+        "EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text[], bigint[]) TO ml_client",
         "EXECUTE ON PROCEDURE ml.prune(interval) TO stray",
         "INSERT ON ml_job_events TO ml_worker",
         "SELECT ON ml_jobs TO ml_client WITH GRANT OPTION",
