@@ -391,9 +391,7 @@ AS $$
             SELECT string_agg(
                 -- One step a variable: an expression as argument would keep the functions from being inlined.
                 format(
-                    E'a%1$s double precision := coalesce(f%1$s::double precision, %2$L) - %3$L;\n'
-                    'b%1$s double precision := ml_internal.single(a%1$s)::double precision / %4$L;\n'
-                    'z0_%1$s double precision := ml_internal.single(b%1$s)::double precision;',
+                    E'a%1$s double precision := coalesce(f%1$s::double precision, %2$L) - %3$L;\nb%1$s double precision := ml_internal.single(a%1$s)::double precision / %4$L;\nz0_%1$s double precision := ml_internal.single(b%1$s)::double precision;',
                     i.place, i.fill, i.center, i.scale
                 ), E'\n' ORDER BY i.place
             )
