@@ -204,7 +204,7 @@ DECLARE
     v_hint text;
     v_code text;
 BEGIN
-    p_model.source := coalesce(p_model.source, 'coin_metrics');
+    p_model := jsonb_populate_record(p_model, jsonb_build_object('source', coalesce(p_model.source, 'coin_metrics')));
     IF p_model.source = 'coin_metrics' THEN
         PERFORM ml_internal.require_metrics();
     END IF;
@@ -337,8 +337,7 @@ BEGIN
         label, base, CASE WHEN v_label.has_stop THEN coalesce(stop_value, -v_sign) ELSE stop_value END, uncovered, v_name
     ));
     IF future_minutes IS NULL THEN
-        v_model.future_minutes := NULL;
-        v_model.uncovered := NULL;
+        v_model := jsonb_populate_record(v_model, '{"future_minutes": null, "uncovered": null}');
     END IF;
     v_sample := ml_internal.sample_coins(v_model, v_start, v_end);
     RETURN QUERY EXECUTE format(
