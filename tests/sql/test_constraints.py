@@ -34,6 +34,8 @@ CHECKS = [
     ("ml_models_name_not_blank", "ml_models", "name = '  '", "status = 'READY'"),
     ("ml_models_status_known", "ml_models", "status = 'DONE'", "status = 'READY'"),
     ("ml_models_operator_known", "ml_models", "target_operator = '<>'", "true"),
+    ("ml_settings_has_one_row", "ml_settings", "is_the_only_row = false", "true"),
+    ("ml_settings_max_stored_model_bytes_fit_a_value", "ml_settings", "max_stored_model_bytes = -1", "true"),
     ("ml_sources_name_not_blank", "ml_sources", "name = ' '", "true"),
     ("ml_models_start_before_end", "ml_models", "train_start = train_end", "true"),
     ("ml_models_future_minutes_positive", "ml_models", "future_minutes = 0", "true"),

@@ -575,7 +575,7 @@ NOT_A_CLIENTS = {
     "READY and FAILED are final": "only the owner may update the status of a model",
     "coin_metrics has no column phase_id_at_time": "of a table without it; tests/sql/test_install.py has it",
     "Leave train_phases_csv out": "of a table without it; tests/sql/test_install.py has it",
-    "That is what reading coin_metrics gave": "of a view of the user's own; tests/sql/test_preview.py has it",
+    "That is what reading %1$s gave": "of a view of the user's own; tests/sql/test_preview.py has it",
 }
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 FOR_CLIENTS = {
@@ -602,10 +602,14 @@ NOT_FOR_CLIENTS = {
     "00_version.sql",
     "01_helpers.sql",
     "10_source_data.sql",
+    "19_sources.sql",  # there is no other source here: see test_sources.py
     "41_job_events.sql",
     "44_worker_protocol.sql",
     "50_measurements.sql",
     "63_limits.sql",  # nobody has limits here: see test_limits.py
+    "65_model_numbers.sql",
+    "66_model_files.sql",
+    "74_predict.sql",  # no model has numbers here: see test_predict.py
     "90_teams.sql",
     "91_pruning.sql",
     "95_rights.sql",

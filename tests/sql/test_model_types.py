@@ -141,8 +141,8 @@ def test_a_hyperparameter_that_the_owner_adds_is_accepted_at_once(db: Database, 
 
 
 def test_every_type_is_a_file_of_its_own() -> None:
-    names = [file.stem.partition("_model_")[2] for file in sql_files() if "_model_" in file.stem]
-    assert [name for name in names if name != "types"] == TYPES
+    names = [file.stem[3:] for file in sql_files() if file.stem.startswith("2")]
+    assert names == ["model_types", *(f"model_{name}" for name in TYPES)]
 
 
 def test_an_installation_brings_a_corrected_bound_and_description(owner: Connection, db: Database) -> None:
