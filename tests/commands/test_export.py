@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.conftest import Connection, Database, one
+from tests.conftest import Connection, Database, one, record
 from tests.sql.helpers import call, running_job
-from tests.sql.test_model_files import FILE, RESULT, record
+from tests.sql.test_model_files import FILE, RESULT
 from worker.commands.cli import main
 
 

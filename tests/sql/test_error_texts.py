@@ -575,6 +575,8 @@ NOT_A_CLIENTS = {
     "READY and FAILED are final": "only the owner may update the status of a model",
     "coin_metrics has no column phase_id_at_time": "of a table without it; tests/sql/test_install.py has it",
     "Leave train_phases_csv out": "of a table without it; tests/sql/test_install.py has it",
+    "models % and % learn from": "of a second source; tests/sql/test_sources.py has it",
+    "Both are scored on the same rows; compare models of the same source": "the hint of that",
     "That is what reading %1$s gave": "of a view of the user's own; tests/sql/test_preview.py has it",
 }
 # The files of which clients reach nothing else than their grants; workers and the owner do.
