@@ -413,7 +413,8 @@ AS $$
     );
 $$;
 
--- It takes a row of any type that has the features as columns, whatever their order. That of a large model walks through
+-- It takes a row of any type that has the features as columns, whatever their order. Rows without a type of their own may
+-- have another type in each column from one call to the next, which no plan survives: they go by JSON. That of a large model walks through
 -- its numbers; and so do all while teams are separated, because the text of a function can be read by everybody.
 CREATE OR REPLACE PROCEDURE ml_internal.make_model_function(
     p_job_id bigint
@@ -433,14 +434,14 @@ BEGIN
         v_code := format(E'BEGIN\nRETURN ml_internal.answer_row(%s, inputs);\nEND', p_job_id);
     ELSE
         v_code := format(
-            E'DECLARE\nis_fit boolean := pg_typeof(inputs) = ANY (%L::oid []) OR ml_internal.require_features(%s, inputs);\n%s\n%s\nRETURN %s;\nEND',
-            ml_internal.row_types_of(p_job_id),
+            E'DECLARE\nv double precision [] := CASE WHEN pg_typeof(inputs) = ''record''::regtype THEN ml_internal.inputs_of_record(%1$s, inputs) END;\nis_fit boolean := v IS NOT NULL OR pg_typeof(inputs) = ANY (%2$L::oid []) OR ml_internal.require_features(%1$s, inputs);\n%3$s\n%4$s\nRETURN %5$s;\nEND',
             p_job_id,
+            ml_internal.row_types_of(p_job_id),
             (
                 SELECT string_agg(
                     format(
-                        E'd%s double precision := ml_internal.number(inputs.%I);\nf%1$s real := ml_internal.single(d%1$s);',
-                        i.place, i.feature
+                        E'd%s double precision := CASE WHEN v IS NULL THEN ml_internal.number(inputs.%I) ELSE v[%s] END;\nf%1$s real := ml_internal.single(d%1$s);',
+                        i.place, i.feature, i.place + 1
                     ), E'\n' ORDER BY i.place
                 )
                 FROM public.ml_model_inputs i

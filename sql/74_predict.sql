@@ -102,6 +102,23 @@ BEGIN
 END
 $$;
 
+-- Those of a row that has no type of its own, as of a subquery.
+CREATE OR REPLACE FUNCTION ml_internal.inputs_of_record(
+    p_job_id bigint,
+    p_row anyelement
+)
+RETURNS double precision []
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+SET extra_float_digits TO 1
+AS $$
+BEGIN
+    RETURN ml_internal.inputs_of_row(p_job_id, to_jsonb(p_row));
+END
+$$;
+
 -- Whether rows of this type have the features as numbers; it says what is missing. A row without a type of its own is
 -- looked at itself. A model's function would only say that PostgreSQL finds no such column or cast.
 CREATE OR REPLACE FUNCTION ml_internal.require_features(
@@ -364,10 +381,9 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
-SET extra_float_digits TO 1
 AS $$
 BEGIN
-    RETURN ml_internal.answer(p_job_id, ml_internal.inputs_of_row(p_job_id, to_jsonb(p_row)));
+    RETURN ml_internal.answer(p_job_id, ml_internal.inputs_of_record(p_job_id, p_row));
 END
 $$;
 
@@ -591,7 +607,7 @@ $$;
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml.predict, ml.decide,
     ml_internal.require_ready_model, ml_internal.job_with_numbers, ml_internal.features_of, ml_internal.refuse_missing_features,
-    ml_internal.inputs_of_row, ml_internal.require_features, ml_internal.inputs_of_text,
+    ml_internal.inputs_of_row, ml_internal.inputs_of_record, ml_internal.require_features, ml_internal.inputs_of_text,
     ml_internal.walk_trees, ml_internal.scale_inputs, ml_internal.walk_layers, ml_internal.as_singles,
     ml_internal.probability, ml_internal.answer, ml_internal.answer_row, ml_internal.sample_difference, ml_internal.unequal_models
 ');
@@ -600,6 +616,7 @@ COMMENT ON FUNCTION ml_internal.job_with_numbers(bigint) IS 'Job with the number
 COMMENT ON FUNCTION ml_internal.features_of(bigint) IS 'Features of the model of a job, in the order of its numbers.';
 COMMENT ON FUNCTION ml_internal.refuse_missing_features(bigint, text, text [], text) IS 'Says which features of a model are missing.';
 COMMENT ON FUNCTION ml_internal.inputs_of_row(bigint, jsonb) IS 'Features of a row in the order of a model''s numbers, found by name.';
+COMMENT ON FUNCTION ml_internal.inputs_of_record(bigint, anyelement) IS 'Features of a row that has no type of its own.';
 COMMENT ON FUNCTION ml_internal.require_features(bigint, anyelement) IS 'Refuses a row of a type that lacks a feature of a model, or has it as no number.';
 COMMENT ON FUNCTION ml_internal.inputs_of_text(bigint, text) IS 'Features in "a=1;b=2" in the order of a model''s numbers.';
 COMMENT ON FUNCTION ml_internal.walk_trees(public.ml_model_numbers, real [], boolean) IS 'Sum of the trees of a model for a row, and what each feature adds to it.';

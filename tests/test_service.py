@@ -462,18 +462,22 @@ def test_a_model_file_that_is_missing_or_altered_fails_the_job_where_the_databas
 
 def test_the_traceback_of_an_error_goes_to_the_log(spare: tuple[Database, Worker]) -> None:
     own, worker = spare
-    with own.connect("anna") as client, own.connect("owner") as owner, owner.transaction():
-        job_id = insert_job(client, **TRAIN)
-        owner.execute("ALTER TABLE coin_metrics RENAME COLUMN volume_sol TO volume")
-    with own.connect("anna") as client:
-        job = wait_for(client, job_id)
+    with own.connect("anna") as client, own.connect("owner") as owner:
+        owner.execute("ALTER TABLE coin_metrics RENAME TO stored_metrics")
+        owner.execute(
+            """CREATE VIEW coin_metrics AS SELECT mint, "timestamp", phase_id_at_time, market_cap_close, price_high, price_low,
+                price_open, volume_sol / 0 AS volume_sol FROM stored_metrics"""
+        )
+        try:
+            job = wait_for(client, insert_job(client, **TRAIN))
+        finally:
+            owner.execute("DROP VIEW coin_metrics")
+            owner.execute("ALTER TABLE stored_metrics RENAME TO coin_metrics")
     assert job["status"] == "FAILED"
-    assert "volume_sol" in job["error_msg"]
+    assert "division by zero" in job["error_msg"]
     assert "Traceback" not in job["error_msg"]
     assert "Traceback" in worker.log
-    assert f"job={job_id}" in worker.log
-    with own.connect("owner") as owner:
-        owner.execute("ALTER TABLE coin_metrics RENAME COLUMN volume TO volume_sol")
+    assert f"job={job['id']}" in worker.log
 
 
 # ── Stopping, cancelling, sharing ───────────────────────────────────────────────────────────────────

@@ -313,6 +313,7 @@ def test_the_other_commands_do_the_same_whatever_the_login_has(
             said.append(f"{command[0]} {result.exit_code}: {last}")
         return [*said, str(one(owner, look)), re.sub(r"\d\d:\d\d(:\d\d)?", "", page.read_text())]
 
+    told()  # verify writes the files that this folder lacks
     plain = told()
     assert "Loaded 1 rows" in plain[0]
     with given(db, f"DATABASE {name_of(db)}", [setting for setting in STRANGE if setting[0] != "role"]):

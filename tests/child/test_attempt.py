@@ -43,9 +43,9 @@ def test_a_job_of_many_rows_loads_by_two_connections_or_else_by_one(
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     used: list[int] = []
 
-    def stream(connections: Sequence[Connection], *args: Any) -> Stream:
+    def stream(connections: Sequence[Connection], *args: Any, **options: Any) -> Stream:
         used.append(len(connections))
-        return stream_dataset(connections, *args)
+        return stream_dataset(connections, *args, **options)
 
     def refuse(*_: object, **__: object) -> Connection:
         raise psycopg.OperationalError("too many connections")

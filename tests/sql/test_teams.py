@@ -1,5 +1,6 @@
 """Teams: while they are separated, nobody sees, uses or ends the jobs and models of another team."""
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from worker.commands.install import install
 # Two teams, whose members insert as the team, and a client on its own.
 TEAMS = {"red": ("ruth", "rolf"), "blue": ("bea",)}
 ALONE = "sam"
+FILE = b"the file of a model"
 VIEWS = ("ml_queue", "ml_leaderboard", "ml_model_features", "ml_model_params")
 _names = itertools.count(1)
 
@@ -49,6 +51,9 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
             for job_type in ("TEST", "COMPARE"):
                 curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
                 complete(wanda, running_job(ruth, wanda, job_type), job_type, **curve)
+            brings_file = running_job(ruth, wanda)
+            call(wanda, "store_model_file", brings_file, 1, FILE)
+            complete(wanda, brings_file, "TRAIN", artifact_sha256=hashlib.sha256(FILE).hexdigest())
             for numbers in (TREES, LAYERS):
                 complete(wanda, running_job(ruth, wanda), "TRAIN", **numbers)
             jobs_in_every_state(ruth, wanda)

@@ -158,7 +158,7 @@ def _is_away(url: str) -> bool:
 
 def _work(order: Order, url: str, connection: Connection, threads: int, report: Report) -> Result:
     started = time.monotonic()
-    with connection:  # the kind closes it earlier, before it begins what may take hours
+    with connection:  # most kinds close it earlier, before they begin what may take hours
         kind = kinds.load(order.job.job_type)
         return kind.run(
             Task(

@@ -17,13 +17,15 @@ from worker.child.dataset import Dataset
 from worker.child.model_file import Artifact
 from worker.child.progress import Report, seldom
 from worker.database import model_files
-from worker.database.connection import Connection, UnsuitableDatabaseError
+from worker.database.connection import Connection, UnsuitableDatabaseError, ping
 from worker.database.dataset import can_split, count_rows, estimate_rows, no_rows_text, stream_dataset
+from worker.database.deadlines import deadline
 from worker.errors import JobError, LackError
 
 Result = dict[str, Any]
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
+_PING_SECONDS = 3.0  # to see whether a connection is still good
 _LONGEST_PAUSE_SECONDS = 15.0  # between two trials to store a file
 _MORE = 1.5  # times as many rows as foreseen: the room for them is asked for again
 _MOST_GUESSED = 1_000_000  # rows that room is made for before they come, where the planner guesses
@@ -42,7 +44,7 @@ class Task:
         token: is in the name of every file that this attempt writes.
         threads: how many may compute.
         report: is told of progress, as a share and in words.
-        connection: only reads; :func:`load_rows` closes it, for what follows may take hours.
+        connection: reads; :func:`load_rows` closes it unless the kind has a use for it later.
         connect: opens another.
         started: monotonic time at which the attempt began.
     """
@@ -94,13 +96,19 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
 def store_file(task: Task, file: Artifact) -> None:
     """Keep the file that an attempt wrote in the database, unless it is too large for that.
 
-    A server that is away is waited for, however long: what the attempt made took longer.
+    By the connection that read the rows, if it is still good. A server that is away is waited for, however
+    long: what the attempt made took longer.
     """
     content = file.path.read_bytes()
+    connection = task.connection
     pause_seconds = 1.0
+    with suppress(psycopg.Error), deadline(connection, _PING_SECONDS):
+        ping(connection)
     while True:
         try:
-            with task.connect() as connection:
+            if connection.closed:
+                connection = task.connect()
+            with connection:
                 if len(content) <= model_files.most_bytes(connection):
                     model_files.store(connection, task.job_id, task.attempt, content)
             return
@@ -113,13 +121,16 @@ def store_file(task: Task, file: Artifact) -> None:
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
 
-def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
-    """Load the labelled rows of the task's period and phases, and close the connection.
+def load_rows(
+    task: Task, of: Sequence[Model], needs: memory.Needs, *, stay_connected: bool = False
+) -> Dataset:
+    """Load the labelled rows of the task's period and phases.
 
     Args:
         task: the job.
         of: models whose features are loaded; the target is the first one's.
         needs: what the models will do with the rows.
+        stay_connected: whether the kind has a use for the connection afterwards; else it is closed.
 
     Raises:
         JobError: they would not fit into memory, there are none, or a feature is of no use.
@@ -179,5 +190,6 @@ def load_rows(task: Task, of: Sequence[Model], needs: memory.Needs) -> Dataset:
             )
         except dataset.NoRowsError:
             raise JobError(no_rows_text(task.connection, *asked)) from None
-    task.connection.close()
+    if not stay_connected:
+        task.connection.close()
     return rows

@@ -25,7 +25,7 @@ def run(task: Task) -> Result:
     """
     (model,) = task.assignment.models
     params = fitting.parse_params(model.params)
-    rows = load_rows(task, [model], "TO_TRAIN")
+    rows = load_rows(task, [model], "TO_TRAIN", stay_connected=True)
     seconds_loading = task.seconds
     _require_both_classes(rows, model.fewest)
     parts = holdout.split(rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins)
