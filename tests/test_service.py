@@ -465,9 +465,12 @@ def test_the_traceback_of_an_error_goes_to_the_log(spare: tuple[Database, Worker
     with own.connect("anna") as client, own.connect("owner") as owner:
         owner.execute("ALTER TABLE coin_metrics RENAME TO stored_metrics")
         owner.execute(
-            """CREATE VIEW coin_metrics AS SELECT mint, "timestamp", phase_id_at_time, market_cap_close, price_high, price_low,
-                price_open, volume_sol / 0 AS volume_sol FROM stored_metrics"""
+            """CREATE VIEW coin_metrics AS
+            SELECT mint, "timestamp", phase_id_at_time, market_cap_close, price_open, price_high, price_low,
+                volume_sol / 0 AS volume_sol
+            FROM stored_metrics"""
         )
+        owner.execute("GRANT SELECT ON coin_metrics TO ml_reader")
         try:
             job = wait_for(client, insert_job(client, **TRAIN))
         finally:
