@@ -255,8 +255,7 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN p_type = ANY ('{int2,int4,int8,float4,float8,numeric,bool}'::regtype [])
-        OR ml_internal.base_type(p_type) = ANY ('{int2,int4,int8,float4,float8,numeric,bool}'::regtype []);
+    RETURN p_type = ANY (ml_internal.numeric_types()) OR ml_internal.base_type(p_type) = ANY (ml_internal.numeric_types());
 END
 $$;
 

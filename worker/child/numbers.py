@@ -1,4 +1,4 @@
-"""A fitted model as plain numbers, which the database evaluates by itself (``sql/64_model_numbers.sql``).
+"""A fitted model as plain numbers, which the database evaluates by itself (``sql/65_model_numbers.sql``).
 
 There are two forms. Trees add up: a value goes to the side ``less`` where it is smaller than the bound of the
 node, as a float32. Layers multiply: each unit is a weighted sum of those before it.
