@@ -82,33 +82,6 @@ AS $$
     ) || CASE WHEN model.source <> 'coin_metrics' THEN ', in ' || model.source ELSE '' END;
 $$;
 
--- A name that a user chooses shows, and is no default name of a job that is yet to come.
-CREATE OR REPLACE PROCEDURE ml_internal.require_fit_name(
-    p_name text,
-    p_table text,
-    p_column text
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_fault text := ml_internal.name_fault(p_name);
-    v_job_id bigint := substring(p_name FROM '_job_([1-9][0-9]{0,17})(?:_[0-9]+)?$')::bigint;
-BEGIN
-    IF v_fault IS NOT NULL THEN
-        RAISE EXCEPTION '% %', p_column, v_fault
-            USING ERRCODE = 'check_violation', TABLE = p_table, COLUMN = p_column,
-            HINT = 'Name the model by characters that show, for example letters, digits and blanks.';
-    ELSIF EXISTS (SELECT FROM public.ref_model_types t WHERE starts_with(p_name, t.name || '_job_' || v_job_id))
-        AND NOT EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = v_job_id)
-    THEN
-        RAISE EXCEPTION 'the name "%" is kept for job %, should it have none', p_name, v_job_id
-            USING ERRCODE = 'reserved_name', TABLE = p_table, COLUMN = p_column,
-            HINT = 'Choose another name, or give none.';
-    END IF;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_rules()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -261,7 +234,6 @@ CREATE OR REPLACE TRIGGER ml_models_30_rules
 BEFORE UPDATE ON public.ml_models
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_rules();
 
-COMMENT ON PROCEDURE ml_internal.require_fit_name(text, text, text) IS 'Refuses a name for a model that does not show, controls a terminal, or is the default name of a job to come.';
 COMMENT ON FUNCTION ml_internal.keep_model_rules() IS 'Trigger: legal changes of a model, its updated_at and deleted_at.';
 COMMENT ON FUNCTION ml_internal.require_ready_model(bigint) IS 'The model, or an error that says why it cannot be used: missing, deleted or not READY.';
 COMMENT ON FUNCTION ml_internal.find_model(text) IS 'Id of the model with this name (or with this number), or an error that says how to find one.';

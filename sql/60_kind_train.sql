@@ -128,98 +128,7 @@ CALL ml_internal.define_kind(
     result_facts => '{ml_curve_points,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers}'
 );
 
--- ── The name of its model ───────────────────────────────────────────────────────────────────────────
-
--- Whoever is about to take a name waits for whoever was first, and then reads the good message of require_free_name. The
--- row is there for others only until the transaction ends, and they wait for that: an advisory lock anybody could hold.
--- A table that is not logged costs little, and is empty after a crash as it should be.
-CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.names_being_taken (
-    hash bigint NOT NULL,
-    CONSTRAINT names_being_taken_pkey PRIMARY KEY (hash)
-);
-
-CREATE OR REPLACE PROCEDURE ml_internal.reserve_name(
-    p_name text
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-SET lock_timeout TO '3s'
-AS $$
-DECLARE
-    v_hash bigint := hashtextextended(p_name, 0);
-BEGIN
-    INSERT INTO ml_internal.names_being_taken (hash) VALUES (v_hash);
-    DELETE FROM ml_internal.names_being_taken n WHERE n.hash = v_hash;
-EXCEPTION
-    WHEN lock_not_available THEN
-        RAISE EXCEPTION 'the model name "%" is being taken by a transaction that has not ended', left(p_name, 255)
-            USING ERRCODE = 'lock_not_available', TABLE = 'ml_models', COLUMN = 'name',
-            HINT = 'Choose another name, or try again when that transaction has ended.';
-END
-$$;
-
--- Asked when a job is inserted, when it is claimed, and when a model is renamed or undeleted;
--- the unique indexes hold in any race.
-CREATE OR REPLACE PROCEDURE ml_internal.require_free_name(
-    p_name text,
-    p_for_job_id bigint DEFAULT NULL
-)
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-SET enable_seqscan TO off -- a plan made while the queue is empty would read it for each of thousands of jobs
-AS $$
-DECLARE
-    v_owner text := coalesce(
-        (
-            SELECT 'model ' || m.id
-            FROM public.ml_models m
-            WHERE m.name = p_name AND NOT m.is_deleted AND m.status <> 'FAILED'
-                AND m.train_job_id IS DISTINCT FROM p_for_job_id
-        ),
-        (
-            SELECT 'job ' || j.id
-            FROM public.ml_jobs j
-            WHERE j.train_model_name = p_name AND j.completed_at IS NULL
-                AND j.id IS DISTINCT FROM p_for_job_id
-        )
-    );
-BEGIN
-    IF v_owner IS NOT NULL THEN
-        -- Who has it may be none of the asker's business, while teams are separated (90_teams.sql).
-        RAISE EXCEPTION 'the model name "%" is taken%', p_name, CASE
-            WHEN NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN ' by ' || v_owner
-            ELSE ''
-        END
-            USING ERRCODE = 'unique_violation', TABLE = 'ml_models', COLUMN = 'name', CONSTRAINT = 'ml_models_name_taken',
-            HINT = 'Choose another name, or free it: rename or delete the model, or cancel the job.';
-    END IF;
-END
-$$;
-
 -- ── At the INSERT: defaults, and rules of one row ───────────────────────────────────────────────────
-
-CREATE OR REPLACE FUNCTION ml_internal.default_name(
-    p_name text
-)
-RETURNS text
-LANGUAGE plpgsql
-STABLE
-SET search_path TO pg_catalog, pg_temp
-SET enable_seqscan TO off -- as in require_free_name
-AS $$
-DECLARE
-    v_name text := p_name;
-    v_number integer := 1;
-BEGIN
-    WHILE EXISTS (SELECT FROM public.ml_models m WHERE m.name = v_name AND NOT m.is_deleted AND m.status <> 'FAILED')
-        OR EXISTS (SELECT FROM public.ml_jobs j WHERE j.train_model_name = v_name AND j.completed_at IS NULL)
-    LOOP
-        v_number := v_number + 1;
-        v_name := p_name || '_' || v_number;
-    END LOOP;
-    RETURN v_name;
-END
-$$;
 
 CREATE OR REPLACE FUNCTION ml_internal.fill_train()
 RETURNS trigger
@@ -1123,11 +1032,6 @@ COMMENT ON FUNCTION ml.preview(
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
-COMMENT ON TABLE ml_internal.names_being_taken IS 'Model names that transactions are about to take; to all others it is empty.';
-COMMENT ON COLUMN ml_internal.names_being_taken.hash IS 'Hash of the name.';
-COMMENT ON PROCEDURE ml_internal.reserve_name(text) IS 'Makes two transactions that want the same model name wait for each other, three seconds at most.';
-COMMENT ON PROCEDURE ml_internal.require_free_name(text, bigint) IS 'Refuses a model name that a living model or another waiting job has.';
-COMMENT ON FUNCTION ml_internal.default_name(text) IS 'This name for a model, with a suffix where it is taken.';
 COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
 COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';
 COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free, at the INSERT and at the claim.';

@@ -582,6 +582,7 @@ NOT_A_CLIENTS = {
 # The files of which clients reach nothing else than their grants; workers and the owner do.
 FOR_CLIENTS = {
     "30_models.sql",
+    "31_model_names.sql",
     "40_jobs.sql",
     "42_job_kinds.sql",
     "43_job_requests.sql",
