@@ -44,8 +44,9 @@ def was_notified(connection: Connection) -> bool:
     """Take the notifications that the server has sent unasked, without waiting; whether there was any.
 
     They may lie behind the last answer, already read: then the socket does not become readable for them. A
-    connection that broke shows here, too.
+    connection that broke shows here, too: at once what the server said last, and then that it is gone.
     """
+    connection.pgconn.consume_input()
     connection.pgconn.consume_input()
     found = False
     while connection.pgconn.notifies() is not None:
