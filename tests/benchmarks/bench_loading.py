@@ -9,16 +9,13 @@ the peak of a fresh process's memory beside the matrix that it ends with.
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
 from tests.benchmarks import rivals, rows
-from tests.benchmarks.measure import Row, Table, alternate, parser
+from tests.benchmarks.measure import Row, Table, alternate, parser, seconds_of
 from worker.child import dataset
 from worker.child.assignment import Period
 from worker.child.labels import Label
@@ -40,12 +37,6 @@ def load(url: str, future_minutes: int | None, kind: str = "value") -> dataset.D
         expected = estimate_rows(first, period, None)
         stream = stream_dataset([first, second], label, NAMES, period, None)
         return dataset.decode(stream, NAMES, label, lambda _rows: None, expected_rows=expected, threads=2)
-
-
-def seconds_of(load_rows: Callable[..., object], *args: Any) -> float:
-    started = time.perf_counter()
-    load_rows(*args)
-    return time.perf_counter() - started
 
 
 def seconds_of_server(url: str, cast: str = "::float8") -> float:

@@ -10,11 +10,13 @@ import os
 import platform
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 REPEATS = 5
 _PACKAGES = (
@@ -113,6 +115,13 @@ def alternate(measures: Sequence[Measure], repeats: int = REPEATS) -> list[float
         for values, measure in zip(found, measures, strict=True):
             values.append(measure())
     return [statistics.median(values) for values in found]
+
+
+def seconds_of(what: Callable[..., object], *args: Any) -> float:
+    """How long a call takes."""
+    started = time.perf_counter()
+    what(*args)
+    return time.perf_counter() - started
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
