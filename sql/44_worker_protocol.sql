@@ -18,7 +18,7 @@ AS $$
 $$;
 
 -- What was refused for good fails; what may pass waits.
-CREATE OR REPLACE PROCEDURE ml_internal.refuse_claim(
+CREATE OR REPLACE PROCEDURE ml_internal.fail_claim(
     p_job public.ml_jobs,
     p_worker_id text,
     p_sqlstate text,
@@ -223,6 +223,7 @@ DECLARE
     v_priority integer;
     v_last text;
     v_locked bigint [] := coalesce(p_except, '{}');
+    v_is_claimed boolean := false;
     v_failed integer := 0;
     v_kinds text [] := array_remove(p_kinds, '+sources');
     v_knows_sources boolean := '+sources' = ANY (p_kinds);
@@ -249,17 +250,21 @@ BEGIN
             -- What was true when the job was inserted may no longer be: a kind's own triggers look again.
             INSERT INTO public.ml_job_events (job_id, attempt, event, worker_id, lease_until)
             VALUES (v_job.id, v_job.attempt + 1, 'CLAIMED', p_worker_id, clock_timestamp() + p_lease);
-            RETURN QUERY SELECT * FROM public.ml_jobs j WHERE j.id = v_job.id;
-            RETURN;
+            v_is_claimed := true;
         EXCEPTION
             WHEN lock_not_available THEN
                 -- A client is about to take the name of its model: the jobs behind it need not wait for that.
                 v_locked := v_locked || v_job.id;
             WHEN OTHERS THEN
                 v_locked := v_locked || v_job.id;
-                CALL ml_internal.refuse_claim(v_job, p_worker_id, SQLSTATE, SQLERRM);
+                CALL ml_internal.fail_claim(v_job, p_worker_id, SQLSTATE, SQLERRM);
                 v_failed := v_failed + 1;
         END;
+        IF v_is_claimed THEN
+            -- If an upgrade has changed the columns since this call began, it is no fault of the job: the call fails.
+            RETURN QUERY SELECT * FROM public.ml_jobs j WHERE j.id = v_job.id;
+            RETURN;
+        END IF;
         -- That was its client's turn.
         v_priority := v_job.priority;
         v_last := v_job.created_by;
@@ -649,7 +654,7 @@ $$;
 
 COMMENT ON FUNCTION ml_internal.folder_name() IS 'Worker: name of this database''s folder in that of the model files; it outlives a change of the database''s name.';
 COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the server at this moment, not of what was asked.';
-COMMENT ON PROCEDURE ml_internal.refuse_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
+COMMENT ON PROCEDURE ml_internal.fail_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
 COMMENT ON FUNCTION ml_internal.last_turn(integer) IS 'Client that had the last turn in this priority; '''' if none had one.';
 COMMENT ON FUNCTION ml_internal.lock_next_job(text [], bigint [], integer, text) IS 'Locks the next PENDING job of these kinds but those to skip: by priority, in it by turns of the clients, of a client by age. In the priority given, this client counts as the one that had the last turn.';
 COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not name +sources among the kinds gets jobs of coin_metrics alone.';

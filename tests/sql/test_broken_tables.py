@@ -1,10 +1,12 @@
 """Whatever a table refuses: no attempt outlives max_attempts, and no job waits for another."""
 
+import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row, one, ready_model
+from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row, one, ready_model, until
 from tests.sql.helpers import TEST_PERIOD, call, running_job
 
 
@@ -60,6 +62,36 @@ def test_a_claim_that_is_refused_for_good_fails_and_one_that_may_pass_waits(
     assert (job["status"], job["attempt"]) == (status, 0)
     assert job["error_msg"] == ("ml_models is broken" if status == "FAILED" else None)
     owner.execute("DROP FUNCTION public.break_models() CASCADE")
+
+
+def test_a_claim_that_waits_while_columns_are_added_fails_itself_and_no_job(
+    owner: Connection, client: Connection, worker: Connection
+) -> None:
+    worker.prepare_threshold = None
+    running_job(client, worker)  # the session knows the columns as they were
+    job_id = insert_job(client, **TRAIN)
+    errors: list[psycopg.Error] = []
+
+    def wait() -> None:
+        try:
+            claim(worker)
+        except psycopg.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=wait)
+    blocked = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+    with owner.transaction():
+        owner.execute("ALTER TABLE ml_jobs ADD COLUMN newer integer")
+        thread.start()
+        until(
+            lambda: bool(client.execute(blocked, [worker.info.backend_pid]).fetchall()), "the claim to wait"
+        )
+    thread.join()
+    assert [error.sqlstate for error in errors] == ["42804"]
+    job = job_row(client, job_id)
+    assert (job["status"], job["attempt"]) == ("PENDING", 0)
+    assert claim(worker)["id"] == job_id
+    owner.execute("ALTER TABLE ml_jobs DROP COLUMN newer")
 
 
 def test_a_claim_leaves_out_what_the_worker_cannot_do_now(client: Connection, worker: Connection) -> None:
