@@ -45,6 +45,18 @@ AS $$
     SELECT (2 * tp)::numeric / nullif(2 * tp + fp + fn, 0);
 $$;
 
+-- Matthews correlation (B. W. Matthews, 1975): what is right by chance counts nothing, whichever class is the rarer.
+CREATE OR REPLACE FUNCTION ml_internal.mcc(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT (tp::numeric * tn - fp::numeric * fn)
+        / nullif(sqrt((tp + fp)::numeric * (tp + fn) * (tn + fp) * (tn + fn)), 0);
+$$;
+
 -- The first thing to know of a model: whether it does better than always giving the more frequent answer of the rows
 -- measured, than which no other fixed answer is right more often.
 CREATE OR REPLACE FUNCTION ml_internal.trivial_answer(tp bigint, tn bigint, fp bigint, fn bigint)
@@ -165,6 +177,7 @@ COMMENT ON FUNCTION ml_internal.accuracy(bigint, bigint, bigint, bigint) IS 'Sha
 COMMENT ON FUNCTION ml_internal.precision_score(bigint, bigint) IS 'Share of the positive predictions that were right; NULL where there was none.';
 COMMENT ON FUNCTION ml_internal.recall_score(bigint, bigint) IS 'Share of the positive rows that were found; NULL where there was none.';
 COMMENT ON FUNCTION ml_internal.f1_score(bigint, bigint, bigint) IS 'Harmonic mean of precision and recall; NULL where there is neither a positive row nor a positive prediction.';
+COMMENT ON FUNCTION ml_internal.mcc(bigint, bigint, bigint, bigint) IS 'Matthews correlation of answers and labels, -1 to 1, chance 0; NULL where either has one class only.';
 COMMENT ON FUNCTION ml_internal.trivial_answer(bigint, bigint, bigint, bigint) IS 'The more frequent answer among the rows measured: positive or negative.';
 COMMENT ON FUNCTION ml_internal.verdict(bigint, bigint, bigint, bigint) IS 'Whether a model does better than always giving the more frequent answer.';
 COMMENT ON FUNCTION ml_internal.check_curve() IS 'Trigger: a curve fits its result, holds the thresholds that views need, and falls as the threshold rises.';

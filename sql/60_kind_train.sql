@@ -96,6 +96,9 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     average_precision numeric(5, 4),
     num_without_base bigint,
     num_uncovered bigint,
+    mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
+    log_loss numeric(9, 6),
+    brier_score numeric(7, 6),
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -112,6 +115,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     ),
     CONSTRAINT ml_training_runs_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
 );
 
@@ -797,7 +801,7 @@ SELECT
     r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
     r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
     r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
-    r.average_precision, r.num_without_base, r.num_uncovered
+    r.average_precision, r.num_without_base, r.num_uncovered, r.mcc, r.log_loss, r.brier_score
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -1083,6 +1087,12 @@ COMMENT ON COLUMN public.ml_training_runs.engine IS 'Library that fitted it: xgb
 COMMENT ON COLUMN public.ml_training_runs.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where only one class was held out, and before version 5.';
 COMMENT ON COLUMN public.ml_training_runs.num_without_base IS 'Rows without a label because their own value is NULL, zero or negative, and no base for a change; NULL before version 6.';
 COMMENT ON COLUMN public.ml_training_runs.num_uncovered IS 'Rows whose coin has no row where the window ends; ml_models.uncovered says what became of them; NULL before version 6.';
+COMMENT ON COLUMN public.ml_training_runs.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_training_runs.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_training_runs.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_training_runs.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_fact_training_runs.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_training_runs.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
 COMMENT ON VIEW public.ml_fact_training_runs IS 'Training runs as facts, one row each; measured on held-out rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the training run.';
 COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';

@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     note text,
     num_without_base bigint,
     num_uncovered bigint,
+    mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
+    log_loss numeric(9, 6),
+    brier_score numeric(7, 6),
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -44,6 +47,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     ),
     CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL)),
     CONSTRAINT ml_test_results_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
@@ -159,7 +163,7 @@ SELECT
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
     t.seconds_loading, t.seconds_scoring, t.average_precision, t.note,
-    t.num_without_base, t.num_uncovered
+    t.num_without_base, t.num_uncovered, t.mcc, t.log_loss, t.brier_score
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -268,6 +272,12 @@ COMMENT ON COLUMN public.ml_test_results.average_precision IS 'Average precision
 COMMENT ON COLUMN public.ml_test_results.note IS 'What else to know of it, in words: that the model was made by other versions of the libraries; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_tests.note IS 'What else to know of it, in words; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_tests.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
+COMMENT ON COLUMN public.ml_test_results.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_test_results.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_test_results.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_tests.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_fact_tests.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_tests.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
 COMMENT ON VIEW public.ml_fact_tests IS 'Test results as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_tests.test_id IS 'Number of the test result.';
 COMMENT ON COLUMN public.ml_fact_tests.job_id IS 'Number of the job.';

@@ -39,6 +39,14 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     note text,
     num_without_base bigint,
     num_uncovered bigint,
+    a_average_precision numeric(5, 4),
+    a_mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(a_tp, a_tn, a_fp, a_fn)) STORED,
+    a_log_loss numeric(9, 6),
+    a_brier_score numeric(7, 6),
+    b_average_precision numeric(5, 4),
+    b_mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(b_tp, b_tn, b_fp, b_fn)) STORED,
+    b_log_loss numeric(9, 6),
+    b_brier_score numeric(7, 6),
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -57,6 +65,10 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
         AND a_tp + a_fn + a_tn + a_fp = num_samples
     ),
     CONSTRAINT ml_comparisons_roc_auc_between_0_and_1 CHECK (a_roc_auc BETWEEN 0 AND 1 AND b_roc_auc BETWEEN 0 AND 1),
+    CONSTRAINT ml_comparisons_scores_of_probabilities CHECK (
+        least(a_average_precision, b_average_precision, a_log_loss, b_log_loss, a_brier_score, b_brier_score) >= 0
+        AND greatest(a_average_precision, b_average_precision, a_brier_score, b_brier_score) <= 1
+    ),
     CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
 
@@ -216,7 +228,9 @@ SELECT
     c.a_accuracy, c.a_precision, c.a_recall, c.a_f1, c.a_roc_auc,
     c.b_accuracy, c.b_precision, c.b_recall, c.b_f1, c.b_roc_auc,
     c.seconds_loading, c.seconds_scoring, c.note,
-    c.num_without_base, c.num_uncovered
+    c.num_without_base, c.num_uncovered,
+    c.a_average_precision, c.a_mcc, c.a_log_loss, c.a_brier_score,
+    c.b_average_precision, c.b_mcc, c.b_log_loss, c.b_brier_score
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -344,6 +358,22 @@ COMMENT ON COLUMN public.ml_comparisons.note IS 'What else to know of it, in wor
 COMMENT ON COLUMN public.ml_fact_comparisons.note IS 'What else to know of it, in words; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_comparisons.num_without_base IS 'Rows without a label because their own value is no base for a change; NULL before version 6.';
 COMMENT ON COLUMN public.ml_fact_comparisons.num_uncovered IS 'Rows whose coin has no row where the window ends, left out or negative; NULL before version 6.';
+COMMENT ON COLUMN public.ml_comparisons.a_average_precision IS 'First model: average precision; NULL where there was only one class, and before version 7.';
+COMMENT ON COLUMN public.ml_comparisons.a_mcc IS 'First model: Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_comparisons.a_log_loss IS 'First model: log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_comparisons.a_brier_score IS 'First model: Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_comparisons.b_average_precision IS 'Second model: average precision; NULL where there was only one class, and before version 7.';
+COMMENT ON COLUMN public.ml_comparisons.b_mcc IS 'Second model: Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_comparisons.b_log_loss IS 'Second model: log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_comparisons.b_brier_score IS 'Second model: Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_average_precision IS 'First model: average precision; NULL where there was only one class, and before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_mcc IS 'First model: Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_log_loss IS 'First model: log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_brier_score IS 'First model: Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_average_precision IS 'Second model: average precision; NULL where there was only one class, and before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_mcc IS 'Second model: Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_log_loss IS 'Second model: log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_brier_score IS 'Second model: Brier score: mean square of probability minus label; less is better; NULL before version 7.';
 COMMENT ON VIEW public.ml_fact_comparisons IS 'Comparisons as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the comparison.';
 COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';

@@ -27,20 +27,23 @@ SELECT
     x.recall,
     x.f1_score,
     x.roc_auc,
-    x.average_precision
+    x.average_precision,
+    x.mcc,
+    x.log_loss,
+    x.brier_score
 FROM (
     -- Each part reads one table alone: so a job, a model or a time is found by its indexes, in joins too.
     SELECT
         r.model_id, 'training' AS source, r.id AS source_id, r.job_id,
         NULL::timestamptz AS test_start, NULL::timestamptz AS test_end,
         r.created_at, r.num_samples, r.num_positive, r.num_negative, r.tp, r.fp, r.tn, r.fn,
-        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision
+        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision, r.mcc, r.log_loss, r.brier_score
     FROM public.ml_training_runs r
     UNION ALL
     SELECT
         t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start, t.test_end,
         t.created_at, t.num_samples, t.num_positive, t.num_negative, t.tp, t.fp, t.tn, t.fn,
-        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision
+        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision, t.mcc, t.log_loss, t.brier_score
     FROM public.ml_test_results t
 ) x
 JOIN public.ml_models m ON m.id = x.model_id;
@@ -152,6 +155,9 @@ COMMENT ON COLUMN public.ml_measurements.precision_score IS 'Share of the positi
 COMMENT ON COLUMN public.ml_measurements.recall IS 'Share of the positive rows that were found; NULL where there was none.';
 COMMENT ON COLUMN public.ml_measurements.f1_score IS 'Harmonic mean of precision and recall; NULL where undefined.';
 COMMENT ON COLUMN public.ml_measurements.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_measurements.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
+COMMENT ON COLUMN public.ml_measurements.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_measurements.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_measurements.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON VIEW public.ml_threshold_sweep IS 'How a model would have done at every threshold: where is F1 best? Filter by model_id, or by source and source_id.';
 COMMENT ON COLUMN public.ml_threshold_sweep.model_id IS 'Number of the model.';

@@ -29,5 +29,49 @@ BEGIN
 END
 $$;
 
+-- A claim of version 6 that has waited for this would fail its job for the new columns: without this it fails itself.
+DROP PROCEDURE IF EXISTS ml_internal.refuse_claim(public.ml_jobs, text, text, text);
+
+-- More of what is told of a measurement.
+CREATE OR REPLACE FUNCTION ml_internal.mcc(tp bigint, tn bigint, fp bigint, fn bigint)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT (tp::numeric * tn - fp::numeric * fn)
+        / nullif(sqrt((tp + fp)::numeric * (tp + fn) * (tn + fp) * (tn + fn)), 0);
+$$;
+
+DO $$
+DECLARE
+    v_side text;
+BEGIN
+    FOREACH v_side IN ARRAY '{ml_training_runs,ml_test_results}'::text [] LOOP
+        EXECUTE format(
+            'ALTER TABLE public.%I
+                ADD COLUMN mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
+                ADD COLUMN log_loss numeric(9, 6),
+                ADD COLUMN brier_score numeric(7, 6),
+                ADD CONSTRAINT %1$s_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1)', v_side
+        );
+    END LOOP;
+    FOREACH v_side IN ARRAY '{a,b}'::text [] LOOP
+        EXECUTE format(
+            'ALTER TABLE public.ml_comparisons
+                ADD COLUMN %1$s_average_precision numeric(5, 4),
+                ADD COLUMN %1$s_mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(%1$s_tp, %1$s_tn, %1$s_fp, %1$s_fn)) STORED,
+                ADD COLUMN %1$s_log_loss numeric(9, 6),
+                ADD COLUMN %1$s_brier_score numeric(7, 6)', v_side
+        );
+    END LOOP;
+    ALTER TABLE public.ml_comparisons ADD CONSTRAINT ml_comparisons_scores_of_probabilities CHECK (
+        least(a_average_precision, b_average_precision, a_log_loss, b_log_loss, a_brier_score, b_brier_score) >= 0
+        AND greatest(a_average_precision, b_average_precision, a_brier_score, b_brier_score) <= 1
+    );
+END
+$$;
+
 INSERT INTO ml.schema_version (version)
 VALUES (7);

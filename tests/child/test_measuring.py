@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    log_loss,
+    roc_auc_score,
+)
 from sklearn.pipeline import Pipeline
 
 from worker.child.measuring import IMPORTANCE_ROWS, _round_to_one, curve, importance, predict, score, to_csv
@@ -40,6 +46,14 @@ def test_the_confusion_matrix_and_roc_auc_are_those_of_scikit_learn(
     assert found.average_precision == pytest.approx(
         average_precision_score(labels, model.predict_proba(features)[:, 1]), rel=1e-14
     )
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 1], [0, 1, 1], [1, 1, 1], [0, 0, 0]])
+def test_log_loss_and_brier_score_are_those_of_scikit_learn(labels: list[int]) -> None:
+    probabilities = np.array([0.0, 1.0, 0.3])
+    found = score(probabilities, np.array(labels, np.uint8))
+    assert found.log_loss == pytest.approx(log_loss(labels, probabilities, labels=[0, 1]))
+    assert found.brier_score == pytest.approx(brier_score_loss(labels, probabilities, labels=[0, 1]))
 
 
 def brute(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, Any]:

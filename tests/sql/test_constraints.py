@@ -129,6 +129,9 @@ CHECKS = [
         "average_precision = 1.1",
         "true",
     ),
+    ("ml_training_runs_scores_of_probabilities", "ml_training_runs", "log_loss = -0.1", "true"),
+    ("ml_test_results_scores_of_probabilities", "ml_test_results", "brier_score = 1.1", "true"),
+    ("ml_comparisons_scores_of_probabilities", "ml_comparisons", "b_brier_score = 1.1", "true"),
     (
         "ml_training_runs_sha256_is_hexadecimal",
         "ml_training_runs",

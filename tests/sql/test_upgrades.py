@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import JOB_TYPES, PASSWORD, TRAIN, Connection, Database, claim, insert_job, job_row, one
-from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, call, complete, refused
+from tests.conftest import (
+    JOB_TYPES,
+    PASSWORD,
+    TRAIN,
+    Connection,
+    Database,
+    claim,
+    insert_job,
+    job_row,
+    one,
+    record,
+)
+from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, call, refused
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
 from worker.commands import programs
 from worker.commands.install import install, upgrade_files
@@ -42,13 +54,19 @@ def old_claim(worker: Connection) -> dict[str, Any]:
     return one(worker, "SELECT * FROM ml.claim_job('w1', '30 seconds')")
 
 
-def old_complete(worker: Connection, job_id: int, job_type: str) -> None:
+NEWER = {  # columns of results, than version 3 and than version 6
+    "ml": ("average_precision", "log_loss", "brier_score"),
+    "ml_internal": ("log_loss", "brier_score", "a_average_precision", "b_average_precision"),
+}
+
+
+def old_complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1) -> None:
     """As a worker of the version does."""
-    if schema_of(worker) == "ml_internal":
-        complete(worker, job_id, job_type)
+    schema = schema_of(worker)
+    result = {name: value for name, value in RESULTS[job_type].items() if not name.endswith(NEWER[schema])}
+    if schema == "ml_internal":
+        record(worker, job_id, attempt, **result)
         return
-    result = dict(RESULTS[job_type])
-    result.pop("average_precision", None)  # newer than it
     named = sql.SQL(", ").join(sql.SQL("{} => %s").format(sql.Identifier(f"p_{name}")) for name in result)
     query = sql.SQL("SELECT ml.{}(%s, 1, {})").format(sql.Identifier(RECORDS[job_type]), named)
     worker.execute(query, [job_id, *result.values()])
@@ -183,12 +201,12 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         waiting = claim(worker)
         install(old.login("owner"))
         call(worker, "record_progress", waiting["id"], 1, "0.5")
-        complete(worker, waiting["id"], "TRAIN")
+        old_complete(worker, waiting["id"], "TRAIN")
         assert call(worker, "expire_leases") == 0
         model_id = job_row(client, waiting["id"])["result_model_id"]
         test_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
         assert claim(worker)["id"] == test_id
-        complete(worker, test_id, "TEST")
+        old_complete(worker, test_id, "TEST")
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
@@ -201,6 +219,7 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
     stop = threading.Event()
     errors: list[BaseException] = []
     finished: list[int] = []
+    began = datetime.now(UTC)
 
     def work(number: int) -> None:
         try:
@@ -208,10 +227,13 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
                 worker.prepare_threshold = None  # a worker names the columns that it reads, claim() reads all
                 while not stop.is_set():
                     insert_job(client, **TRAIN)
-                    while (job := next_job(worker, f"old-{number}")) is None:
-                        pass  # another took it, while its own came a moment too late for this look
+                    # Another may have taken it, while its own came a moment too late for this look.
+                    while (job := next_job(worker, f"old-{number}")) is None and not stop.is_set():
+                        pass
+                    if job is None:
+                        return
                     call(worker, "record_progress", job["id"], job["attempt"], "0.5")
-                    complete(worker, job["id"], "TRAIN", job["attempt"])
+                    old_complete(worker, job["id"], "TRAIN", job["attempt"])
                     finished.append(job["id"])
                     stop.wait(0.02)  # more models would only make the leaderboard slower
         except BaseException as error:
@@ -222,7 +244,7 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
             return worker.execute(
                 "SELECT * FROM ml_internal.claim_job(%s, %s, %s)", [worker_id, "30 seconds", JOB_TYPES]
             ).fetchone()
-        except psycopg.errors.DatatypeMismatch:
+        except (psycopg.errors.DatatypeMismatch, psycopg.errors.UndefinedFunction):
             return None
 
     def look() -> None:
@@ -256,6 +278,8 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
     with old.connect("owner") as owner:
         done = owner.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED'").fetchall()
         assert set(finished) <= {row["id"] for row in done}
+        failed = "SELECT id, error_msg FROM ml_jobs WHERE status = 'FAILED' AND created_at > %s"
+        assert owner.execute(failed, [began]).fetchall() == []
 
 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:

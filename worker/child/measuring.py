@@ -16,7 +16,14 @@ CURVE_OWN = 100  # thresholds more, where the probabilities are
 
 @dataclass(frozen=True)
 class Score:
-    """Confusion matrix at a probability of 0.5, ROC AUC and average precision (None with one class only)."""
+    """Confusion matrix at a probability of 0.5, and how good the probabilities are.
+
+    Attributes:
+        roc_auc, average_precision: None with one class only.
+        log_loss: in nats, as scikit-learn's; see Gneiting and Raftery, Strictly Proper Scoring Rules, JASA
+            102 (2007).
+        brier_score: mean square of probability minus label; Brier, Monthly Weather Review 78 (1950).
+    """
 
     tp: int
     tn: int
@@ -24,6 +31,8 @@ class Score:
     fn: int
     roc_auc: float | None
     average_precision: float | None
+    log_loss: float
+    brier_score: float
 
 
 def measure(
@@ -64,7 +73,16 @@ def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Scor
         fn=fn,
         roc_auc=_roc_auc(*ranked) if has_both else None,
         average_precision=_average_precision(*ranked) if has_both else None,
+        log_loss=_log_loss(probabilities, positive),
+        brier_score=float(np.mean((probabilities - positive) ** 2)),
     )
+
+
+def _log_loss(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """The number that ``log_loss`` gives: a probability of 0 or 1 counts as the nearest double."""
+    of_label = np.where(positive, probabilities, 1 - probabilities)
+    tiny = np.finfo(np.float64).eps
+    return float(-np.mean(np.log(np.clip(of_label, tiny, 1 - tiny))))
 
 
 def _ranked(

@@ -24,8 +24,7 @@ def run(task: Task) -> Result:
         is_whole = columns == list(range(len(rows.names)))
         features = rows.features if is_whole else rows.features[:, columns]
         score = measuring.score(measuring.predict(pipeline, features), rows.labels)
-        told = {name: value for name, value in asdict(score).items() if name != "average_precision"}
-        result |= {f"{side}_{name}": value for name, value in told.items()}
+        result |= {f"{side}_{name}": value for name, value in asdict(score).items()}
     return result | {
         **rows.without_label,
         "data_fingerprint": rows.fingerprint,
