@@ -493,12 +493,11 @@ BEGIN
         FROM pg_class c
         WHERE c.oid = to_regclass('public.coin_metrics') AND c.relkind IN ('r', 'p', 'm') AND NOT c.relrowsecurity
             AND (p_role IS NULL OR has_table_privilege(p_role, c.oid, 'SELECT'))
-            AND (p_columns = '{}' OR (SELECT count(DISTINCT x.name) FROM unnest(p_columns) x (name)) = (
-                SELECT count(*)
+            AND p_columns <@ ARRAY(
+                SELECT a.attname::text
                 FROM pg_attribute a
-                WHERE a.attrelid = c.oid AND a.attname = ANY (p_columns::name []) AND a.attnum > 0 AND NOT a.attisdropped
-                    AND a.atttypid = ANY (ml_internal.numeric_types())
-            ))
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid = ANY (ml_internal.numeric_types())
+            )
     );
 END
 $$;

@@ -330,8 +330,8 @@ BEGIN
                 WHEN (num_nonnulls(%7$s) > 0) EXECUTE FUNCTION ml_internal.see_models_of_%1$s();
             CREATE OR REPLACE TRIGGER ml_jobs_55_%1$s_models_are_ready BEFORE INSERT ON public.ml_jobs FOR EACH ROW
                 WHEN (NEW.job_type = %2$L) EXECUTE FUNCTION ml_internal.check_models_of_%1$s();
-            CREATE OR REPLACE TRIGGER ml_jobs_40_%1$s_models_are_ready BEFORE UPDATE OF status ON public.ml_jobs FOR EACH ROW
-                WHEN (NEW.job_type = %2$L AND OLD.status = ''PENDING'' AND NEW.status = ''RUNNING'')
+            CREATE OR REPLACE TRIGGER ml_jobs_40_%1$s_models_are_ready BEFORE UPDATE OF attempt ON public.ml_jobs FOR EACH ROW
+                WHEN (NEW.job_type = %2$L AND NEW.attempt > OLD.attempt)
                 EXECUTE FUNCTION ml_internal.check_models_of_%1$s()',
             v_prefix, define_kind.job_type,
             (

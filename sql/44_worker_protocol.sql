@@ -98,18 +98,15 @@ DECLARE
     v_job public.ml_jobs;
 BEGIN
     LOOP
-        SELECT h.priority INTO v_priority
-        FROM unnest(p_kinds) k (job_type)
-        CROSS JOIN LATERAL (
+        SELECT min((
             SELECT j.priority
             FROM public.ml_jobs j
             WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority > v_priority
             ORDER BY j.priority
             LIMIT 1
-        ) h
-        ORDER BY h.priority
-        LIMIT 1;
-        IF NOT FOUND THEN
+        )) INTO v_priority
+        FROM unnest(p_kinds) k (job_type);
+        IF v_priority IS NULL THEN
             RETURN NULL;
         END IF;
         v_last := CASE WHEN v_priority = p_priority THEN p_last ELSE ml_internal.last_turn(v_priority) END;
@@ -120,36 +117,18 @@ BEGIN
             v_clients := 0;
             v_waiting := 0;
             LOOP
-                SELECT c.created_by, n.id INTO v_client, v_id
-                FROM (
-                    SELECT h.created_by
-                    FROM unnest(p_kinds) k (job_type)
-                    CROSS JOIN LATERAL (
-                        SELECT j.created_by
-                        FROM public.ml_jobs j
-                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
-                            AND j.created_by > v_client
-                        ORDER BY j.created_by
-                        LIMIT 1
-                    ) h
-                    ORDER BY h.created_by
+                SELECT h.created_by, h.id INTO v_client, v_id
+                FROM unnest(p_kinds) k (job_type)
+                CROSS JOIN LATERAL (
+                    SELECT j.created_by, j.created_at, j.id
+                    FROM public.ml_jobs j
+                    WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                        AND j.created_by > v_client AND j.id <> ALL (p_skip)
+                    ORDER BY j.created_by, j.created_at, j.id
                     LIMIT 1
-                ) c
-                LEFT JOIN LATERAL (
-                    SELECT f.id
-                    FROM unnest(p_kinds) k (job_type)
-                    CROSS JOIN LATERAL (
-                        SELECT j.created_at, j.id
-                        FROM public.ml_jobs j
-                        WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
-                            AND j.created_by = c.created_by AND j.id <> ALL (p_skip)
-                        ORDER BY j.created_at, j.id
-                        LIMIT v_locked + 1
-                    ) f
-                    ORDER BY f.created_at, f.id
-                    OFFSET v_locked
-                    LIMIT 1
-                ) n ON true;
+                ) h
+                ORDER BY h.created_by, h.created_at, h.id
+                LIMIT 1;
                 IF v_client IS NULL OR (v_has_turned AND v_client > v_last) THEN
                     EXIT WHEN v_has_turned;
                     v_has_turned := true;
@@ -157,7 +136,24 @@ BEGIN
                     CONTINUE;
                 END IF;
                 v_clients := v_clients + 1;
-                CONTINUE WHEN v_id IS NULL;
+                IF v_locked > 0 THEN
+                    v_id := (
+                        SELECT f.id
+                        FROM unnest(p_kinds) k (job_type)
+                        CROSS JOIN LATERAL (
+                            SELECT j.created_at, j.id
+                            FROM public.ml_jobs j
+                            WHERE (j.status = 'PENDING') IS TRUE AND j.job_type = k.job_type AND j.priority = v_priority
+                                AND j.created_by = v_client AND j.id <> ALL (p_skip)
+                            ORDER BY j.created_at, j.id
+                            LIMIT v_locked + 1
+                        ) f
+                        ORDER BY f.created_at, f.id
+                        OFFSET v_locked
+                        LIMIT 1
+                    );
+                    CONTINUE WHEN v_id IS NULL;
+                END IF;
                 v_waiting := v_waiting + 1;
                 SELECT * INTO v_job
                 FROM public.ml_jobs j
@@ -234,17 +230,15 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
-    -- A worker of version 6 would read coin_metrics, whatever a job says. One of a later version names this beside the kinds.
-    IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
-        v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
-    END IF;
     LOOP
         v_job := ml_internal.lock_next_job(v_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
-        -- One that came meanwhile.
-        IF NOT v_knows_sources AND EXISTS (SELECT FROM ml.jobs j WHERE j.id = v_job.id AND j.source <> 'coin_metrics') THEN
-            v_locked := v_locked || v_job.id;
-            CONTINUE;
+        -- A worker of version 6 would read coin_metrics, whatever a job says. One of a later version names this beside the kinds.
+        IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
+            IF EXISTS (SELECT FROM ml.jobs j WHERE j.id = v_job.id AND j.source <> 'coin_metrics') THEN
+                v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
+                CONTINUE;
+            END IF;
         END IF;
         BEGIN
             -- What was true when the job was inserted may no longer be: a kind's own triggers look again.

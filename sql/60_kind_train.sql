@@ -307,7 +307,6 @@ FOR EACH ROW
 WHEN (NEW.job_type = 'TRAIN')
 EXECUTE FUNCTION ml_internal.check_train();
 
--- At the INSERT, and again at the claim: what was true then may no longer be.
 CREATE OR REPLACE FUNCTION ml_internal.require_train_name()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -325,12 +324,6 @@ CREATE OR REPLACE TRIGGER ml_jobs_55_train_name
 BEFORE INSERT ON public.ml_jobs
 FOR EACH ROW
 WHEN (NEW.job_type = 'TRAIN' AND NEW.train_model_name IS DISTINCT FROM NEW.train_model_type || '_job_' || NEW.id)
-EXECUTE FUNCTION ml_internal.require_train_name();
-
-CREATE OR REPLACE TRIGGER ml_jobs_40_train_name
-BEFORE UPDATE OF status ON public.ml_jobs
-FOR EACH ROW
-WHEN (NEW.job_type = 'TRAIN' AND OLD.status = 'PENDING' AND NEW.status = 'RUNNING')
 EXECUTE FUNCTION ml_internal.require_train_name();
 
 CREATE OR REPLACE FUNCTION ml_internal.param_fits(
@@ -607,14 +600,16 @@ AFTER INSERT ON public.ml_jobs
 REFERENCING NEW TABLE AS new_jobs
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.check_train_lists();
 
--- Again at the claim: the source may have changed since, and what the role may read.
-CREATE OR REPLACE FUNCTION ml_internal.require_train_source()
+-- Again at the claim, where alone the attempt rises: the name may be taken since, the source may have changed, and what the
+-- role may read.
+CREATE OR REPLACE FUNCTION ml_internal.check_train_again()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    CALL ml_internal.require_free_name(NEW.train_model_name, NEW.id);
     PERFORM ml_internal.require_source(
         coalesce(NEW.train_source, 'coin_metrics'),
         array_remove(ARRAY[NEW.train_target_var, NEW.train_base_var] || string_to_array(NEW.train_features_csv, ','), NULL),
@@ -625,11 +620,11 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_jobs_41_train_source
-BEFORE UPDATE OF status ON public.ml_jobs
+CREATE OR REPLACE TRIGGER ml_jobs_40_train_again
+BEFORE UPDATE OF attempt ON public.ml_jobs
 FOR EACH ROW
-WHEN (NEW.job_type = 'TRAIN' AND OLD.status = 'PENDING' AND NEW.status = 'RUNNING')
-EXECUTE FUNCTION ml_internal.require_train_source();
+WHEN (NEW.job_type = 'TRAIN' AND NEW.attempt > OLD.attempt)
+EXECUTE FUNCTION ml_internal.check_train_again();
 
 -- ── The life of its model ───────────────────────────────────────────────────────────────────────────
 
@@ -638,34 +633,41 @@ CREATE OR REPLACE FUNCTION ml_internal.planned_model(
     p_job public.ml_jobs
 )
 RETURNS public.ml_models
-LANGUAGE sql
+LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_populate_record(NULL::public.ml_models, jsonb_build_object(
-        'name', p_job.train_model_name,
-        'model_type', p_job.train_model_type,
-        'description', p_job.train_description,
-        'train_job_id', p_job.id,
-        'target_variable', p_job.train_target_var,
-        'target_operator', p_job.train_operator,
-        'target_value', p_job.train_value,
-        'future_minutes', p_job.train_future_minutes,
-        'label', coalesce(p_job.train_label, 'value'), -- NULL: older than kinds of label
-        'base_variable', p_job.train_base_var,
-        'stop_value', p_job.train_stop_value,
-        'uncovered', p_job.train_uncovered,
-        'source', coalesce(p_job.train_source, 'coin_metrics'), -- NULL: older than sources
-        'train_start', p_job.train_start,
-        'train_end', p_job.train_end,
-        'test_size', p_job.train_test_size,
-        'random_state', p_job.train_random_state,
-        'features_csv', p_job.train_features_csv,
-        'phases_csv', p_job.train_phases_csv,
-        'params_csv', ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv)
-    ))
+DECLARE
+    m public.ml_models;
+BEGIN
+    SELECT CASE WHEN p_job.train_params_csv IS NULL THEN t.default_params_csv ELSE ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv) END
+    INTO m.params_csv
     FROM public.ref_model_types t
     WHERE t.name = p_job.train_model_type;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    m.name := p_job.train_model_name;
+    m.model_type := p_job.train_model_type;
+    m.description := p_job.train_description;
+    m.train_job_id := p_job.id;
+    m.target_variable := p_job.train_target_var;
+    m.target_operator := p_job.train_operator;
+    m.target_value := p_job.train_value;
+    m.future_minutes := p_job.train_future_minutes;
+    m.label := coalesce(p_job.train_label, 'value'); -- NULL: older than kinds of label
+    m.base_variable := p_job.train_base_var;
+    m.stop_value := p_job.train_stop_value;
+    m.uncovered := p_job.train_uncovered;
+    m.source := coalesce(p_job.train_source, 'coin_metrics'); -- NULL: older than sources
+    m.train_start := p_job.train_start;
+    m.train_end := p_job.train_end;
+    m.test_size := p_job.train_test_size;
+    m.random_state := p_job.train_random_state;
+    m.features_csv := p_job.train_features_csv;
+    m.phases_csv := p_job.train_phases_csv;
+    RETURN m;
+END
 $$;
 
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_of_job()
@@ -684,7 +686,7 @@ BEGIN
                 RAISE WARNING 'the model of job % could not be set to FAILED: %', NEW.id, SQLERRM
                     USING ERRCODE = SQLSTATE, HINT = 'A worker tries again at each look at the queue.';
         END;
-    ELSIF NOT EXISTS (SELECT FROM public.ml_models m WHERE m.train_job_id = NEW.id) THEN
+    ELSIF NEW.status = 'RUNNING' THEN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,
             target_variable, target_operator, target_value, future_minutes,
@@ -698,7 +700,8 @@ BEGIN
             m.label, m.base_variable, m.stop_value, m.uncovered, m.source,
             m.train_start, m.train_end, m.test_size, m.random_state,
             m.features_csv, m.phases_csv, m.params_csv
-        FROM ml_internal.planned_model(NEW) m;
+        FROM ml_internal.planned_model(NEW) m
+        WHERE NOT EXISTS (SELECT FROM public.ml_models x WHERE x.train_job_id = NEW.id);
     END IF;
     RETURN NULL;
 END
@@ -707,7 +710,7 @@ $$;
 CREATE OR REPLACE TRIGGER ml_jobs_70_train_model
 AFTER UPDATE OF status ON public.ml_jobs
 FOR EACH ROW
-WHEN (NEW.job_type = 'TRAIN' AND OLD.status <> NEW.status AND NEW.status IN ('RUNNING', 'FAILED', 'CANCELLED'))
+WHEN (NEW.job_type = 'TRAIN' AND OLD.status <> NEW.status)
 EXECUTE FUNCTION ml_internal.keep_model_of_job();
 
 CREATE OR REPLACE FUNCTION ml_internal.apply_training_to_model()
@@ -801,7 +804,7 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER ml_jobs_80_train_show
-BEFORE UPDATE OF status ON public.ml_jobs
+BEFORE UPDATE OF completed_at ON public.ml_jobs
 FOR EACH ROW
 WHEN (NEW.job_type = 'TRAIN' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
 EXECUTE FUNCTION ml_internal.show_training_run();
@@ -1049,8 +1052,8 @@ COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Argumen
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
 COMMENT ON FUNCTION ml_internal.fill_train() IS 'Trigger: defaults of a TRAIN job, and its lists as they are kept.';
 COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that no TRAIN job may have, naming the value and what to do.';
-COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free, at the INSERT and at the claim.';
-COMMENT ON FUNCTION ml_internal.require_train_source() IS 'Trigger: a TRAIN job that is claimed has a source that can be read, also by the role that inserted it.';
+COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free.';
+COMMENT ON FUNCTION ml_internal.check_train_again() IS 'Trigger: a TRAIN job that is claimed has a name that is free, and a source that can be read, also by the role that inserted it.';
 COMMENT ON FUNCTION ml_internal.check_train_lists() IS 'Trigger: refuses unknown sources, features, phases and hyperparameters, values out of their bounds, and columns that the role may not read.';
 COMMENT ON FUNCTION ml_internal.param_fits(public.ref_model_params, text) IS 'Whether a hyperparameter may have this value.';
 COMMENT ON FUNCTION ml_internal.planned_model(public.ml_jobs) IS 'The model that a TRAIN job will make, as it is born.';

@@ -152,7 +152,7 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER ml_jobs_80_test_show
-BEFORE UPDATE OF status ON public.ml_jobs
+BEFORE UPDATE OF completed_at ON public.ml_jobs
 FOR EACH ROW
 WHEN (NEW.job_type = 'TEST' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
 EXECUTE FUNCTION ml_internal.show_test_result();

@@ -216,7 +216,7 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER ml_jobs_80_compare_show
-BEFORE UPDATE OF status ON public.ml_jobs
+BEFORE UPDATE OF completed_at ON public.ml_jobs
 FOR EACH ROW
 WHEN (NEW.job_type = 'COMPARE' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
 EXECUTE FUNCTION ml_internal.show_comparison();

@@ -86,11 +86,17 @@ STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- Mostly the role still has the name, and then it is the same on whichever server. To ask which one this is reads a file.
     RETURN (
-        SELECT r.oid
+        SELECT CASE to_regrole(quote_ident(t.name))
+            WHEN t.role THEN t.role
+            ELSE (
+                SELECT r.oid
+                FROM pg_control_system() c
+                JOIN pg_roles r ON r.oid = CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END
+            )
+        END
         FROM ml.teams t
-        CROSS JOIN pg_control_system() c
-        JOIN pg_roles r ON r.oid = CASE t.cluster WHEN c.system_identifier THEN t.role ELSE to_regrole(quote_ident(t.name)) END
         WHERE t.id = p_team
     );
 END

@@ -73,5 +73,8 @@ BEGIN
 END
 $$;
 
+-- Part of ml_jobs_40_train_again now.
+DROP TRIGGER IF EXISTS ml_jobs_40_train_name ON public.ml_jobs;
+
 INSERT INTO ml.schema_version (version)
 VALUES (7);
