@@ -208,16 +208,12 @@ DECLARE
     v_column text;
     v_message text;
     v_hint text;
-    v_needs_horizon boolean;
-    v_is_change boolean;
-    v_has_stop boolean;
-    v_has_type boolean;
+    v_label public.ref_labels;
 BEGIN
-    SELECT r.needs_horizon, r.is_change, r.has_stop, EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type)
-    INTO v_needs_horizon, v_is_change, v_has_stop, v_has_type
-    FROM public.ref_labels r
-    WHERE r.name = NEW.train_label;
-    IF NOT FOUND THEN
+    IF NEW.train_label <> 'value' OR num_nonnulls(NEW.train_base_var, NEW.train_stop_value) > 0 THEN -- the default looks at its row alone
+        SELECT r.* INTO v_label FROM public.ref_labels r WHERE r.name = NEW.train_label;
+    END IF;
+    IF NEW.train_label <> 'value' AND v_label.name IS NULL THEN
         v_column := 'train_label';
         v_message := format('train_label %L is unknown', left(NEW.train_label, 100));
         v_hint := ml_internal.suggest_names(NEW.train_label, (SELECT array_agg(r.name::text ORDER BY r.name) FROM public.ref_labels r));
@@ -241,21 +237,21 @@ BEGIN
         v_column := 'train_future_minutes';
         v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
         v_hint := 'Give the minutes to look ahead, at most a year; leave it out to read the label in the same row.';
-    ELSIF v_needs_horizon AND NEW.train_future_minutes IS NULL THEN
+    ELSIF v_label.needs_horizon AND NEW.train_future_minutes IS NULL THEN
         v_column := 'train_future_minutes';
         v_message := format('the label %s looks ahead, and train_future_minutes is missing', NEW.train_label);
         v_hint := 'Give the minutes to look ahead, for example 10.';
-    ELSIF NOT v_is_change AND NEW.train_base_var IS NOT NULL THEN
+    ELSIF NOT v_label.is_change AND NEW.train_base_var IS NOT NULL THEN
         v_column := 'train_base_var';
         v_message := format('the label %s is no change, and train_base_var is %L', NEW.train_label, left(NEW.train_base_var, 100));
         v_hint := 'Leave it out, or choose a label that is a change: '
             || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.is_change) || '.';
-    ELSIF NOT v_has_stop AND NEW.train_stop_value IS NOT NULL THEN
+    ELSIF NOT v_label.has_stop AND NEW.train_stop_value IS NOT NULL THEN
         v_column := 'train_stop_value';
         v_message := format('the label %s has no stop, and train_stop_value is %s', NEW.train_label, NEW.train_stop_value);
         v_hint := 'Leave it out, or choose a label that has one: '
             || (SELECT string_agg(r.name, ', ' ORDER BY r.name) FROM public.ref_labels r WHERE r.has_stop) || '.';
-    ELSIF v_has_stop AND (NEW.train_stop_value IS NULL OR NEW.train_stop_value IN ('NaN', 'Infinity', '-Infinity')
+    ELSIF v_label.has_stop AND (NEW.train_stop_value IS NULL OR NEW.train_stop_value IN ('NaN', 'Infinity', '-Infinity')
         OR sign(NEW.train_stop_value) * sign(NEW.train_value) <> -1)
     THEN
         v_column := 'train_stop_value';
@@ -264,7 +260,7 @@ BEGIN
             ELSE format('train_stop_value %s and train_value %s are not on two sides of zero', NEW.train_stop_value, NEW.train_value)
         END;
         v_hint := 'Give two changes in percent of different sign, for example train_value 30 and train_stop_value -15.';
-    ELSIF v_has_stop AND NEW.train_operator <> (CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END) THEN
+    ELSIF v_label.has_stop AND NEW.train_operator <> (CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END) THEN
         v_column := 'train_operator';
         v_message := format('train_operator %s does not fit: a change of %s is reached by %s', NEW.train_operator, NEW.train_value, CASE WHEN NEW.train_value > 0 THEN '>=' ELSE '<=' END);
         v_hint := format('Leave train_operator out: the label %s knows it.', NEW.train_label);
@@ -276,7 +272,7 @@ BEGIN
         v_column := 'train_uncovered';
         v_message := 'train_uncovered is given, and train_future_minutes is not';
         v_hint := 'A label that is read in the same row has no window: leave train_uncovered out.';
-    ELSIF NOT v_has_type THEN
+    ELSIF NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type) THEN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
