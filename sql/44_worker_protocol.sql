@@ -230,13 +230,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the worker a name of at most 255 characters, a lease of at most one day, and the kinds of job that it can do.';
     END IF;
+    -- A worker of version 6 would read coin_metrics, whatever a job says. One of a later version names this beside the kinds.
+    IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
+        v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
+    END IF;
     LOOP
         v_job := ml_internal.lock_next_job(v_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
-        -- A worker of version 6 would read coin_metrics, whatever a job says. One of a later version names this beside the kinds.
+        -- One that came meanwhile. Two questions, because ml.jobs is the longer one.
         IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
             IF EXISTS (SELECT FROM ml.jobs j WHERE j.id = v_job.id AND j.source <> 'coin_metrics') THEN
-                v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
+                v_locked := v_locked || v_job.id;
                 CONTINUE;
             END IF;
         END IF;
