@@ -190,6 +190,28 @@ BEGIN
 END
 $$;
 
+-- What is of a job: tables that refer to ml_jobs, and facts of a kind that are too many to refer to it row by row.
+CREATE OR REPLACE FUNCTION ml_internal.tables_of_jobs()
+RETURNS TABLE (
+    relation regclass,
+    job_column name
+)
+LANGUAGE sql
+STABLE
+ROWS 20
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT c.conrelid::regclass, a.attname
+    FROM pg_constraint c
+    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+    WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
+    UNION
+    SELECT a.attrelid::regclass, a.attname
+    FROM ml.job_kinds k
+    CROSS JOIN unnest(k.result_facts) f (name)
+    JOIN pg_attribute a ON a.attrelid = format('public.%I', f.name)::regclass AND a.attname = 'job_id' AND NOT a.attisdropped;
+$$;
+
 -- The part of ml.report of a kind that brings none of its own.
 CREATE OR REPLACE FUNCTION ml_internal.page_of_kind(
     p_model_id bigint,
@@ -469,6 +491,7 @@ COMMENT ON COLUMN ml.job_kinds.result_fields IS 'Columns of the result table tha
 COMMENT ON COLUMN ml.job_kinds.result_facts IS 'Fact tables of which the worker gives rows with the result.';
 COMMENT ON COLUMN ml.job_kinds.page IS 'Function of ml_internal with its part of ml.report, of a kind that uses models.';
 COMMENT ON FUNCTION ml_internal.page_of_kind(bigint, text) IS 'Part of ml.report, of a kind of job that has none of its own: what its jobs said of the model.';
+COMMENT ON FUNCTION ml_internal.tables_of_jobs() IS 'Tables whose rows are each of a job, and the column that says of which.';
 COMMENT ON FUNCTION ml_internal.given_fields(public.ml_jobs, text []) IS 'Those of these fields that a job has, as "name = value".';
 COMMENT ON FUNCTION ml_internal.refuse_missing_fields() IS 'Trigger: names the fields that a kind of job needs and the INSERT lacks.';
 COMMENT ON FUNCTION ml_internal.refuse_foreign_fields() IS 'Trigger: names the fields that belong to another kind of job.';

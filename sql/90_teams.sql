@@ -223,12 +223,9 @@ SET lock_timeout TO '100ms'
 AS $$
 DECLARE
     v_table regclass;
-    -- The jobs, and whatever refers to them.
+    -- The jobs, and what is of them.
     v_tables regclass[] := ARRAY['public.ml_jobs'::regclass] || ARRAY(
-        SELECT c.conrelid::regclass
-        FROM pg_constraint c
-        WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
-        ORDER BY c.conrelid::regclass::text
+        SELECT t.relation FROM ml_internal.tables_of_jobs() t ORDER BY t.relation::text
     );
     v_always regclass[] := '{public.ml_jobs,public.ml_models}';
     v_mine text := 'team = ANY ((SELECT ml_internal.my_teams())::integer [])';
@@ -279,11 +276,11 @@ BEGIN
                 WHEN 'public.ml_jobs'::regclass THEN format('CREATE POLICY own_team ON public.ml_jobs USING (%s) WITH CHECK (true)', v_mine)
                 ELSE (
                     SELECT format(
-                        'CREATE POLICY own_team ON %s FOR SELECT USING (EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = %I))', v_table, a.attname
+                        'CREATE POLICY own_team ON %s FOR SELECT USING (EXISTS (SELECT FROM public.ml_jobs j WHERE j.id = %I))',
+                        t.relation, t.job_column
                     )
-                    FROM pg_constraint c
-                    JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-                    WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid = v_table
+                    FROM ml_internal.tables_of_jobs() t
+                    WHERE t.relation = v_table
                 )
             END;
             EXECUTE format('COMMENT ON POLICY own_team ON %s IS %L', v_table, 'Members of the role that inserted the job.');

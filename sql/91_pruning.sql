@@ -70,11 +70,9 @@ DECLARE
     v_delete text := (
         SELECT format(
             'WITH %s DELETE FROM public.ml_jobs j WHERE j.id = ANY ($1)',
-            string_agg(format('%I AS (DELETE FROM %s WHERE %I = ANY ($1))', 'of_' || c.conrelid, c.conrelid::regclass, a.attname), ', ')
+            string_agg(format('%I AS (DELETE FROM %s WHERE %I = ANY ($1))', 'of_' || t.relation::oid, t.relation, t.job_column), ', ')
         )
-        FROM pg_constraint c
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-        WHERE c.contype = 'f' AND c.confrelid = 'public.ml_jobs'::regclass AND c.conrelid <> c.confrelid
+        FROM ml_internal.tables_of_jobs() t
     );
     v_down_to bigint;
     v_old bigint[];

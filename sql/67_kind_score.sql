@@ -1,0 +1,448 @@
+-- SCORE: what a model says of all rows of a period, also of those of which nobody knows yet what became of them. All that
+-- is special to this kind of job stands here.
+--
+-- The answers are many, so they come in parts, by a routine of their own, in the transaction that records the result:
+-- either the job is COMPLETED and has all its answers, or there is none.
+
+SET search_path TO pg_catalog, pg_temp;
+
+CREATE TABLE IF NOT EXISTS public.ml_scorings (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    model_id bigint NOT NULL,
+    score_start timestamptz NOT NULL,
+    score_end timestamptz NOT NULL,
+    num_samples bigint NOT NULL,
+    num_positive bigint NOT NULL,
+    share_positive numeric(5, 4) GENERATED ALWAYS AS (num_positive::numeric / nullif(num_samples, 0)) STORED,
+    data_fingerprint char(64) NOT NULL,
+    seconds_loading numeric(12, 3) NOT NULL,
+    seconds_scoring numeric(12, 3) NOT NULL,
+    note text,
+    job_id bigint NOT NULL,
+    attempt integer NOT NULL,
+    CONSTRAINT ml_scorings_pkey PRIMARY KEY (id),
+    CONSTRAINT ml_scorings_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_scorings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_scorings_one_a_job UNIQUE (job_id),
+    CONSTRAINT ml_scorings_start_before_end CHECK (score_start < score_end),
+    CONSTRAINT ml_scorings_positive_among_samples CHECK (num_positive BETWEEN 0 AND num_samples)
+);
+
+CREATE INDEX IF NOT EXISTS ml_scorings_model ON public.ml_scorings (model_id, id);
+CREATE INDEX IF NOT EXISTS ml_scorings_created ON public.ml_scorings (created_at DESC);
+
+-- No foreign keys: to look each of a million rows up would take longer than to store it. A trigger vouches for each
+-- part, and ml.prune removes the answers with their job.
+CREATE TABLE IF NOT EXISTS public.ml_predictions (
+    job_id bigint NOT NULL,
+    model_id bigint NOT NULL,
+    key text NOT NULL,
+    moment timestamptz NOT NULL,
+    probability double precision NOT NULL,
+    CONSTRAINT ml_predictions_probability_between_0_and_1 CHECK (probability BETWEEN 0 AND 1)
+);
+
+-- All answers of a coin, and the newest of each coin and model. Rising, as they come: such rows fill their pages.
+CREATE INDEX IF NOT EXISTS ml_predictions_key ON public.ml_predictions (key, model_id, moment);
+-- All answers of a job. They lie together, but not for ever in the order of the jobs: room that ml.prune frees is used
+-- again.
+CREATE INDEX IF NOT EXISTS ml_predictions_job ON public.ml_predictions (job_id);
+
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS score_model_id bigint
+CONSTRAINT ml_jobs_score_model_id_fkey REFERENCES public.ml_models (id),
+ADD COLUMN IF NOT EXISTS score_start timestamptz,
+ADD COLUMN IF NOT EXISTS score_end timestamptz,
+ADD COLUMN IF NOT EXISTS result_scoring_id bigint
+CONSTRAINT ml_jobs_result_scoring_id_fkey REFERENCES public.ml_scorings (id);
+
+-- The jobs of a model and of a result; ml.prune would read the whole table for each without them.
+CREATE INDEX IF NOT EXISTS ml_jobs_result_scoring ON public.ml_jobs (result_scoring_id) WHERE result_scoring_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ml_jobs_score_model ON public.ml_jobs (score_model_id) WHERE score_model_id IS NOT NULL;
+
+CALL ml_internal.define_kind(
+    'SCORE',
+    needs => '{score_model_id,score_start,score_end}',
+    uses_models => '{score_model_id}',
+    result_table => 'ml_scorings',
+    result_column => 'result_scoring_id',
+    result_filled => '{model_id,score_start,score_end,num_samples,num_positive}',
+    result_facts => '{ml_predictions}',
+    page => 'page_of_scorings'
+);
+
+-- ── The answers ─────────────────────────────────────────────────────────────────────────────────────
+
+CREATE OR REPLACE TRIGGER ml_predictions_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_predictions
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
+
+-- The parts that this transaction has stored, until its scoring has counted them. Nobody ever sees those of another.
+CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.prediction_parts (
+    job_id bigint NOT NULL,
+    num_samples bigint NOT NULL,
+    num_positive bigint NOT NULL
+);
+
+-- Answers are of the job's own model. The job is not locked yet: a cancel must not wait. The scoring locks it.
+CREATE OR REPLACE FUNCTION ml_internal.count_predictions()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_part record;
+BEGIN
+    FOR v_part IN
+        SELECT n.job_id, n.model_id, count(*) AS num_samples, count(*) FILTER (WHERE n.probability > 0.5) AS num_positive
+        FROM new_rows n
+        GROUP BY n.job_id, n.model_id
+    LOOP
+        IF NOT EXISTS (
+            SELECT FROM public.ml_jobs j
+            WHERE j.id = v_part.job_id AND j.score_model_id = v_part.model_id AND j.status = 'RUNNING'
+        ) THEN
+            RAISE EXCEPTION 'job % is no SCORE job of model % that is RUNNING', v_part.job_id, v_part.model_id
+                USING ERRCODE = 'ML002', TABLE = 'ml_predictions',
+                HINT = 'Answers come from the worker that holds the job; insert a SCORE job to have some.';
+        END IF;
+        INSERT INTO ml_internal.prediction_parts (job_id, num_samples, num_positive)
+        VALUES (v_part.job_id, v_part.num_samples, v_part.num_positive);
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_predictions_60_count
+AFTER INSERT ON public.ml_predictions
+REFERENCING NEW TABLE AS new_rows
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.count_predictions();
+
+-- At the COMMIT: answers that belong to no result would stay for ever.
+CREATE OR REPLACE FUNCTION ml_internal.refuse_predictions_alone()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id) THEN
+        RAISE EXCEPTION 'the answers of job % have no result', NEW.job_id
+            USING ERRCODE = 'ML006', TABLE = 'ml_predictions',
+            HINT = 'Record the result in the transaction that stores the answers, after them.';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = 'ml_internal.prediction_parts'::regclass AND t.tgname = 'prediction_parts_90_have_result') THEN
+        CREATE CONSTRAINT TRIGGER prediction_parts_90_have_result
+        AFTER INSERT ON ml_internal.prediction_parts
+        DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION ml_internal.refuse_predictions_alone();
+    END IF;
+END
+$$;
+
+-- A part of the answers; the name of a coin comes once, and each row has its number among the names, from 1.
+CREATE OR REPLACE FUNCTION ml_internal.store_predictions(
+    p_job_id bigint,
+    p_attempt integer,
+    p_names text [],
+    p_coins integer [],
+    p_moments timestamptz [],
+    p_probabilities double precision []
+)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_model_id bigint;
+    v_stored bigint;
+BEGIN
+    SELECT j.score_model_id INTO v_model_id
+    FROM public.ml_jobs j
+    WHERE j.id = p_job_id AND j.status = 'RUNNING' AND j.attempt = p_attempt;
+    IF v_model_id IS NULL THEN
+        CALL ml_internal.require_attempt(p_job_id, p_attempt);
+        RAISE EXCEPTION 'job % is no SCORE job', p_job_id
+            USING ERRCODE = 'ML002', TABLE = 'ml_predictions', HINT = 'Only a SCORE job has answers to store.';
+    END IF;
+    CALL ml_internal.require_claimer(p_job_id, p_attempt);
+    INSERT INTO public.ml_predictions (job_id, model_id, key, moment, probability)
+    SELECT p_job_id, v_model_id, n.name, a.moment, a.probability
+    FROM unnest(p_coins, p_moments, p_probabilities) a (coin, moment, probability)
+    JOIN unnest(p_names) WITH ORDINALITY n (name, number) ON n.number = a.coin;
+    GET DIAGNOSTICS v_stored = ROW_COUNT;
+    IF v_stored <> cardinality(p_coins) THEN
+        RAISE EXCEPTION 'only % of % answers have the name of a coin', v_stored, cardinality(p_coins)
+            USING ERRCODE = 'invalid_parameter_value', TABLE = 'ml_predictions', HINT = 'Number the names from 1.';
+    END IF;
+    RETURN v_stored;
+END
+$$;
+
+-- ── The result ──────────────────────────────────────────────────────────────────────────────────────
+
+CREATE OR REPLACE FUNCTION ml_internal.fill_scoring()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT
+        j.score_model_id, j.score_start, j.score_end,
+        concat_ws('; ', ml_internal.overlap_note(tstzrange(j.score_start, j.score_end), tstzrange(m.train_start, m.train_end)), NEW.note)
+    INTO NEW.model_id, NEW.score_start, NEW.score_end, NEW.note
+    FROM public.ml_jobs j
+    JOIN public.ml_models m ON m.id = j.score_model_id
+    WHERE j.id = NEW.job_id;
+    NEW.note := nullif(NEW.note, '');
+    WITH counted AS (
+        DELETE FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id RETURNING p.num_samples, p.num_positive
+    )
+    SELECT sum(c.num_samples), sum(c.num_positive) INTO NEW.num_samples, NEW.num_positive FROM counted c;
+    IF NEW.num_samples IS NULL THEN
+        RAISE EXCEPTION 'attempt % of job % has stored no answers', NEW.attempt, NEW.job_id
+            USING ERRCODE = 'ML002', TABLE = 'ml_scorings',
+            HINT = 'Store them (ml_internal.store_predictions) in the transaction that records the result, before it.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_scorings_20_fill
+BEFORE INSERT ON public.ml_scorings
+FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_scoring();
+
+-- "12,345 rows, 4.1 % positive"; 0 and 100 are said only of none and all.
+CREATE OR REPLACE FUNCTION ml_internal.scoring_text(
+    p_num_samples bigint,
+    p_num_positive bigint
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '%s row%s, %s %% positive',
+        to_char(p_num_samples, 'FM999,999,999,999,999'),
+        CASE WHEN p_num_samples <> 1 THEN 's' END,
+        CASE
+            WHEN p_num_positive = 0 THEN '0'
+            WHEN p_num_positive = p_num_samples THEN '100'
+            ELSE to_char(least(greatest(100.0 * p_num_positive / p_num_samples, 0.1), 99.9), 'FM990.0')
+        END
+    );
+$$;
+
+-- What ml.wait, ml_jobs and top show.
+CREATE OR REPLACE FUNCTION ml_internal.show_scoring()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT s.id, format(
+        'scoring %s of model %s: %s', s.id, s.model_id, ml_internal.scoring_text(s.num_samples, s.num_positive)
+    ) || coalesce('; ' || s.note, '')
+    INTO NEW.result_scoring_id, NEW.progress_msg
+    FROM public.ml_scorings s
+    WHERE s.job_id = NEW.id;
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_80_score_show
+BEFORE UPDATE OF status ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'SCORE' AND OLD.status <> 'COMPLETED' AND NEW.status = 'COMPLETED')
+EXECUTE FUNCTION ml_internal.show_scoring();
+
+CREATE OR REPLACE VIEW public.ml_fact_scorings WITH (security_invoker = true) AS
+SELECT
+    s.id AS scoring_id, s.job_id, s.model_id, s.created_at, s.score_start AS period_start, s.score_end AS period_end,
+    s.num_samples, s.num_positive, s.share_positive, s.seconds_loading, s.seconds_scoring, s.note
+FROM public.ml_scorings s;
+
+-- Its part of ml.report.
+CREATE OR REPLACE FUNCTION ml_internal.page_of_scorings(
+    p_model_id bigint
+)
+RETURNS SETOF text
+LANGUAGE plpgsql
+STABLE
+ROWS 10
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT ('')::text;
+    RETURN QUERY SELECT format('Scorings: %s', (SELECT count(*) FROM public.ml_scorings s WHERE s.model_id = p_model_id));
+    RETURN QUERY
+    SELECT format(
+        '  scoring %s, %s: %s', s.id, ml_internal.period_text(s.score_start, s.score_end),
+        ml_internal.scoring_text(s.num_samples, s.num_positive)
+    ) || coalesce('; ' || s.note, '')
+    FROM public.ml_scorings s
+    WHERE s.model_id = p_model_id
+    ORDER BY s.id DESC
+    LIMIT 10;
+END
+$$;
+
+-- ── For users ───────────────────────────────────────────────────────────────────────────────────────
+
+-- By the number of the model or by its name.
+CREATE OR REPLACE FUNCTION ml.score(
+    model_id bigint,
+    score_start timestamptz DEFAULT NULL,
+    score_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql -- see ml.train
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    INSERT INTO public.ml_jobs (job_type, priority, max_attempts, max_minutes, score_model_id, score_start, score_end)
+    VALUES ('SCORE', priority, max_attempts, max_minutes, model_id, score_start, score_end)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml.score(
+    model_name text,
+    score_start timestamptz DEFAULT NULL,
+    score_end timestamptz DEFAULT NULL,
+    priority integer DEFAULT NULL,
+    max_attempts integer DEFAULT NULL,
+    max_minutes numeric DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE sql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT ml.score(ml_internal.find_model(model_name), score_start, score_end, priority, max_attempts, max_minutes);
+$$;
+
+-- From coin to coin by the index, however many answers each has.
+CREATE OR REPLACE FUNCTION ml.newest_answers(
+    model_id bigint
+)
+RETURNS SETOF public.ml_predictions
+LANGUAGE plpgsql
+STABLE
+ROWS 1000
+SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
+SET enable_bitmapscan TO off
+SET enable_sort TO off
+SET jit TO off
+AS $$
+BEGIN
+    RETURN QUERY
+    WITH RECURSIVE coins AS (
+        (SELECT p.key FROM public.ml_predictions p ORDER BY p.key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT p.key FROM public.ml_predictions p WHERE p.key > c.key ORDER BY p.key LIMIT 1)
+        FROM coins c
+        WHERE c.key IS NOT NULL
+    )
+    SELECT n.*
+    FROM coins c
+    CROSS JOIN LATERAL (
+        SELECT p.*
+        FROM public.ml_predictions p
+        WHERE p.key = c.key AND p.model_id = newest_answers.model_id
+        ORDER BY p.moment DESC
+        LIMIT 1
+    ) n
+    WHERE c.key IS NOT NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml.newest_answers(
+    model_name text
+)
+RETURNS SETOF public.ml_predictions
+LANGUAGE sql
+STABLE
+ROWS 1000
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT * FROM ml.newest_answers(ml_internal.find_model(model_name));
+$$;
+
+CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.score');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml.newest_answers, ml_internal.page_of_scorings, ml_internal.scoring_text');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_scorings');
+CALL ml_internal.allow('ml_worker', 'EXECUTE', 'ml_internal.store_predictions');
+
+COMMENT ON FUNCTION ml.score(bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a SCORE job of a model and returns its id.';
+COMMENT ON FUNCTION ml.score(text, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a SCORE job of the model with this name and returns its id.';
+COMMENT ON FUNCTION ml.newest_answers(bigint) IS 'The newest answer that SCORE jobs of a model gave for each coin.';
+COMMENT ON FUNCTION ml.newest_answers(text) IS 'The newest answer that SCORE jobs of the model with this name gave for each coin.';
+COMMENT ON FUNCTION ml_internal.count_predictions() IS 'Trigger: answers are of a SCORE job that runs and of its model; notes how many.';
+COMMENT ON FUNCTION ml_internal.refuse_predictions_alone() IS 'Trigger: answers are committed with the result of their job or not at all.';
+COMMENT ON FUNCTION ml_internal.store_predictions(bigint, integer, text [], integer [], timestamptz [], double precision []) IS 'Worker: a part of the answers of a SCORE job, in the transaction that records its result, before it; returns how many.';
+COMMENT ON FUNCTION ml_internal.fill_scoring() IS 'Trigger: model and period of a scoring, its answers as they were counted, and how much of the period the model was trained on.';
+COMMENT ON FUNCTION ml_internal.scoring_text(bigint, bigint) IS 'How many rows a scoring has, and the share of positive ones, in words.';
+COMMENT ON FUNCTION ml_internal.show_scoring() IS 'Trigger: a COMPLETED SCORE job names its result and says how many rows came out positive.';
+COMMENT ON FUNCTION ml_internal.page_of_scorings(bigint) IS 'Part of ml.report: the scorings of a model.';
+COMMENT ON TABLE ml_internal.prediction_parts IS 'Answers that a transaction has stored and no result has counted yet; each sees only its own.';
+COMMENT ON COLUMN ml_internal.prediction_parts.job_id IS 'SCORE job.';
+COMMENT ON COLUMN ml_internal.prediction_parts.num_samples IS 'Rows stored.';
+COMMENT ON COLUMN ml_internal.prediction_parts.num_positive IS 'Those of them with a probability above 0.5.';
+COMMENT ON TABLE public.ml_scorings IS 'A period whose rows a model was asked about, append-only: one row per SCORE job; its answers are in ml_predictions.';
+COMMENT ON COLUMN public.ml_scorings.id IS 'Number of the scoring.';
+COMMENT ON COLUMN public.ml_scorings.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_scorings.model_id IS 'Model that was asked.';
+COMMENT ON COLUMN public.ml_scorings.score_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_scorings.score_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_scorings.num_samples IS 'Rows in the period, each of which has an answer.';
+COMMENT ON COLUMN public.ml_scorings.num_positive IS 'Answers above 0.5.';
+COMMENT ON COLUMN public.ml_scorings.share_positive IS 'Share of answers above 0.5.';
+COMMENT ON COLUMN public.ml_scorings.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
+COMMENT ON COLUMN public.ml_scorings.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_scorings.seconds_scoring IS 'Seconds spent predicting and storing.';
+COMMENT ON COLUMN public.ml_scorings.note IS 'What else to know of it, in words: that the model was trained on part of the period, or made by other versions of the libraries; NULL: nothing.';
+COMMENT ON COLUMN public.ml_scorings.job_id IS 'SCORE job that it completed.';
+COMMENT ON COLUMN public.ml_scorings.attempt IS 'Attempt of the job that made it.';
+COMMENT ON TABLE public.ml_predictions IS 'What models said of rows, append-only: one row per row of the period of a SCORE job.';
+COMMENT ON COLUMN public.ml_predictions.job_id IS 'SCORE job, see ml_scorings.';
+COMMENT ON COLUMN public.ml_predictions.model_id IS 'Model that was asked.';
+COMMENT ON COLUMN public.ml_predictions.key IS 'Coin, or what else the key of the source is; empty where it has none.';
+COMMENT ON COLUMN public.ml_predictions.moment IS 'Moment of the row.';
+COMMENT ON COLUMN public.ml_predictions.probability IS 'Probability that the row is positive, as the model has it.';
+COMMENT ON VIEW public.ml_fact_scorings IS 'Scorings as facts, one row each.';
+COMMENT ON COLUMN public.ml_fact_scorings.scoring_id IS 'Number of the scoring.';
+COMMENT ON COLUMN public.ml_fact_scorings.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_scorings.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_fact_scorings.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_fact_scorings.period_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_fact_scorings.period_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_fact_scorings.num_samples IS 'Rows with an answer.';
+COMMENT ON COLUMN public.ml_fact_scorings.num_positive IS 'Answers above 0.5.';
+COMMENT ON COLUMN public.ml_fact_scorings.share_positive IS 'Share of answers above 0.5.';
+COMMENT ON COLUMN public.ml_fact_scorings.seconds_loading IS 'Seconds spent reading the data.';
+COMMENT ON COLUMN public.ml_fact_scorings.seconds_scoring IS 'Seconds spent predicting and storing.';
+COMMENT ON COLUMN public.ml_fact_scorings.note IS 'What else to know of it, in words; NULL: nothing.';
+COMMENT ON COLUMN public.ml_jobs.score_model_id IS 'SCORE: model to ask.';
+COMMENT ON COLUMN public.ml_jobs.score_start IS 'SCORE: first moment of the period.';
+COMMENT ON COLUMN public.ml_jobs.score_end IS 'SCORE: first moment after the period.';
+COMMENT ON COLUMN public.ml_jobs.result_scoring_id IS 'SCORE: row of ml_scorings, once COMPLETED.';
