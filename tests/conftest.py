@@ -196,7 +196,7 @@ def claim(worker: Connection, worker_id: str = "w1", lease: str = "30 seconds") 
     return one(worker, "SELECT * FROM ml_internal.claim_job(%s, %s, %s)", [worker_id, lease, JOB_TYPES])
 
 
-JOB_TYPES = ["TRAIN", "TEST", "COMPARE"]
+JOB_TYPES = ["TRAIN", "TEST", "COMPARE", "SCORE"]
 
 # What a measurement of 200 rows gave.
 MEASURED: dict[str, Any] = {

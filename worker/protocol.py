@@ -67,6 +67,13 @@ class Completed:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """The attempt gave a result, and has recorded it itself: it was too large to be handed over."""
+
+    result_id: int
+
+
+@dataclass(frozen=True)
 class Failed:
     """The job cannot succeed: it would fail again."""
 
@@ -102,10 +109,12 @@ class Unable:
     num_bytes: int = 0
 
 
-Outcome = Completed | Failed | Lost | Released | Unable
+Outcome = Completed | Recorded | Failed | Lost | Released | Unable
 Message = Ready | Progress | Outcome
 
-_MESSAGES = {kind.__name__: kind for kind in (Ready, Progress, Completed, Failed, Lost, Released, Unable)}
+_MESSAGES = {
+    kind.__name__: kind for kind in (Ready, Progress, Completed, Recorded, Failed, Lost, Released, Unable)
+}
 
 
 def to_line(said: Order | Message) -> bytes:

@@ -20,7 +20,7 @@ from worker.database.dataset import fetch_assignment, rehearse
 from worker.database.deadlines import deadline
 from worker.errors import JobError, LackError
 from worker.model_folder import FolderError
-from worker.protocol import Completed, Failed, Lost, Order, Outcome, Unable
+from worker.protocol import Completed, Failed, Lost, Order, Outcome, Recorded, Unable
 
 log = logging.getLogger("ml-worker.child")
 
@@ -113,7 +113,8 @@ def attempt(order: Order, url: str, ahead: Connection | None, report: Report) ->
         # One thread for the linear algebra of a neural network: more are slower, and sum in another order.
         with thread_pools().limit(limits={"openmp": threads, "blas": 1}):
             connection = _connected(url, ahead, order.has_changed)
-            return Completed(_work(order, url, connection, threads, report))
+            done = _work(order, url, connection, threads, report)
+            return done if isinstance(done, Recorded) else Completed(done)
     except JobError as error:
         return Failed(str(error))
     except LackError as error:
@@ -156,7 +157,7 @@ def _is_away(url: str) -> bool:
     return False
 
 
-def _work(order: Order, url: str, connection: Connection, threads: int, report: Report) -> Result:
+def _work(order: Order, url: str, connection: Connection, threads: int, report: Report) -> Result | Recorded:
     started = time.monotonic()
     with connection:  # most kinds close it earlier, before they begin what may take hours
         kind = kinds.load(order.job.job_type)

@@ -37,18 +37,19 @@ class NoRowsError(JobError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled rows, ordered by coin and time.
+    """Rows, ordered by coin and time: labelled ones, or all, without labels.
 
     Attributes:
         names: names of the features.
         features: float32, shape (rows, features), one feature after another in memory; NaN is missing.
-        labels: uint8, shape (rows,); 1 is positive.
+        labels: uint8, shape (rows,); 1 is positive. Empty where none are wanted.
         coins: int32, shape (rows,); number of the coin.
         times: int64, shape (rows,); microseconds since 2000-01-01 UTC.
         num_unlabelled: rows that were left out because they have no label.
         num_without_base: those of them whose own value is no base for a change.
         num_uncovered: rows whose coin has no row where the window ends, left out or negative.
         fingerprint: SHA-256 over all of this.
+        coin_names: names of the coins, in UTF-8, by their numbers.
     """
 
     names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Dataset:
     num_without_base: int
     num_uncovered: int
     fingerprint: str
+    coin_names: tuple[bytes, ...]
 
     @property
     def num_positive(self) -> int:
@@ -76,7 +78,7 @@ class Dataset:
         }
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.coins)
 
     def reorder(self, order: NDArray[Any]) -> None:
         """Put the rows into another order, in place: a second matrix may not fit into memory."""
@@ -87,13 +89,13 @@ class Dataset:
 def decode(
     stream: Stream,
     features: Sequence[str],
-    label: Label,
+    label: Label | None,
     report: Callable[[int], None],
     *,
     expected_rows: int = 0,
     threads: int = 1,
 ) -> Dataset:
-    """Decode what :func:`worker.database.dataset.stream_dataset` reads, and label the rows.
+    """Decode what :func:`worker.database.dataset.stream_dataset` reads, and label the rows if that is wanted.
 
     Coins are ordered by their names, byte by byte; rows of one coin at one moment by what they hold, a
     negative one first: the same data always gives the same rows.
@@ -101,21 +103,23 @@ def decode(
     Args:
         stream: the rows.
         features: names of the features, in the order of their fields.
-        label: what says which rows are positive.
+        label: what says which rows are positive; None: all rows are wanted, without labels.
         report: is told after each batch how many rows have arrived.
         expected_rows: about how many will, to make room for them at once.
         threads: how many columns are put in order at once.
 
     Raises:
         NoRowsError: there is no row.
-        JobError: there is no label, a feature without any value, or one that is infinite.
+        JobError: there is no label, a labelled feature without any value, or one that is infinite.
     """
     received = _receive(stream, report, expected_rows)
     num_rows = int(np.count_nonzero(_is_chosen(received.says.view())))
     arranged = _arrange(received, label, stream.period_end)
     for unneeded in (received.coins, *received.numbers):
         unneeded.release(arranged.order[:0])
-    _require_rows(num_rows, len(arranged.order), label, stream.source)
+    _require_rows(num_rows, stream.source)
+    if label:
+        _require_labels(num_rows, len(arranged.order), label)
     place = arranged.order
     if num_rows < len(received.says.view()):
         place = received.places[place]
@@ -125,7 +129,9 @@ def decode(
 
     def put_in_order(number: int) -> NDArray[np.float32]:
         column = received.columns[number].release(place, into=matrix[number])
-        _require_values(column, features[number], received.num_lost[number], num_rows, stream.source)
+        if label:
+            _require_value(column, features[number])
+        _require_finite(column, features[number], received.num_lost[number], num_rows, stream.source)
         return column
 
     with ThreadPoolExecutor(threads) as pool:
@@ -142,10 +148,11 @@ def decode(
         labels=labels,
         coins=coins,
         times=times,
-        num_unlabelled=num_rows - len(labels),
+        num_unlabelled=num_rows - len(labels) if label else 0,
         num_without_base=arranged.num_without_base,
         num_uncovered=arranged.num_uncovered,
         fingerprint=digest.hexdigest(),
+        coin_names=received.coin_names,
     )
 
 
@@ -183,7 +190,8 @@ class _Received:
     """Rows as they came: the number of the coin, its time, what the target says, and a column a feature.
 
     ``numbers`` are what labels are computed from: the target, the goal and the stop, or nothing. The columns
-    have no rows of other phases. Of each, ``num_lost`` values are too small for a double.
+    have no rows of other phases. Of each, ``num_lost`` values are too small for a double. Where no labels are
+    wanted, the target says nothing of any row.
     """
 
     coins: _Growing
@@ -192,6 +200,7 @@ class _Received:
     numbers: list[_Growing]
     columns: list[_Growing]
     num_lost: list[int]
+    coin_names: tuple[bytes, ...]
 
     @cached_property
     def places(self) -> NDArray[Any]:
@@ -202,7 +211,7 @@ class _Received:
 
 @dataclass(frozen=True)
 class _Arranged:
-    """Labelled rows by coin and time: which of those received, their labels, and how many a coin has."""
+    """Rows by coin and time: which of those received, their labels if any, and how many a coin has."""
 
     order: NDArray[Any]
     labels: NDArray[np.uint8]
@@ -240,7 +249,7 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
         own_numbers, own_names = fields.text()
         coins.extend(np.array([number_of[name] for name in own_names], np.int32)[own_numbers])
         times.extend(fields.fixed("int8"))
-        own_says = fields.boolean()
+        own_says = fields.boolean() if stream.has_label else np.full(len(own_numbers), UNLABELLED, np.int8)
         chosen: Any = ...
         if stream.has_other_phases:
             chosen = fields.boolean() == 1
@@ -258,11 +267,12 @@ def _receive(stream: Stream, report: Callable[[int], None], expected_rows: int) 
 
     # The order in which the coins were met is chance.
     ranks = np.empty(len(number_of), np.int32)
-    for rank, (_, number) in enumerate(sorted(number_of.items())):
-        ranks[number] = rank
+    names = tuple(sorted(number_of))
+    for rank, name in enumerate(names):
+        ranks[number_of[name]] = rank
     for part in _parts(coins.view()):
         part[:] = ranks[part]
-    return _Received(coins, times, says, numbers, columns, num_lost)
+    return _Received(coins, times, says, numbers, columns, num_lost, names)
 
 
 def _row_number(rows: int) -> type[np.signedinteger[Any]]:
@@ -270,18 +280,17 @@ def _row_number(rows: int) -> type[np.signedinteger[Any]]:
     return np.int32 if rows < 2**31 else np.int64
 
 
-def _arrange(received: _Received, label: Label, period_end: datetime) -> _Arranged:
+def _arrange(received: _Received, label: Label | None, period_end: datetime) -> _Arranged:
     """Order the rows by coin and time, read each one's label, and drop those that have none."""
     coins, times, says = (each.view() for each in (received.coins, received.times, received.says))
     order, bounds = _group(coins)
-    labels = np.empty(len(order), np.uint8)
+    reach = label.reach if label else 0
+    labels = np.empty(len(order) if label else 0, np.uint8)
     sizes = np.zeros(len(bounds) - 1, np.int64)
     # A coin's times, moved behind those of the coin before: then all are in one order.
     first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
-    span = last - first + label.reach + 1
-    cut = (period_end - _EPOCH) // timedelta(
-        microseconds=1
-    ) - label.reach  # windows from there on are cut off
+    span = last - first + reach + 1
+    cut = (period_end - _EPOCH) // timedelta(microseconds=1) - reach  # windows from there on are cut off
     kept = num_without_base = num_uncovered = 0
     for start, end in _whole_coins(bounds, (2**63 - 1) // span):
         rows = order[bounds[start] : bounds[end]]
@@ -291,8 +300,13 @@ def _arrange(received: _Received, label: Label, period_end: datetime) -> _Arrang
             by_time = np.argsort(moments, kind="stable")
             moments = moments[by_time]
             if (moments[1:] == moments[:-1]).any():
-                by_time = _order_ties(received, rows, label)
+                by_time = _order_ties(received, rows, label.direction if label else 1)
             rows = rows[by_time]
+        if label is None:
+            order[bounds[start] : bounds[end]] = rows
+            sizes[start:end] = np.diff(bounds[start : end + 1])
+            kept = int(bounds[end])
+            continue
         is_chosen, said = _is_chosen(says[rows]), _said(says[rows])
         numbers = [number.view()[rows] for number in received.numbers]
         targets, goals, stops = numbers + [_NO_NUMBERS] * (3 - len(numbers))
@@ -347,7 +361,7 @@ def _group(numbers: NDArray[np.int32]) -> tuple[NDArray[Any], NDArray[np.int64]]
     return order, bounds
 
 
-def _order_ties(received: _Received, rows: NDArray[Any], label: Label) -> NDArray[np.int64]:
+def _order_ties(received: _Received, rows: NDArray[Any], direction: int) -> NDArray[np.int64]:
     """Order of rows by coin and time, then by what they hold: without a key there may be several at once.
 
     The first of them is the one that speaks against the label, as far as it has a target.
@@ -356,16 +370,19 @@ def _order_ties(received: _Received, rows: NDArray[Any], label: Label) -> NDArra
     is_chosen = _is_chosen(says)
     place = np.maximum(received.places[rows], 0)
     values = [np.where(is_chosen, column.view()[place], np.nan) for column in received.columns]
-    numbers = [label.direction * number.view()[rows] for number in received.numbers]
+    numbers = [direction * number.view()[rows] for number in received.numbers]
     said = _said(says)
     said[said < 0] = 2
     times, coins = received.times.view()[rows], received.coins.view()[rows]
     return np.lexsort((*reversed(values), is_chosen, said, *reversed(numbers), times, coins))
 
 
-def _require_rows(num_rows: int, num_labelled: int, label: Label, source: str) -> None:
+def _require_rows(num_rows: int, source: str) -> None:
     if num_rows == 0:
         raise NoRowsError(f"{source} has no rows in this period and these phases")
+
+
+def _require_labels(num_rows: int, num_labelled: int, label: Label) -> None:
     if num_labelled == 0:
         why = f"{label.target} is NULL"
         if minutes := label.future_minutes:
@@ -378,22 +395,21 @@ def _require_rows(num_rows: int, num_labelled: int, label: Label, source: str) -
         raise JobError(f"none of the {num_rows} rows in this period has a label: {why}")
 
 
-def _require_values(
-    column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int, source: str
-) -> None:
-    rows, known, infinite = (
-        len(column),
-        len(column) - int(np.isnan(column).sum()),
-        int(np.isinf(column).sum()),
-    )
-    if known == 0:
+def _require_value(column: NDArray[np.float32], feature: str) -> None:
+    if np.isnan(column).all():
         raise JobError(
-            f"the feature {feature} has no value in any of the {rows} labelled rows of this period; "
+            f"the feature {feature} has no value in any of the {len(column)} labelled rows of this period; "
             "leave it out, or choose another period"
         )
+
+
+def _require_finite(
+    column: NDArray[np.float32], feature: str, num_lost: int, num_rows: int, source: str
+) -> None:
+    infinite = int(np.isinf(column).sum())
     if infinite:
         raise JobError(
-            f"the feature {feature} is infinite or larger than 3.4e38 in {infinite} of {rows} rows; "
+            f"the feature {feature} is infinite or larger than 3.4e38 in {infinite} of {len(column)} rows; "
             f"correct them in {source}, or leave the feature out"
         )
     if num_lost:

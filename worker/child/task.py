@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from sklearn.pipeline import Pipeline
@@ -23,6 +23,7 @@ from worker.database.deadlines import deadline
 from worker.errors import JobError, LackError
 
 Result = dict[str, Any]
+Stored = TypeVar("Stored")
 
 _WORTH_TWO = 500_000  # rows from which on a second connection pays
 _PING_SECONDS = 3.0  # to see whether a connection is still good
@@ -94,12 +95,28 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
 
 
 def store_file(task: Task, file: Artifact) -> None:
-    """Keep the file that an attempt wrote in the database, unless it is too large for that.
-
-    By the connection that read the rows, if it is still good. A server that is away is waited for, however
-    long: what the attempt made took longer.
-    """
+    """Keep the file that an attempt wrote in the database, unless it is too large for that."""
     content = file.path.read_bytes()
+
+    def store(connection: Connection) -> None:
+        with suppress(psycopg.errors.ConfigurationLimitExceeded):  # it was lowered at this moment
+            if len(content) <= model_files.most_bytes(connection):
+                model_files.store(connection, task.job_id, task.attempt, content)
+
+    until_stored(task, "model file", store)
+
+
+def until_stored(task: Task, what: str, store: Callable[[Connection], Stored]) -> Stored:
+    """Have an attempt store what it made.
+
+    By the connection that read the rows, if it is still good; it is closed. A server that is away is waited
+    for, however long: what the attempt made took longer.
+
+    Args:
+        task: the job.
+        what: is stored, in words.
+        store: does so; is called again after the connection broke.
+    """
     connection = task.connection
     pause_seconds = 1.0
     with suppress(psycopg.Error), deadline(connection, _PING_SECONDS):
@@ -109,27 +126,29 @@ def store_file(task: Task, file: Artifact) -> None:
             if connection.closed:
                 connection = task.connect()
             with connection:
-                if len(content) <= model_files.most_bytes(connection):
-                    model_files.store(connection, task.job_id, task.attempt, content)
-            return
-        except psycopg.errors.ConfigurationLimitExceeded:  # it was lowered at this moment
-            return
+                return store(connection)
         except (psycopg.OperationalError, UnsuitableDatabaseError) as error:
             reason = str(error).strip().partition("\n")[0]
-            task.report(SCORED, f"Waiting to store the model file: {reason}")
+            task.report(SCORED, f"Waiting to store the {what}: {reason}")
             time.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
 
 def load_rows(
-    task: Task, of: Sequence[Model], needs: memory.Needs, *, stay_connected: bool = False
+    task: Task,
+    of: Sequence[Model],
+    needs: memory.Needs,
+    *,
+    with_labels: bool = True,
+    stay_connected: bool = False,
 ) -> Dataset:
-    """Load the labelled rows of the task's period and phases.
+    """Load the rows of the task's period and phases.
 
     Args:
         task: the job.
         of: models whose features are loaded; the target is the first one's.
         needs: what the models will do with the rows.
+        with_labels: whether only labelled rows are wanted, with their labels; else all are, without.
         stay_connected: whether the kind has a use for the connection afterwards; else it is closed.
 
     Raises:
@@ -139,7 +158,8 @@ def load_rows(
     features = tuple(dict.fromkeys(feature for model in of for feature in model.features))
     asked = (assignment.period, assignment.phases, assignment.source)
     expected = max(1, estimate_rows(task.connection, *asked))
-    label_bytes = labels.load(of[0].label.kind).BYTES
+    label = of[0].label if with_labels else None
+    label_bytes = labels.load(label.kind).BYTES if label else 0
 
     before = memory.resident()
 
@@ -177,7 +197,7 @@ def load_rows(
                 connections.append(stack.enter_context(task.connect()))
         stream = stream_dataset(
             connections,
-            of[0].label,
+            label,
             features,
             assignment.period,
             assignment.phases,
@@ -185,9 +205,7 @@ def load_rows(
         )
         room = expected if assignment.source.is_counted else min(expected, _MOST_GUESSED)
         try:
-            rows = dataset.decode(
-                stream, features, of[0].label, loaded, expected_rows=room, threads=task.threads
-            )
+            rows = dataset.decode(stream, features, label, loaded, expected_rows=room, threads=task.threads)
         except dataset.NoRowsError:
             raise JobError(no_rows_text(task.connection, *asked)) from None
     if not stay_connected:

@@ -77,9 +77,9 @@ def no_rows_text(
 class Stream:
     """Rows of a period, in any order.
 
-    Each row has its coin (text), its time (timestamptz, sent as an int8), what its target says (boolean),
-    where the kind of label asks for numbers the target, the goal and perhaps the stop (numeric), and the
-    features. All but coin and time may be NULL.
+    Each row has its coin (text), its time (timestamptz, sent as an int8), where labels are wanted what its
+    target says (boolean), where the kind of label asks for numbers the target, the goal and perhaps the stop
+    (numeric), and the features. All but coin and time may be NULL.
 
     With a horizon a label may be read from a row of whichever phase. Then rows of other phases come, too, but
     without their features.
@@ -87,6 +87,7 @@ class Stream:
     Attributes:
         period_end: the first moment of which nothing is known.
         types: types of the features.
+        has_label: whether labels are wanted.
         num_numbers: how many numbers each row has for its label.
         has_other_phases: behind what the target says each row has whether it is of the chosen phases
             (boolean).
@@ -96,6 +97,7 @@ class Stream:
 
     period_end: datetime
     types: tuple[str, ...]
+    has_label: bool
     num_numbers: int
     has_other_phases: bool
     batches: Iterator[Batch]
@@ -104,7 +106,7 @@ class Stream:
 
 def stream_dataset(
     connections: Sequence[Connection],
-    label: Label,
+    label: Label | None,
     features: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
@@ -116,8 +118,9 @@ def stream_dataset(
     To sort, to number the coins, to look ahead and to turn numeric into floating point is left to
     :func:`worker.child.dataset.decode`: the server would take longer for it than for all the rest.
     """
-    types = _types(connections[0], [label.target, label.base or label.target, *features], source)
-    has_other_phases = label.future_minutes is not None and phases is not None
+    named = [label.target, label.base or label.target] if label else []
+    types = _types(connections[0], [*named, *features], source)
+    has_other_phases = label is not None and label.future_minutes is not None and phases is not None
     parts = [period] if len(connections) == 1 else _halves(connections[0], period, phases, source)
     copies = [
         (
@@ -129,7 +132,8 @@ def stream_dataset(
     return Stream(
         period_end=period.end,
         types=tuple(types[feature] or "float8" for feature in features),
-        num_numbers=len(_numbers(label, types)),
+        has_label=label is not None,
+        num_numbers=len(_numbers(label, types)) if label else 0,
         has_other_phases=has_other_phases,
         batches=_read_at_one_moment(copies),
         source=source.name,
@@ -198,7 +202,7 @@ def _types(connection: Connection, names: Sequence[str], source: Source) -> dict
 
 
 def _query(
-    label: Label,
+    label: Label | None,
     types: dict[str, str | None],
     features: Sequence[str],
     period: Period,
@@ -216,9 +220,9 @@ def _query(
     fields = [
         _sql(source.key),
         _sql(source.moment),
-        _says(label, types),
+        *([_says(label, types)] if label else []),
         *([is_chosen] if has_other_phases else []),
-        *_numbers(label, types),
+        *(_numbers(label, types) if label else []),
         *map(value_of, features),
     ]
     return sql.SQL(

@@ -177,6 +177,12 @@ def open_jobs(connection: Connection, ids: Collection[int]) -> dict[int, bool]:
     return dict(connection.execute(query, [list(ids)]).fetchall())
 
 
+def is_completed(connection: Connection, job: Job) -> bool:
+    """Whether this attempt has completed its job."""
+    query = "SELECT status = 'COMPLETED' AND attempt = %s FROM public.ml_jobs WHERE id = %s"
+    return bool(fetch_value(connection, query, [job.attempt, job.id]))
+
+
 def lost_jobs(connection: Connection, jobs: Sequence[Job]) -> set[int]:
     """Ids of those jobs that these attempts no longer hold: cancelled or taken over."""
     rows = connection.execute(

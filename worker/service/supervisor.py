@@ -53,6 +53,7 @@ from worker.protocol import (
     Outcome,
     Progress,
     Ready,
+    Recorded,
     Released,
     Unable,
 )
@@ -220,7 +221,7 @@ class Supervisor:
             try:
                 self._deliver(connection, running)
             except SupersededError:
-                self._discard_superseded(running)
+                self._discard_superseded(connection, running)
             except psycopg.errors.LockNotAvailable:
                 running.not_before = time.monotonic() + LOCKED_SECONDS
             except (*LOST, UnicodeError, psycopg.Error) as error:
@@ -264,7 +265,7 @@ class Supervisor:
         # Not those that have an outcome: recording it again tells whether it counts.
         if working := self._working():
             for job_id in queue.lost_jobs(connection, [running.job for running in working]):
-                self._discard_superseded(self.running[job_id])
+                self._discard_superseded(connection, self.running[job_id])
         with suppress(psycopg.errors.LockNotAvailable):
             if expired := queue.expire_leases(connection):
                 log.warning("worker=%s expired_leases=%s", self.worker_id, expired)
@@ -383,19 +384,25 @@ class Supervisor:
                 # Nobody else takes the job while its result is being recorded, but the others' leases run.
                 self._extend(min(queue.seconds_to_record(outcome.result), self.options.lease / 3))
                 result_id = queue.record_result(connection, job, outcome.result)
-                log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
-                ended = "completed"
+                ended = self._log_completed(job, result_id)
+            elif isinstance(outcome, Recorded):
+                ended = self._log_completed(job, outcome.result_id)
             else:
                 self._drop_files(running)
                 ended = self._report_end(connection, job, outcome)
             if not isinstance(outcome, Unable):
-                self.lacks.note_end(job, has_result=isinstance(outcome, Completed))
+                self.lacks.note_end(job, has_result=isinstance(outcome, Completed | Recorded))
             self._forget(running, ended)
         elif time.monotonic() >= self._due(running):
             renewed = time.monotonic()
             reported = (running.progress, running.message)
             queue.record_progress(connection, job, *reported, self._lease())
             running.renewed, running.reported = renewed, reported
+
+    @staticmethod
+    def _log_completed(job: Job, result_id: int | str) -> str:
+        log.info("job=%s attempt=%s completed result=%s", job.id, job.attempt, result_id)
+        return "completed"
 
     @staticmethod
     def _report_end(connection: Connection, job: Job, outcome: Failed | Lost | Released | Unable) -> str:
@@ -437,7 +444,13 @@ class Supervisor:
             if time.monotonic() >= running.renewed + self.options.lease:
                 self._discard(running, "its lease could not be renewed in time", "lease_lost")
 
-    def _discard_superseded(self, running: Running) -> None:
+    def _discard_superseded(self, connection: Connection, running: Running) -> None:
+        if queue.is_completed(connection, running.job):
+            # Its child recorded the result itself, and is about to say so, or was ended before it could.
+            kill(running.child)
+            self.lacks.note_end(running.job, has_result=True)
+            self._forget(running, self._log_completed(running.job, "recorded"))
+            return
         # Before its lease ended nobody could take it over.
         expired = time.monotonic() >= running.renewed + self.options.lease
         self._discard(

@@ -11,6 +11,7 @@ from worker.errors import JobError
 
 if TYPE_CHECKING:
     from worker.child.task import Result, Task
+    from worker.protocol import Recorded
 
 GROUP = "ml_worker.kinds"
 
@@ -21,8 +22,8 @@ class Kind(Protocol):
     Where it writes into the folder of the models there is also ``WRITES = True``.
     """
 
-    def run(self, task: "Task", /) -> "Result":
-        """Do the job; returns its result as plain numbers.
+    def run(self, task: "Task", /) -> "Result | Recorded":
+        """Do the job; returns its result as plain numbers, or says that it has recorded it.
 
         Raises:
             JobError: the job cannot succeed.
