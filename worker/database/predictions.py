@@ -13,8 +13,14 @@ from psycopg.types.json import Jsonb
 
 from worker.database.connection import Connection, fetch_value
 
-# Lets go of a session whose client is gone without a word; the next part may be long in coming.
-_BEGIN: LiteralString = "BEGIN; SET LOCAL idle_in_transaction_session_timeout TO '10min'"
+# The server lets go of a session whose client was killed, or is gone without a word. Other systems than Linux cannot
+# look for that while a statement runs.
+_BEGIN: LiteralString = """
+    BEGIN;
+    SET LOCAL idle_in_transaction_session_timeout TO '10min';
+    SELECT pg_catalog.set_config('client_connection_check_interval', '500ms', true)
+    WHERE pg_catalog.version() OPERATOR(pg_catalog.~) 'linux'
+"""
 _STORE: LiteralString = "SELECT ml_internal.store_predictions(%s, %s, %s, %b, %b, %b)"
 
 
