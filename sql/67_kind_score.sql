@@ -69,7 +69,8 @@ CALL ml_internal.define_kind(
     result_column => 'result_scoring_id',
     result_filled => '{model_id,score_start,score_end,num_samples,num_positive}',
     result_facts => '{ml_predictions}',
-    page => 'page_of_scorings'
+    page => 'page_of_scorings',
+    stays_with_model => false
 );
 
 -- ── The answers ─────────────────────────────────────────────────────────────────────────────────────
@@ -347,7 +348,7 @@ CREATE OR REPLACE FUNCTION ml.newest_answers(
 RETURNS SETOF public.ml_predictions
 LANGUAGE plpgsql
 STABLE
-ROWS 1000
+ROWS 500
 SET search_path TO pg_catalog, pg_temp
 SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
 SET enable_bitmapscan TO off
@@ -382,7 +383,7 @@ CREATE OR REPLACE FUNCTION ml.newest_answers(
 RETURNS SETOF public.ml_predictions
 LANGUAGE sql
 STABLE
-ROWS 1000
+ROWS 500
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT * FROM ml.newest_answers(ml_internal.find_model(model_name));

@@ -1,7 +1,7 @@
 -- Retention: CALL ml.prune('90 days') removes what is older, in small transactions of its own and without waiting
 -- for anyone: progress and heartbeats, files of deleted models, and jobs that have ended with their facts. What an
--- existing model depends on stays: its training, tests and comparisons. A model is gone once it FAILED, or was deleted as
--- long ago.
+-- existing model depends on stays: its training, tests and comparisons. Its answers do not: they go with their age. A model
+-- is gone once it FAILED, or was deleted as long ago.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -108,7 +108,7 @@ BEGIN
                     SELECT
                     FROM ml.job_models u
                     JOIN public.ml_models m ON m.id = u.model_id
-                    WHERE u.job_id = j.id AND (u.is_made OR j.status = 'COMPLETED')
+                    WHERE u.job_id = j.id AND (u.is_made OR (j.status = 'COMPLETED' AND k.stays_with_model))
                         AND (
                             NOT (m.status = 'FAILED' OR (m.is_deleted AND m.deleted_at < p_before))
                             -- Something younger was done with it.

@@ -255,6 +255,12 @@ COMPARISON_RESULT: dict[str, Any] = {
     "seconds_scoring": "0.2",
 }
 
+SCORING_RESULT: dict[str, Any] = {
+    "data_fingerprint": "b" * 64,
+    "seconds_loading": "0.1",
+    "seconds_scoring": "0.2",
+}
+
 
 def record(worker: Connection, job_id: int, attempt: int, **result: Any) -> Any:
     """Record the result of a job, given by its columns and facts; returns its id."""

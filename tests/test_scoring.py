@@ -75,7 +75,8 @@ def test_every_row_has_the_answer_that_ml_predict_gives(
     found = one(
         anna,
         """
-        SELECT count(*) AS rows, count(p.key) AS answered, count(*) FILTER (WHERE p.probability > 0.5) AS positive,
+        SELECT count(*) AS rows, count(p.key) AS answered,
+            count(*) FILTER (WHERE p.probability > 0.5) AS positive,
             max(abs(p.probability - ml.predict(%(model)s::bigint, c))) AS difference
         FROM (
             SELECT * FROM coin_metrics
@@ -111,7 +112,8 @@ def test_rows_of_any_source_are_answered_also_several_of_one_key_at_one_moment(
     job = scored(anna, model_id)
     own = one(
         anna,
-        "SELECT count(*) AS rows FROM coin_metrics WHERE timestamp >= '2024-03-01' AND timestamp < '2024-04-01'",
+        "SELECT count(*) AS rows FROM coin_metrics"
+        " WHERE timestamp >= '2024-03-01' AND timestamp < '2024-04-01'",
     )
     found = one(
         anna,
@@ -124,7 +126,9 @@ def test_rows_of_any_source_are_answered_also_several_of_one_key_at_one_moment(
     num_keys = 1 if source == sources.ALONE else found["keys"]
     assert found == {"rows": own["rows"], "keys": num_keys, "is_within": True}
     if source == sources.ALONE:
-        assert one(anna, "SELECT DISTINCT key FROM ml_predictions WHERE job_id = %s", [job["id"]])["key"] == ""
+        assert (
+            one(anna, "SELECT DISTINCT key FROM ml_predictions WHERE job_id = %s", [job["id"]])["key"] == ""
+        )
 
 
 def test_a_period_without_rows_and_an_infinite_feature_are_refused_as_in_a_test(

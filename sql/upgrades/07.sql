@@ -76,5 +76,9 @@ $$;
 -- Part of ml_jobs_40_train_again now.
 DROP TRIGGER IF EXISTS ml_jobs_40_train_name ON public.ml_jobs;
 
+-- Kinds whose results go with their age.
+DROP PROCEDURE IF EXISTS ml_internal.define_kind(text, name [], name, name, name [], name [], name [], name [], name, name);
+ALTER TABLE IF EXISTS ml.job_kinds ADD COLUMN IF NOT EXISTS stays_with_model boolean NOT NULL DEFAULT true;
+
 INSERT INTO ml.schema_version (version)
 VALUES (7);

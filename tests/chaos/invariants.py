@@ -6,6 +6,7 @@ _RESULTS = """(
     SELECT job_id, attempt, 'TRAIN' AS job_type FROM ml_training_runs
     UNION ALL SELECT job_id, attempt, 'TEST' FROM ml_test_results
     UNION ALL SELECT job_id, attempt, 'COMPARE' FROM ml_comparisons
+    UNION ALL SELECT job_id, attempt, 'SCORE' FROM ml_scorings
 )"""
 
 LOST = {
@@ -42,7 +43,15 @@ OTHERS = {
             EXISTS (SELECT FROM ml_training_runs r WHERE r.job_id = j.id AND r.model_id = j.result_model_id)
             OR EXISTS (SELECT FROM ml_test_results r WHERE r.job_id = j.id AND r.id = j.result_test_id)
             OR EXISTS (SELECT FROM ml_comparisons r WHERE r.job_id = j.id AND r.id = j.result_comparison_id)
+            OR EXISTS (SELECT FROM ml_scorings r WHERE r.job_id = j.id AND r.id = j.result_scoring_id)
         )""",
+    "a scoring has its answers, all of them once, and there are no others": """
+        SELECT job_id, s.num_samples, p.num_answers
+        FROM ml_scorings s
+        FULL JOIN (
+            SELECT job_id, count(*) AS num_answers FROM ml_predictions GROUP BY job_id
+        ) p USING (job_id)
+        WHERE s.num_samples IS DISTINCT FROM p.num_answers""",
     "attempts are claimed as 1, 2, 3, without gaps or repeats": """
         SELECT j.id AS job_id, j.attempt, c.attempts
         FROM ml_jobs j
@@ -83,9 +92,10 @@ OTHERS = {
         SELECT id AS job_id, status, max_attempts, error_msg FROM ml_jobs
         WHERE CASE status
             WHEN 'FAILED' THEN error_msg NOT LIKE format('Lost %1$s of %1$s attempts; %%', max_attempts)
-                AND (coalesce(train_start, test_start, compare_start) < '2030-01-01'
+                AND (coalesce(train_start, test_start, compare_start, score_start) < '2030-01-01'
                     OR error_msg NOT LIKE '%has no rows from%')
-            WHEN 'COMPLETED' THEN coalesce(train_start, test_start, compare_start) >= '2030-01-01'
+            WHEN 'COMPLETED'
+                THEN coalesce(train_start, test_start, compare_start, score_start) >= '2030-01-01'
         END""",
 }
 

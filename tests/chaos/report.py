@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from tests.chaos import invariants
 from tests.chaos.lasting import LASTING, LEASE, SIGNS
 from tests.chaos.soak import Soak, Strike
+from tests.conftest import JOB_TYPES
 
 SHOWN = 5  # of the rows that break one rule, and of the jobs whose story is told
 
@@ -75,7 +76,7 @@ def _count_jobs(soak: Soak, report: Report) -> None:
     ends += sorted({row["status"] for row in rows} - set(ends))
     report.lines.append(f"jobs: {sum(row['jobs'] for row in rows)}, {len(soak.accepted)} INSERTs answered")
     report.lines.append("  " + "".join(f"{word:>11}" for word in ["", *ends]))
-    for job_type in ("TRAIN", "TEST", "COMPARE"):
+    for job_type in JOB_TYPES:
         counts = {row["status"]: row["jobs"] for row in rows if row["job_type"] == job_type}
         report.lines.append(f"  {job_type:>11}" + "".join(f"{counts.get(end, 0):11}" for end in ends))
 

@@ -366,15 +366,18 @@ class Soak:
             "priority": rng.choice([3, 5, 5, 5]),
             "max_attempts": rng.choice([3, 100, 100, 100, 100]),
         }
-        kind = rng.choices(["TRAIN", "TEST", "COMPARE"], [5, 3 * (len(models) > 0), 2 * (len(models) > 1)])[0]
+        weights = {"TRAIN": 5, "TEST": 3 * (len(models) > 0), "COMPARE": 2 * (len(models) > 1)}
+        weights["SCORE"] = weights["TEST"]
+        (kind,) = rng.choices(list(weights), list(weights.values()))
         # Nothing has happened yet in 2030: these must fail.
         start, end = ("2030-01-01", "2030-02-01") if rng.random() < 0.07 else ("2024-03-01", "2024-04-01")
-        if kind == "TEST":
+        if kind in ("TEST", "SCORE"):
+            prefix = kind.lower()
             return fields | {
                 "job_type": kind,
-                "test_model_id": rng.choice(models),
-                "test_start": start,
-                "test_end": end,
+                f"{prefix}_model_id": rng.choice(models),
+                f"{prefix}_start": start,
+                f"{prefix}_end": end,
             }
         if kind == "COMPARE":
             a, b = rng.sample(models, 2)

@@ -282,7 +282,9 @@ def test_a_worker_does_it_and_one_without_it_does_not(
     provide: Callable[[str, str], None],
     start_worker: Callable[..., Worker],
 ) -> None:
-    with pytest.raises(JobError, match="this worker does no jobs of type COUNT, only COMPARE, TEST, TRAIN"):
+    with pytest.raises(
+        JobError, match="this worker does no jobs of type COUNT, only COMPARE, SCORE, TEST, TRAIN"
+    ):
         kinds.load("COUNT")
     provide("ml_worker.kinds", "tests.kinds.count")
     assert kinds.names() == {*JOB_TYPES, "COUNT"}

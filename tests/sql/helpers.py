@@ -1,6 +1,6 @@
 """What several tests of the database need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import (
     COMPARISON_RESULT,
+    SCORING_RESULT,
     TEST_RESULT,
     TRAIN,
     TRAINING_RESULT,
@@ -20,15 +21,24 @@ from tests.conftest import (
     record,
 )
 
-FACTS = ("ml_job_events", "ml_training_runs", "ml_test_results", "ml_comparisons")
+FACTS = ("ml_job_events", "ml_training_runs", "ml_test_results", "ml_comparisons", "ml_scorings")
 STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 TEST_PERIOD = {"test_start": "2024-03-01", "test_end": "2024-04-01"}
 COMPARE_PERIOD = {"compare_start": "2024-03-01", "compare_end": "2024-04-01"}
+SCORE_PERIOD = {"score_start": "2024-03-01", "score_end": "2024-04-01"}
 RESULTS: dict[str, dict[str, Any]] = {
     "TRAIN": TRAINING_RESULT,
     "TEST": TEST_RESULT,
     "COMPARE": COMPARISON_RESULT,
+    "SCORE": SCORING_RESULT,
 }
+# Answers: coin, moment and probability.
+ANSWERS = [
+    ("A", "2024-03-01", 0.25),
+    ("A", "2024-03-02", 0.75),
+    ("B", "2024-03-01", 0.5),
+    ("B", "2024-03-31", 1.0),
+]
 
 
 def point(threshold: float, tp: int, fp: int, sum_probability: float) -> dict[str, float]:
@@ -145,6 +155,8 @@ def request(client: Connection, worker: Connection, job_type: str) -> dict[str, 
         return TRAIN
     if job_type == "TEST":
         return {"job_type": "TEST", "test_model_id": ready_model(client, worker), **TEST_PERIOD}
+    if job_type == "SCORE":
+        return {"job_type": "SCORE", "score_model_id": ready_model(client, worker), **SCORE_PERIOD}
     pair = {f"compare_model_{side}_id": ready_model(client, worker) for side in "ab"}
     return {"job_type": "COMPARE", **pair, **COMPARE_PERIOD}
 
@@ -158,7 +170,31 @@ def running_job(client: Connection, worker: Connection, job_type: str = "TRAIN",
 
 def complete(worker: Connection, job_id: int, job_type: str, attempt: int = 1, **values: Any) -> int:
     """Record a result of this type of job; returns the id of the fact."""
-    return int(record(worker, job_id, attempt, **(RESULTS[job_type] | values)))
+    with worker.transaction():
+        if job_type == "SCORE":
+            store(worker, job_id, attempt)
+        return int(record(worker, job_id, attempt, **(RESULTS[job_type] | values)))
+
+
+def store(
+    worker: Connection, job_id: int, attempt: int = 1, answers: Sequence[tuple[str, str, float]] = ANSWERS
+) -> int:
+    """Store answers of a SCORE job, as a part of them."""
+    names = sorted({name for name, _, _ in answers})
+    return int(
+        one(
+            worker,
+            "SELECT ml_internal.store_predictions(%s, %s, %s, %s, %s::timestamptz[], %s) AS n",
+            [
+                job_id,
+                attempt,
+                names,
+                [names.index(name) + 1 for name, _, _ in answers],
+                [moment for _, moment, _ in answers],
+                [probability for _, _, probability in answers],
+            ],
+        )["n"]
+    )
 
 
 def call(worker: Connection, routine: str, *arguments: Any) -> Any:

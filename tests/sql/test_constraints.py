@@ -11,7 +11,7 @@ from tests.sql.helpers import CURVE, LAYERS, TREES, complete, jobs_in_every_stat
 PENDING, RUNNING, COMPLETED, FAILED = (
     f"status = '{status}'" for status in ("PENDING", "RUNNING", "COMPLETED", "FAILED")
 )
-TEST, COMPARE = "job_type = 'TEST'", "job_type = 'COMPARE'"
+TEST, COMPARE, SCORE = (f"job_type = '{job_type}'" for job_type in ("TEST", "COMPARE", "SCORE"))
 
 # Constraint, table, and the one change to a sound row that violates it.
 CHECKS = [
@@ -74,6 +74,10 @@ CHECKS = [
     ("ml_jobs_train_period", "ml_jobs", "train_start = train_end", PENDING),
     ("ml_jobs_test_period", "ml_jobs", "test_start = test_end", TEST),
     ("ml_jobs_compare_period", "ml_jobs", "compare_start = compare_end", COMPARE),
+    ("ml_jobs_score_fields", "ml_jobs", "score_model_id = NULL", SCORE),
+    ("ml_jobs_score_fields", "ml_jobs", "score_model_id = 1", COMPARE),
+    ("ml_jobs_score_period", "ml_jobs", "score_start = score_end", SCORE),
+    ("ml_jobs_score_period", "ml_jobs", "score_end = 'infinity'", SCORE),
     ("ml_jobs_train_period", "ml_jobs", "train_end = 'infinity'", PENDING),
     ("ml_jobs_test_period", "ml_jobs", "test_start = '-infinity'", TEST),
     ("ml_jobs_compare_period", "ml_jobs", "compare_end = 'infinity'", COMPARE),
@@ -109,6 +113,7 @@ CHECKS = [
     ),
     ("ml_jobs_test_result", "ml_jobs", "result_test_id = NULL", TEST),
     ("ml_jobs_compare_result", "ml_jobs", "result_comparison_id = NULL", COMPARE),
+    ("ml_jobs_score_result", "ml_jobs", "result_scoring_id = NULL", SCORE),
     ("ml_jobs_train_result", "ml_jobs", "result_model_id = 1", PENDING),
     ("ml_job_events_event_known", "ml_job_events", "event = 'PAUSED'", "event = 'COMPLETED'"),
     ("ml_job_events_lease_while_running", "ml_job_events", "lease_until = NULL", "event = 'CLAIMED'"),
@@ -158,6 +163,11 @@ CHECKS = [
     ("ml_comparisons_same_rows", "ml_comparisons", "b_tp = b_tp + 1", "true"),
     ("ml_comparisons_same_rows", "ml_comparisons", "num_samples = 0", "true"),
     ("ml_comparisons_roc_auc_between_0_and_1", "ml_comparisons", "b_roc_auc = 2", "true"),
+    ("ml_scorings_start_before_end", "ml_scorings", "score_end = score_start", "true"),
+    ("ml_scorings_positive_among_samples", "ml_scorings", "num_positive = num_samples + 1", "true"),
+    ("ml_scorings_positive_among_samples", "ml_scorings", "num_positive = -1", "true"),
+    ("ml_predictions_probability_between_0_and_1", "ml_predictions", "probability = 1.1", "true"),
+    ("ml_predictions_probability_between_0_and_1", "ml_predictions", "probability = 'NaN'", "true"),
     ("rights_grantee_is_ours", "ml_internal.rights", "grantee = 'anna'", "true"),
     ("job_kinds_job_type_is_a_prefix", "ml.job_kinds", "job_type = 'Train'", "job_type = 'TRAIN'"),
     ("ml_worker_signs_worker_id_not_blank", "ml_worker_signs", "worker_id = ' '", "true"),
@@ -192,7 +202,7 @@ CHECKS = [
 def history(module_db: Database) -> Database:
     """A database with sound rows of every kind."""
     with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
-        for job_type in ("TEST", "COMPARE"):
+        for job_type in ("TEST", "COMPARE", "SCORE"):
             curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
             complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
         for numbers in (TREES, LAYERS):

@@ -12,11 +12,12 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import TRAIN, Database, claim, insert_job, ready_model
-from tests.sql.helpers import COMPARE_PERIOD, TEST_PERIOD, call
+from tests.sql.helpers import COMPARE_PERIOD, SCORE_PERIOD, TEST_PERIOD, call
 
 SQL = Path(__file__).parents[2] / "sql"
 TEST = {"job_type": "TEST", "test_model_id": 1, **TEST_PERIOD}
 COMPARE = {"job_type": "COMPARE", "compare_model_a_id": 1, "compare_model_b_id": 2, **COMPARE_PERIOD}
+SCORE = {"job_type": "SCORE", "score_model_id": 1, **SCORE_PERIOD}
 COLUMNS = (
     "phase_id_at_time, price_open, price_high, price_low, price_close, market_cap_close, bonding_curve_pct, "
     "virtual_sol_reserves, is_koth, volume_sol, buy_volume_sol, sell_volume_sol, num_buys, num_sells, "
@@ -85,11 +86,11 @@ OURS = [
         "INSERT INTO ml_jobs DEFAULT VALUES",
         "23514",
         "job_type NULL is unknown",
-        "Use one of: COMPARE, TEST, TRAIN, in capital letters.",
+        "Use one of: COMPARE, SCORE, TEST, TRAIN, in capital letters.",
     ),
     train(
         "job_type 'train' is unknown",
-        "Use one of: COMPARE, TEST, TRAIN, in capital letters.",
+        "Use one of: COMPARE, SCORE, TEST, TRAIN, in capital letters.",
         job_type="train",
     ),
     train("a TRAIN job needs train_value, train_end", GIVE_VALUES, "23502", train_value=None, train_end=None),
@@ -612,6 +613,7 @@ NOT_FOR_CLIENTS = {
     "63_limits.sql",  # nobody has limits here: see test_limits.py
     "65_model_numbers.sql",
     "66_model_files.sql",
+    "67_kind_score.sql",  # its errors are for workers: see test_kind_score.py
     "74_predict.sql",  # no model has numbers here: see test_predict.py
     "90_teams.sql",
     "91_pruning.sql",
@@ -744,7 +746,7 @@ def test_no_value_of_a_client_meets_a_bare_constraint(db: Database, deleted_at: 
         fields = reader.execute("SELECT * FROM ml_jobs").description or ()
     statements = [
         insert(job | {field.name: value})
-        for job in (TRAIN, TEST, COMPARE)
+        for job in (TRAIN, TEST, COMPARE, SCORE)
         for field in fields
         for value in HOSTILE
         if field.name != "id"

@@ -52,6 +52,7 @@ def facts(client: Connection, worker: Connection) -> None:
     """A fact of each kind."""
     complete(worker, running_job(client, worker, "TEST"), "TEST")
     complete(worker, running_job(client, worker, "COMPARE"), "COMPARE")
+    complete(worker, running_job(client, worker, "SCORE"), "SCORE")
 
 
 @pytest.mark.usefixtures("facts")

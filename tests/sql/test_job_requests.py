@@ -192,10 +192,12 @@ REJECTED = [
     # A missing or foreign field for the job type.
     *missing_fields(),
     *foreign_fields(),
-    Case("type_unknown", {"job_type": "PREDICT"}, CHECK, "'PREDICT'", "Use one of: COMPARE, TEST, TRAIN"),
+    Case(
+        "type_unknown", {"job_type": "PREDICT"}, CHECK, "'PREDICT'", "Use one of: COMPARE, SCORE, TEST, TRAIN"
+    ),
     Case("type_small", {"job_type": "train"}, CHECK, "'train'", "in capital letters"),
-    Case("type_null", {"job_type": None}, CHECK, "NULL", "Use one of: COMPARE, TEST, TRAIN"),
-    Case("type_left_out", OF_TRAIN, CHECK, "job_type NULL", "Use one of: COMPARE, TEST, TRAIN"),
+    Case("type_null", {"job_type": None}, CHECK, "NULL", "Use one of: COMPARE, SCORE, TEST, TRAIN"),
+    Case("type_left_out", OF_TRAIN, CHECK, "job_type NULL", "Use one of: COMPARE, SCORE, TEST, TRAIN"),
     # Start not before end.
     Case(
         "train_start_is_end",

@@ -41,7 +41,7 @@ def db(make_database: Callable[[], Database]) -> Database:
 def jobs(db: Database) -> dict[str, int]:
     """A job in each state, and a fact of each kind."""
     with db.connect("anna") as anna, db.connect("wanda") as wanda:
-        for job_type in ("TEST", "COMPARE"):
+        for job_type in ("TEST", "COMPARE", "SCORE"):
             complete(wanda, running_job(anna, wanda, job_type), job_type)
         return jobs_in_every_state(anna, wanda)
 
