@@ -21,6 +21,7 @@ def make(coins: np.ndarray, labels: np.ndarray, times: np.ndarray | None = None)
         num_without_base=0,
         num_uncovered=0,
         fingerprint="",
+        coin_names=(),
     )
 
 

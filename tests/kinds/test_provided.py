@@ -96,7 +96,7 @@ def test_a_wrong_count_is_refused(
         insert_job(client, **fields | change)
     with refused("23514", "a TRAIN job has no use for count_start ="):
         insert_job(client, **TRAIN, count_start="2024-01-01")
-    with refused("23514", "job_type 'COUNTS' is unknown", "COMPARE, COUNT, TEST, TRAIN"):
+    with refused("23514", "job_type 'COUNTS' is unknown", "COMPARE, COUNT, SCORE, TEST, TRAIN"):
         insert_job(client, job_type="COUNTS")
 
 

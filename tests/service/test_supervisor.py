@@ -133,7 +133,7 @@ def test_a_child_is_told_if_its_supervisor_has_connected_anew_since_it_was_start
 
 
 @pytest.mark.parametrize(
-    ("files", "possible"), [(["model_1_attempt_1_x.pkl"], {"TEST", "COMPARE"}), ([], set())]
+    ("files", "possible"), [(["model_1_attempt_1_x.pkl"], {"TEST", "COMPARE", "SCORE"}), ([], set())]
 )
 def test_without_room_in_the_folder_only_what_writes_nothing_is_claimed_and_nothing_where_it_is_empty(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, files: list[str], possible: set[str]

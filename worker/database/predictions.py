@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 
 from worker.database.connection import Connection, fetch_value
 
-# The server lets go of a session whose client was killed, or is gone without a word. Other systems than Linux cannot
-# look for that while a statement runs.
+# The server lets go of a session whose client was killed, or is gone without a word. Other systems than Linux
+# cannot look for that while a statement runs.
 _BEGIN: LiteralString = """
     BEGIN;
     SET LOCAL idle_in_transaction_session_timeout TO '10min';

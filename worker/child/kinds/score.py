@@ -18,6 +18,8 @@ from worker.database.connection import Connection, may_pass
 from worker.errors import JobError, LackError
 from worker.protocol import Recorded
 
+# Another holds the job, or this attempt has completed it: a COMMIT was under way when its answer was lost.
+_TOO_LATE = {"ML001", "ML006"}
 PART_ROWS = 50_000  # are predicted while the server stores those before
 
 
@@ -84,14 +86,18 @@ def run(task: Task) -> Recorded:
 
 def _store(task: Task, answers: Answers, result: Callable[[], Result]) -> int:
     """Store all answers with the result, or nothing; returns the id of the result."""
-    while True:
-        try:
-            return until_stored(task, "answers", lambda connection: _try(connection, task, answers, result))
-        except psycopg.Error as error:
-            if error.sqlstate == "ML006":
-                continue  # those of this attempt are there: its COMMIT was under way when its answer was lost
-            reason = str(error.diag.message_primary or error)[:300]
-            raise JobError(f"its answers cannot be stored: {reason}") from error
+    job = task.job_id, task.attempt
+    try:
+        return until_stored(task, "answers", lambda connection: _try(connection, task, answers, result))
+    except psycopg.Error as error:
+        if error.sqlstate in _TOO_LATE:
+            found = until_stored(
+                task, "answers", lambda connection: predictions.find_scoring(connection, *job)
+            )
+            if found is not None:
+                return found
+        reason = str(error.diag.message_primary or error)[:300]
+        raise JobError(f"its answers cannot be stored: {reason}") from error
 
 
 def _try(connection: Connection, task: Task, answers: Answers, result: Callable[[], Result]) -> int:
