@@ -32,8 +32,8 @@ CREATE TABLE IF NOT EXISTS public.ml_scorings (
 CREATE INDEX IF NOT EXISTS ml_scorings_model ON public.ml_scorings (model_id, id);
 CREATE INDEX IF NOT EXISTS ml_scorings_created ON public.ml_scorings (created_at DESC);
 
--- No foreign keys: to look each of a million rows up would take longer than to store it. A trigger vouches for each
--- part, and ml.prune removes the answers with their job.
+-- No foreign keys: to look each of a million rows up would take longer than to store it. The routine that stores them
+-- vouches for each part, and ml.prune removes the answers with their job.
 CREATE TABLE IF NOT EXISTS public.ml_predictions (
     job_id bigint NOT NULL,
     model_id bigint NOT NULL,
@@ -48,6 +48,23 @@ CREATE INDEX IF NOT EXISTS ml_predictions_key ON public.ml_predictions (key, mod
 -- All answers of a job. They lie together, but not for ever in the order of the jobs: room that ml.prune frees is used
 -- again.
 CREATE INDEX IF NOT EXISTS ml_predictions_job ON public.ml_predictions (job_id);
+
+-- How many answers of a job have which probability on which day (UTC): of millions of answers nobody counts them anew for a
+-- chart. Bins are those of ml_calibration: above 0.5 is above 0.5.
+CREATE TABLE IF NOT EXISTS public.ml_prediction_bins (
+    job_id bigint NOT NULL,
+    model_id bigint NOT NULL,
+    day date NOT NULL,
+    bin smallint NOT NULL,
+    num_answers bigint NOT NULL,
+    CONSTRAINT ml_prediction_bins_pkey PRIMARY KEY (job_id, day, bin),
+    CONSTRAINT ml_prediction_bins_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
+    CONSTRAINT ml_prediction_bins_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
+    CONSTRAINT ml_prediction_bins_bin_between_1_and_10 CHECK (bin BETWEEN 1 AND 10),
+    CONSTRAINT ml_prediction_bins_not_empty CHECK (num_answers > 0)
+);
+
+CREATE INDEX IF NOT EXISTS ml_prediction_bins_model ON public.ml_prediction_bins (model_id, day);
 
 ALTER TABLE public.ml_jobs
 ADD COLUMN IF NOT EXISTS score_model_id bigint
@@ -75,6 +92,10 @@ CALL ml_internal.define_kind(
 
 -- ── The answers ─────────────────────────────────────────────────────────────────────────────────────
 
+CREATE OR REPLACE TRIGGER ml_prediction_bins_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_prediction_bins
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
+
 CREATE OR REPLACE TRIGGER ml_predictions_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_predictions
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
@@ -83,43 +104,31 @@ FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.prediction_parts (
     job_id bigint NOT NULL,
     num_samples bigint NOT NULL,
-    num_positive bigint NOT NULL
+    num_positive bigint NOT NULL,
+    days date [] NOT NULL,
+    bins smallint [] NOT NULL,
+    counts bigint [] NOT NULL
 );
 
--- Answers are of the job's own model. The job is not locked yet: a cancel must not wait. The scoring locks it.
-CREATE OR REPLACE FUNCTION ml_internal.count_predictions()
+-- The routine below says for each statement that it has seen to it; to look at a million rows again would take long.
+CREATE OR REPLACE FUNCTION ml_internal.refuse_predictions_by_hand()
 RETURNS trigger
 LANGUAGE plpgsql
-SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
-DECLARE
-    v_part record;
 BEGIN
-    FOR v_part IN
-        SELECT n.job_id, n.model_id, count(*) AS num_samples, count(*) FILTER (WHERE n.probability > 0.5) AS num_positive
-        FROM new_rows n
-        GROUP BY n.job_id, n.model_id
-    LOOP
-        IF NOT EXISTS (
-            SELECT FROM public.ml_jobs j
-            WHERE j.id = v_part.job_id AND j.score_model_id = v_part.model_id AND j.status = 'RUNNING'
-        ) THEN
-            RAISE EXCEPTION 'job % is no SCORE job of model % that is RUNNING', v_part.job_id, v_part.model_id
-                USING ERRCODE = 'ML002', TABLE = 'ml_predictions',
-                HINT = 'Answers come from the worker that holds the job; insert a SCORE job to have some.';
-        END IF;
-        INSERT INTO ml_internal.prediction_parts (job_id, num_samples, num_positive)
-        VALUES (v_part.job_id, v_part.num_samples, v_part.num_positive);
-    END LOOP;
-    RETURN NULL;
+    IF current_setting('ml.storing', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
+    RAISE EXCEPTION 'ml_predictions takes answers from workers alone'
+        USING ERRCODE = 'ML002', TABLE = 'ml_predictions',
+        HINT = 'Insert a SCORE job to have some; a worker calls ml_internal.store_predictions.';
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_predictions_60_count
-AFTER INSERT ON public.ml_predictions
-REFERENCING NEW TABLE AS new_rows
-FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.count_predictions();
+CREATE OR REPLACE TRIGGER ml_predictions_10_by_workers
+BEFORE INSERT ON public.ml_predictions
+FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_predictions_by_hand();
 
 -- At the COMMIT: answers that belong to no result would stay for ever.
 CREATE OR REPLACE FUNCTION ml_internal.refuse_predictions_alone()
@@ -162,6 +171,9 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_nestloop TO off -- nobody tells the planner how long the arrays are
+SET enable_mergejoin TO off
+SET jit TO off
 AS $$
 DECLARE
     v_model_id bigint;
@@ -176,15 +188,29 @@ BEGIN
             USING ERRCODE = 'ML002', TABLE = 'ml_predictions', HINT = 'Only a SCORE job has answers to store.';
     END IF;
     CALL ml_internal.require_claimer(p_job_id, p_attempt);
+    PERFORM set_config('ml.storing', 'on', true);
     INSERT INTO public.ml_predictions (job_id, model_id, key, moment, probability)
     SELECT p_job_id, v_model_id, n.name, a.moment, a.probability
     FROM unnest(p_coins, p_moments, p_probabilities) a (coin, moment, probability)
     JOIN unnest(p_names) WITH ORDINALITY n (name, number) ON n.number = a.coin;
     GET DIAGNOSTICS v_stored = ROW_COUNT;
+    PERFORM set_config('ml.storing', 'off', true);
     IF v_stored <> cardinality(p_coins) THEN
         RAISE EXCEPTION 'only % of % answers have the name of a coin', v_stored, cardinality(p_coins)
             USING ERRCODE = 'invalid_parameter_value', TABLE = 'ml_predictions', HINT = 'Number the names from 1.';
     END IF;
+    INSERT INTO ml_internal.prediction_parts (job_id, num_samples, num_positive, days, bins, counts)
+    SELECT
+        p_job_id, v_stored, coalesce(sum(b.num_answers) FILTER (WHERE b.bin > 5), 0),
+        array_agg(b.day), array_agg(b.bin), array_agg(b.num_answers)
+    FROM (
+        SELECT
+            (a.moment AT TIME ZONE 'UTC')::date AS day, greatest(ceil(a.probability * 10), 1)::smallint AS bin,
+            count(*) AS num_answers
+        FROM unnest(p_moments, p_probabilities) a (moment, probability)
+        GROUP BY 1, 2
+    ) b
+    HAVING v_stored > 0;
     RETURN v_stored;
 END
 $$;
@@ -207,7 +233,14 @@ BEGIN
     WHERE j.id = NEW.job_id;
     NEW.note := nullif(NEW.note, '');
     WITH counted AS (
-        DELETE FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id RETURNING p.num_samples, p.num_positive
+        DELETE FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id RETURNING p.*
+    ),
+    binned AS (
+        INSERT INTO public.ml_prediction_bins (job_id, model_id, day, bin, num_answers)
+        SELECT NEW.job_id, NEW.model_id, b.day, b.bin, sum(b.num_answers)
+        FROM counted c
+        CROSS JOIN LATERAL unnest(c.days, c.bins, c.counts) b (day, bin, num_answers)
+        GROUP BY b.day, b.bin
     )
     SELECT sum(c.num_samples), sum(c.num_positive) INTO NEW.num_samples, NEW.num_positive FROM counted c;
     IF NEW.num_samples IS NULL THEN
@@ -275,6 +308,13 @@ SELECT
     s.id AS scoring_id, s.job_id, s.model_id, s.created_at, s.score_start AS period_start, s.score_end AS period_end,
     s.num_samples, s.num_positive, s.share_positive, s.seconds_loading, s.seconds_scoring, s.note
 FROM public.ml_scorings s;
+
+CREATE OR REPLACE VIEW public.ml_fact_predictions WITH (security_invoker = true) AS
+SELECT
+    b.model_id, b.day, b.bin, (b.bin - 1) / 10.0 AS bin_start, b.bin / 10.0 AS bin_end,
+    sum(b.num_answers)::bigint AS num_answers
+FROM public.ml_prediction_bins b
+GROUP BY b.model_id, b.day, b.bin;
 
 -- Its part of ml.report.
 CREATE OR REPLACE FUNCTION ml_internal.page_of_scorings(
@@ -391,14 +431,14 @@ $$;
 
 CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.score');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml.newest_answers, ml_internal.page_of_scorings, ml_internal.scoring_text');
-CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_scorings');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_prediction_bins, public.ml_fact_scorings, public.ml_fact_predictions');
 CALL ml_internal.allow('ml_worker', 'EXECUTE', 'ml_internal.store_predictions');
 
 COMMENT ON FUNCTION ml.score(bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a SCORE job of a model and returns its id.';
 COMMENT ON FUNCTION ml.score(text, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a SCORE job of the model with this name and returns its id.';
 COMMENT ON FUNCTION ml.newest_answers(bigint) IS 'The newest answer that SCORE jobs of a model gave for each coin.';
 COMMENT ON FUNCTION ml.newest_answers(text) IS 'The newest answer that SCORE jobs of the model with this name gave for each coin.';
-COMMENT ON FUNCTION ml_internal.count_predictions() IS 'Trigger: answers are of a SCORE job that runs and of its model; notes how many.';
+COMMENT ON FUNCTION ml_internal.refuse_predictions_by_hand() IS 'Trigger: answers come from ml_internal.store_predictions alone.';
 COMMENT ON FUNCTION ml_internal.refuse_predictions_alone() IS 'Trigger: answers are committed with the result of their job or not at all.';
 COMMENT ON FUNCTION ml_internal.store_predictions(bigint, integer, text [], integer [], timestamptz [], double precision []) IS 'Worker: a part of the answers of a SCORE job, in the transaction that records its result, before it; returns how many.';
 COMMENT ON FUNCTION ml_internal.fill_scoring() IS 'Trigger: model and period of a scoring, its answers as they were counted, and how much of the period the model was trained on.';
@@ -409,6 +449,22 @@ COMMENT ON TABLE ml_internal.prediction_parts IS 'Answers that a transaction has
 COMMENT ON COLUMN ml_internal.prediction_parts.job_id IS 'SCORE job.';
 COMMENT ON COLUMN ml_internal.prediction_parts.num_samples IS 'Rows stored.';
 COMMENT ON COLUMN ml_internal.prediction_parts.num_positive IS 'Those of them with a probability above 0.5.';
+COMMENT ON COLUMN ml_internal.prediction_parts.days IS 'Days of the rows, one for each bin that has some.';
+COMMENT ON COLUMN ml_internal.prediction_parts.bins IS 'Bins of these days, 1 to 10.';
+COMMENT ON COLUMN ml_internal.prediction_parts.counts IS 'Rows of these bins.';
+COMMENT ON TABLE public.ml_prediction_bins IS 'How many answers of a SCORE job have which probability on which day, append-only; ml_fact_predictions adds them up.';
+COMMENT ON COLUMN public.ml_prediction_bins.job_id IS 'SCORE job.';
+COMMENT ON COLUMN public.ml_prediction_bins.model_id IS 'Model that was asked.';
+COMMENT ON COLUMN public.ml_prediction_bins.day IS 'Day of the rows, UTC.';
+COMMENT ON COLUMN public.ml_prediction_bins.bin IS '1 (up to 0.1) to 10 (above 0.9).';
+COMMENT ON COLUMN public.ml_prediction_bins.num_answers IS 'Answers with such a probability.';
+COMMENT ON VIEW public.ml_fact_predictions IS 'Answers by model, day (UTC) and probability in ten bins, of all its scorings.';
+COMMENT ON COLUMN public.ml_fact_predictions.model_id IS 'Number of the model.';
+COMMENT ON COLUMN public.ml_fact_predictions.day IS 'Day of the rows that were scored, UTC.';
+COMMENT ON COLUMN public.ml_fact_predictions.bin IS '1 to 10.';
+COMMENT ON COLUMN public.ml_fact_predictions.bin_start IS 'Answers of the bin are greater; the first has those of 0, too.';
+COMMENT ON COLUMN public.ml_fact_predictions.bin_end IS 'And at most this.';
+COMMENT ON COLUMN public.ml_fact_predictions.num_answers IS 'Answers in the bin.';
 COMMENT ON TABLE public.ml_scorings IS 'A period whose rows a model was asked about, append-only: one row per SCORE job; its answers are in ml_predictions.';
 COMMENT ON COLUMN public.ml_scorings.id IS 'Number of the scoring.';
 COMMENT ON COLUMN public.ml_scorings.created_at IS 'When it was recorded.';

@@ -168,6 +168,8 @@ CHECKS = [
     ("ml_scorings_positive_among_samples", "ml_scorings", "num_positive = -1", "true"),
     ("ml_predictions_probability_between_0_and_1", "ml_predictions", "probability = 1.1", "true"),
     ("ml_predictions_probability_between_0_and_1", "ml_predictions", "probability = 'NaN'", "true"),
+    ("ml_prediction_bins_bin_between_1_and_10", "ml_prediction_bins", "bin = 11", "bin = 10"),
+    ("ml_prediction_bins_not_empty", "ml_prediction_bins", "num_answers = 0", "true"),
     ("rights_grantee_is_ours", "ml_internal.rights", "grantee = 'anna'", "true"),
     ("job_kinds_job_type_is_a_prefix", "ml.job_kinds", "job_type = 'Train'", "job_type = 'TRAIN'"),
     ("ml_worker_signs_worker_id_not_blank", "ml_worker_signs", "worker_id = ' '", "true"),

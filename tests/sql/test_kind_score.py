@@ -92,7 +92,7 @@ def test_a_result_without_answers_is_refused(client: Connection, worker: Connect
     with refused("ML002", f"attempt 1 of job {job_id} has stored no answers", "store_predictions"):
         record(worker, job_id, 1, **SCORING_RESULT)
     more = [{"model_id": 1, "key": "A", "moment": "2024-03-01", "probability": 0.5}]
-    with refused("ML002", f"job {job_id} is no SCORE job of model 1 that is RUNNING"):
+    with refused("ML002", "ml_predictions takes answers from workers alone"):
         complete(worker, job_id, "SCORE", ml_predictions=more)
     assert job_row(client, job_id)["status"] == "RUNNING"
 
@@ -348,6 +348,31 @@ def test_answers_are_found_by_an_index_and_never_by_reading_all(
     assert one(owner, read)["seq_tup_read"] == before
 
 
+def test_the_distribution_of_answers_by_day_is_that_of_all_answers(
+    client: Connection, worker: Connection, answered: dict[str, int]
+) -> None:
+    job_id = insert_job(client, job_type="SCORE", score_model_id=answered["storms"], **SCORE_PERIOD)
+    claim(worker)
+    with worker.transaction():
+        for place, share in enumerate(("0", "0.1", "0.5", "0.5000001", "0.7", "1")):
+            store(worker, job_id, answers=[("A", f"2024-03-0{1 + place % 2} 23:30+00", float(share))] * 2)
+        record(worker, job_id, 1, **SCORING_RESULT)
+    found = client.execute("SELECT * FROM ml_fact_predictions ORDER BY model_id, day, bin").fetchall()
+    counted = client.execute(
+        """
+        SELECT model_id, (moment AT TIME ZONE 'UTC')::date AS day, b.bin, bin_start, bin_end,
+            count(*) AS num_answers
+        FROM ml_predictions
+        JOIN (
+            SELECT n AS bin, (n - 1) / 10.0 AS bin_start, n / 10.0 AS bin_end FROM generate_series(1, 10) n
+        ) b ON probability > bin_start AND probability <= bin_end OR bin = 1 AND probability = 0
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3
+        """
+    ).fetchall()
+    assert found == counted
+    assert len(found) > 6
+
+
 def test_old_answers_go_with_their_job_though_the_model_stays(
     owner: Connection, client: Connection, answered: dict[str, int]
 ) -> None:
@@ -366,7 +391,7 @@ def test_answers_of_another_team_are_hidden(
     try:
         owner.execute("CALL ml.separate_teams(true)")
         with db.connect("zoe") as zoe, db.connect("anna") as anna:
-            for relation in ("ml_predictions", "ml_scorings", "ml_fact_scorings"):
+            for relation in ("ml_predictions", "ml_scorings", "ml_fact_scorings", "ml_fact_predictions"):
                 assert count(zoe, relation) == 0
                 assert count(anna, relation) > 0
             query = "SELECT key FROM ml.newest_answers(%s::bigint)"
