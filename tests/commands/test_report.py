@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.test_cli import ml_worker
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, claim, insert_job, job_row, ready_model
-from tests.sql.helpers import COMPARE_PERIOD, CURVE, TEST_PERIOD, complete, running_job
+from tests.sql.helpers import COMPARE_PERIOD, CURVE, SCORE_PERIOD, TEST_PERIOD, complete, running_job
 from worker.commands import report
 
 NAME = "<script>alert('1')</script> & \"co\""
@@ -230,6 +230,18 @@ def test_light_dark_and_print_have_every_colour(db: Database, client: Connection
     for scheme in (dark, paper):
         assert set(re.findall(r"(--[\w-]+):", scheme)) - {"--c"} == colours
     assert set(re.findall(r"var\((--[\w-]+)\)", style)) - {"--c", "--share"} <= colours
+
+
+def test_the_answers_of_each_day_are_shown_by_probability(
+    db: Database, client: Connection, worker: Connection
+) -> None:
+    model_id = _tested_model(client, worker, "one")
+    assert "Answers" not in _page(db, model_id).words()
+    insert_job(client, job_type="SCORE", score_model_id=model_id, **SCORE_PERIOD)
+    complete(worker, claim(worker)["id"], "SCORE")
+    words = _page(db, model_id).words()
+    assert "2024-03-01 50% 50% 2 0.0%" in words  # 0.25 and 0.5
+    assert "2024-03-02 100% 1 100.0%" in words
 
 
 def test_every_chart_has_a_name_for_those_who_cannot_see_it(

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row
-from tests.sql.helpers import CURVE, TEST_PERIOD, call, complete, refused, running_job
+from tests.conftest import SCORING_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
+from tests.sql.helpers import CURVE, SCORE_PERIOD, TEST_PERIOD, call, complete, refused, running_job, store
 from worker.commands.programs import run_psql
 
 TOP = Path(__file__).parents[2]
@@ -125,6 +125,12 @@ def filled(make_database: Callable[[], Database]) -> Database:
             for _ in range(2):  # only the latest is shown
                 insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
                 complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
+        asked = insert_job(client, job_type="SCORE", score_model_id=model_id, **SCORE_PERIOD)
+        claim(worker)
+        with worker.transaction():
+            yesterday = str(datetime.now(UTC) - timedelta(days=1))
+            store(worker, asked, answers=[("A", yesterday, 0.25), ("A", yesterday, 0.75)])
+            record(worker, asked, 1, **SCORING_RESULT)
         call(worker, "record_failure", running_job(client, worker), 1, "no memory")
         call(worker, "record_sign", "w1", 1, "1 hour")
         running_job(client, worker)

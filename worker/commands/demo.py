@@ -30,6 +30,7 @@ from worker.database.jobs import (
     has_metrics,
     insert_job,
     insert_job_text,
+    question_text,
 )
 from worker.errors import DemoError
 from worker.settings import program_name
@@ -66,8 +67,8 @@ def run(url: str, task: Task, model_dir: Path) -> None:
     install(url)
     _fill(url, task, console)
     with connect(url, role="ml_client") as client, _Worker(url, model_dir) as worker:
-        _play(client, task, worker, console)
-    _report(url, console)
+        question = question_text(client, _play(client, task, worker, console))
+    _report(url, question, console)
     program = program_name()
     console.print(
         "All of it is yours now. Go on in two terminals:\n",
@@ -109,8 +110,12 @@ def _fill(url: str, task: Task, console: Console) -> None:
     console.print(f"Loaded {rows:,} rows into coin_metrics\n")
 
 
-def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -> None:
-    """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them."""
+def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -> int:
+    """Insert the jobs as a user with the role ``ml_client`` would, and show what becomes of them.
+
+    Returns:
+        The id of the best model.
+    """
     variable, operator, value = task.target
     wanted: dict[str, Any] = {
         "job_type": "TRAIN",
@@ -155,15 +160,22 @@ def _play(client: Connection, task: Task, worker: "_Worker", console: Console) -
         "compare_end": task.test[1],
     }
     _watch(client, _insert(client, [compare], console), worker, console)
+    return best
 
 
-def _report(url: str, console: Console) -> None:
-    """Show the results by the queries that a user would type, as psql prints them."""
+def _report(url: str, question: str, console: Console) -> None:
+    """Show the results by the queries that a user would type, as psql prints them, and then ask the best."""
     console.rule("The results")
     for query in EXAMPLES:
-        console.print(Syntax(query, "sql", background_color="default", word_wrap=True))
-        sys.stdout.flush()
-        run_psql(["-X", "-q", "-P", "pager=off", "-c", query], url)
+        _show(query, url, console)
+    console.rule("Which of my coins?")
+    _show(question, url, console)
+
+
+def _show(query: str, url: str, console: Console) -> None:
+    console.print(Syntax(query, "sql", background_color="default", word_wrap=True))
+    sys.stdout.flush()
+    run_psql(["-X", "-q", "-P", "pager=off", "-c", query], url)
 
 
 def _insert(client: Connection, jobs: Sequence[dict[str, Any]], console: Console) -> list[int]:

@@ -96,6 +96,7 @@ def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str,
         verdicts=list(_verdicts(models, rows["measurements"])),
         sections=list(_sections(models, rows)),
         comparisons=rows["comparisons"],
+        answers=list(_answers(models, rows["answers"])),
         places={model["model_id"]: place for place, model in enumerate(models)},
         targets=sorted({model["target"] for model in models}),
         database=name,
@@ -186,6 +187,24 @@ def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Itera
             ],
             "missing": [model for model in models if model["model_id"] not in measured],
         }
+
+
+def _answers(models: Sequence[Row], rows: Sequence[Row]) -> Iterator[Row]:
+    """What SCORE jobs answered, by model: of each day the share of every bin, from the lowest."""
+    for place, model in enumerate(models):
+        days = [row for row in rows if row["model_id"] == model["model_id"]]
+        if days:
+            yield {
+                "place": place,
+                "model": model,
+                "days": [day | {"shares": _shares(day)} for day in days],
+            }
+
+
+def _shares(day: Row) -> list[float]:
+    """The share of each bin among the answers of a day, from the lowest."""
+    counts = dict(zip(day["bins"], day["counts"], strict=True))
+    return [counts.get(place, 0) / day["num_answers"] for place in range(1, 11)]
 
 
 def _importances(of_models: Mapping[int, Sequence[Row]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a client does: load data, insert jobs, look at them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -28,6 +28,18 @@ LEFT JOIN ml_models w ON w.id = c.winner_id
 ORDER BY c.id DESC
 LIMIT 1;""",
 )
+
+_ASK: LiteralString = """SELECT c.mint, c.timestamp, round(ml.predict({}, c)::numeric, 4) AS chance
+FROM coin_metrics c
+WHERE c.timestamp > (SELECT max(timestamp) FROM coin_metrics) - interval '1 hour'
+ORDER BY chance DESC
+LIMIT 5;"""
+
+
+def question_text(connection: Connection, model_id: int) -> str:
+    """Which of the coins, asked of a model, as a user would type it."""
+    name = fetch_value(connection, "SELECT name FROM public.ml_models WHERE id = %s", [model_id])
+    return sql.SQL(_ASK).format(sql.Literal(name)).as_string(connection)
 
 
 def insert_job_text(connection: Connection, fields: Mapping[str, Any]) -> str:

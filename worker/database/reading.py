@@ -222,14 +222,30 @@ _CURVES: dict[str, LiteralString] = {
     """,
 }
 
+# The last days that have answers: how many, how many above 0.5, and by bin.
+_ANSWERS: LiteralString = """
+    SELECT a.*
+    FROM (
+        SELECT p.model_id, p.day, sum(p.num_answers)::bigint AS num_answers,
+            coalesce(sum(p.num_answers) FILTER (WHERE p.bin > 5), 0)::bigint AS num_positive,
+            array_agg(p.bin ORDER BY p.bin) AS bins, array_agg(p.num_answers ORDER BY p.bin) AS counts,
+            row_number() OVER (PARTITION BY p.model_id ORDER BY p.day DESC) AS place
+        FROM public.ml_fact_predictions p
+        WHERE p.model_id = ANY (%s::bigint[])
+        GROUP BY p.model_id, p.day
+    ) a
+    WHERE a.place <= 31
+    ORDER BY a.model_id, a.day
+"""
+
 
 def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
     """All that a report on these models shows, as of one moment: rows of the views, by topic.
 
     Returns:
         ``models``, ``measurements`` (training run and latest test), their ``roc``, ``pr`` and ``calibration``
-        as points x, y, ``sweep`` (the threshold of the best F1), ``importances``, and ``comparisons`` among
-        the models.
+        as points x, y, ``sweep`` (the threshold of the best F1), ``importances``, ``comparisons`` among
+        the models, and ``answers`` by day.
     """
     ids = list(model_ids)
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
@@ -238,6 +254,7 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
             "models": cursor.execute(_MODELS_OF_REPORT, [ids]).fetchall(),
             "measurements": cursor.execute(_MEASUREMENTS, [ids]).fetchall(),
             "comparisons": cursor.execute(_COMPARISONS, {"models": ids}).fetchall(),
+            "answers": cursor.execute(_ANSWERS, [ids]).fetchall(),
         }
         shown = {
             source: [row["source_id"] for row in found["measurements"] if row["source"] == source]
