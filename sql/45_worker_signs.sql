@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS public.ml_worker_signs (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     created_by name NOT NULL DEFAULT session_user,
     reason text,
+    kinds text [],
     CONSTRAINT ml_worker_signs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_worker_signs_worker_id_not_blank CHECK (worker_id ~ E'\\S'),
     CONSTRAINT ml_worker_signs_concurrency_positive CHECK (concurrency > 0),
@@ -30,14 +31,15 @@ CREATE OR REPLACE FUNCTION ml_internal.record_sign(
     p_worker_id text,
     p_concurrency integer,
     p_alive_for interval,
-    p_reason text DEFAULT NULL
+    p_reason text DEFAULT NULL,
+    p_kinds text [] DEFAULT NULL
 )
 RETURNS timestamptz
 LANGUAGE sql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until, reason)
+    INSERT INTO public.ml_worker_signs (worker_id, concurrency, started_at, alive_until, reason, kinds)
     SELECT
         p_worker_id,
         p_concurrency,
@@ -46,11 +48,12 @@ AS $$
             clock_timestamp()
         ),
         clock_timestamp() + p_alive_for,
-        p_reason
+        p_reason,
+        p_kinds
     RETURNING alive_until;
 $$;
 
-COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval, text) IS 'Worker: it has polled the queue and will again within this time; 0 when it stops; and why it claims no jobs, or not all. Returns until when it counts as alive.';
+COMMENT ON FUNCTION ml_internal.record_sign(text, integer, interval, text, text []) IS 'Worker: it has polled the queue and will again within this time; 0 when it stops; why it claims no jobs, or not all; and the kinds of job that it does. Returns until when it counts as alive.';
 COMMENT ON TABLE public.ml_worker_signs IS 'Heartbeats of the workers, append-only; ml_workers shows the latest.';
 COMMENT ON COLUMN public.ml_worker_signs.id IS 'Number of the heartbeat.';
 COMMENT ON COLUMN public.ml_worker_signs.worker_id IS 'Worker that sent it: host, process and a random part.';
@@ -60,3 +63,4 @@ COMMENT ON COLUMN public.ml_worker_signs.alive_until IS 'When it counts as dead 
 COMMENT ON COLUMN public.ml_worker_signs.created_at IS 'When it was sent.';
 COMMENT ON COLUMN public.ml_worker_signs.created_by IS 'Login of the worker.';
 COMMENT ON COLUMN public.ml_worker_signs.reason IS 'Why it claims no jobs, or not all of them; NULL: nothing keeps it.';
+COMMENT ON COLUMN public.ml_worker_signs.kinds IS 'Kinds of job that it does; NULL: those of version 6.';

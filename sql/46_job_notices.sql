@@ -85,6 +85,7 @@ SET enable_seqscan TO off
 SET jit TO off -- one plan serves all statements of a session, however many jobs the first one had
 AS $$
 DECLARE
+    v_kind text;
     v_source text;
     v_range record;
     v_read jsonb;
@@ -96,6 +97,16 @@ BEGIN
     END IF;
     IF NOT ml_internal.has_worker() THEN
         RAISE NOTICE 'no worker is running, so the job waits' USING HINT = 'Start one: ml-worker run';
+    ELSE
+        -- One that was not restarted after an upgrade does not know every kind.
+        FOR v_kind IN
+            SELECT DISTINCT n.job_type
+            FROM new_jobs n
+            WHERE NOT EXISTS (SELECT FROM public.ml_workers w WHERE n.job_type = ANY (string_to_array(w.kinds, ', ')))
+        LOOP
+            RAISE NOTICE 'no worker that is running does % jobs, so the job waits', v_kind
+                USING HINT = 'Start one of this version: ml-worker run';
+        END LOOP;
     END IF;
     -- Each period once, as the jobs of a sweep mostly have the same. OFFSET 0: each job is found by its number, however
     -- few jobs the planner knows of.

@@ -14,7 +14,8 @@ SELECT
     s.created_at AS last_sign_at,
     s.alive_until,
     s.created_by AS login,
-    s.reason
+    s.reason,
+    coalesce(array_to_string(s.kinds, ', '), 'COMPARE, TEST, TRAIN') AS kinds
 FROM public.ml_worker_signs s
 CROSS JOIN LATERAL (
     SELECT count(*) AS running, string_agg(j.id::text, ',' ORDER BY j.id) AS job_ids
@@ -36,15 +37,21 @@ AS $$
     SELECT EXISTS (SELECT FROM public.ml_workers);
 $$;
 
--- NULL where any worker works.
-CREATE OR REPLACE FUNCTION ml_internal.pause_text()
+-- NULL where any worker works that does jobs of this kind: one that was not restarted after an upgrade may not.
+CREATE OR REPLACE FUNCTION ml_internal.pause_text(
+    p_job_type text
+)
 RETURNS text
 LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN bool_and(w.state = 'PAUSED') THEN format('worker %s has paused: %s', min(w.worker_id), min(w.reason)) END
-    FROM public.ml_workers w;
+    SELECT CASE
+        WHEN count(*) = 0 THEN format('no worker that is running does %s jobs; start one of this version: ml-worker run', p_job_type)
+        WHEN bool_and(w.state = 'PAUSED') THEN format('worker %s has paused: %s', min(w.worker_id), min(w.reason))
+    END
+    FROM public.ml_workers w
+    WHERE p_job_type = ANY (string_to_array(w.kinds, ', '));
 $$;
 
 CREATE OR REPLACE VIEW public.ml_queue WITH (security_invoker = true) AS
@@ -62,7 +69,7 @@ SELECT
     CASE
         WHEN j.status <> 'PENDING' THEN j.progress_msg
         WHEN NOT (SELECT ml_internal.has_worker()) THEN 'no worker is running; start one: ml-worker run'
-        ELSE coalesce((SELECT ml_internal.pause_text()), j.progress_msg)
+        ELSE coalesce(h.said, j.progress_msg)
     END AS progress_msg,
     j.attempt,
     j.worker_id,
@@ -74,6 +81,7 @@ FROM (
     WHERE x.status IN ('PENDING', 'RUNNING')
 ) j
 LEFT JOIN (SELECT p.priority, ml_internal.last_turn(p.priority) AS client FROM generate_series(1, 10) p (priority)) t ON t.priority = j.priority
+LEFT JOIN (SELECT k.job_type, ml_internal.pause_text(k.job_type) AS said FROM ml.job_kinds k OFFSET 0) h ON h.job_type = j.job_type
 ORDER BY j.status = 'RUNNING' DESC, j.priority, position, j.created_at, j.id;
 
 -- The head of that queue, by index: ml_queue reads all that waits.
@@ -134,7 +142,8 @@ END
 $$;
 
 COMMENT ON FUNCTION ml_internal.has_worker() IS 'Whether any worker is alive.';
-COMMENT ON FUNCTION ml_internal.pause_text() IS 'Why every worker that is alive has paused.';
+COMMENT ON FUNCTION ml_internal.pause_text(text) IS 'Why no worker that is alive takes jobs of this kind: none does such, or all have paused.';
+COMMENT ON COLUMN public.ml_workers.kinds IS 'Kinds of job that it does.';
 COMMENT ON FUNCTION ml_internal.next_jobs(integer) IS 'The first so many jobs of ml_queue that wait, and their places.';
 COMMENT ON VIEW public.ml_queue IS 'Jobs that wait or run, in the order in which they will be taken: by priority, in it the clients in turn, of a client by age.';
 COMMENT ON COLUMN public.ml_queue.position IS 'Place among the waiting jobs, from 1; NULL: running.';

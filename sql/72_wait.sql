@@ -19,7 +19,7 @@ AS $$
                 ': ' || j.progress_msg,
                 CASE
                     WHEN NOT ml_internal.has_worker() THEN ': no worker is running; start one: ml-worker run'
-                    ELSE ': ' || ml_internal.pause_text()
+                    ELSE ': ' || ml_internal.pause_text(j.job_type)
                 END
             )
             WHEN 'RUNNING' THEN format(', %s %%: %s', round(100 * j.progress), j.progress_msg)

@@ -76,6 +76,12 @@ $$;
 -- Part of ml_jobs_40_train_again now.
 DROP TRIGGER IF EXISTS ml_jobs_40_train_name ON public.ml_jobs;
 
+-- A worker says which kinds of job it does; what is said of those that wait depends on it.
+DROP FUNCTION IF EXISTS ml_internal.record_sign(text, integer, interval, text);
+DROP VIEW IF EXISTS public.ml_queue;
+DROP FUNCTION IF EXISTS ml_internal.pause_text();
+ALTER TABLE IF EXISTS public.ml_worker_signs ADD COLUMN IF NOT EXISTS kinds text [];
+
 -- Kinds whose results go with their age.
 DROP PROCEDURE IF EXISTS ml_internal.define_kind(text, name [], name, name, name [], name [], name [], name [], name, name);
 ALTER TABLE IF EXISTS ml.job_kinds ADD COLUMN IF NOT EXISTS stays_with_model boolean NOT NULL DEFAULT true;

@@ -20,6 +20,7 @@ from tests.conftest import (
 from tests.sql.helpers import (
     ANSWERS,
     SCORE_PERIOD,
+    TEST_PERIOD,
     call,
     complete,
     count,
@@ -270,6 +271,31 @@ def test_a_worker_that_does_not_know_the_kind_gets_no_such_job(
     query = "SELECT * FROM ml_internal.claim_job('w1', '30 seconds', '{TRAIN,TEST,COMPARE}')"
     assert worker.execute(query).fetchall() == []
     assert job_row(client, job_id)["status"] == "PENDING"
+
+
+def test_a_job_that_no_living_worker_does_says_so(client: Connection, worker: Connection) -> None:
+    """As after an upgrade, until the workers are restarted."""
+    model_id = ready_model(client, worker)
+    call(worker, "record_sign", "old", 1, "1 minute")
+    notices: list[str] = []
+    client.add_notice_handler(lambda said: notices.append(said.message_primary or ""))
+    job_id = insert_job(client, job_type="SCORE", score_model_id=model_id, **SCORE_PERIOD)
+    why = "no worker that is running does SCORE jobs"
+    assert notices == [f"{why}, so the job waits"]
+    test_id = insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
+    assert len(notices) == 1
+    said = f"{why}; start one of this version: ml-worker run"
+    queue = {row["id"]: row["progress_msg"] for row in client.execute("SELECT * FROM ml_queue")}
+    assert queue == {job_id: said, test_id: None}
+    line = one(client, "SELECT line FROM ml_internal.describe_job(%s)", [job_id])["line"]
+    assert line == f"job {job_id} PENDING: {said}"
+    call(worker, "record_sign", "new", 1, "1 minute", None, ["SCORE", "TEST"])
+    assert one(client, "SELECT kinds FROM ml_workers WHERE worker_id = 'new'")["kinds"] == "SCORE, TEST"
+    line = one(client, "SELECT line FROM ml_internal.describe_job(%s)", [job_id])["line"]
+    assert line == f"job {job_id} PENDING"
+    call(worker, "record_sign", "new", 1, "1 minute", "no room", ["SCORE", "TEST"])
+    line = one(client, "SELECT line FROM ml_internal.describe_job(%s)", [job_id])["line"]
+    assert line == f"job {job_id} PENDING: worker new has paused: no room"
 
 
 def test_the_report_of_a_model_has_its_scorings(client: Connection, worker: Connection) -> None:

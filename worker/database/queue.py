@@ -111,10 +111,15 @@ def record_sign(
     concurrency: int,
     alive_for: timedelta,
     reason: str | None = None,
+    *,
+    kinds: Collection[str],
 ) -> None:
-    """Send a heartbeat: this worker polls the queue, and will again within this time, and what it lacks."""
-    values = [worker_id, concurrency, alive_for, reason]
-    connection.execute("SELECT ml_internal.record_sign(%s, %s, %s, %s)", values)
+    """Send a heartbeat: this worker polls the queue, and will again within this time.
+
+    Beside it says what it lacks, and which kinds of job it does.
+    """
+    values = [worker_id, concurrency, alive_for, reason, sorted(kinds)]
+    connection.execute("SELECT ml_internal.record_sign(%s, %s, %s, %s, %s)", values)
 
 
 def notification_usage(connection: Connection) -> float:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from worker import model_folder
-from worker.child import memory
+from worker.child import kinds, memory
 from worker.database import queue, reading
 from worker.database.connection import (
     LOST,
@@ -281,6 +281,7 @@ class Supervisor:
                 self.options.concurrency,
                 timedelta(seconds=3 * every),
                 self.lacks.reason(),
+                kinds=kinds.names(),
             )
             self._sign_at = time.monotonic() + every
         if self.metrics and time.monotonic() >= self._count_at:
@@ -575,7 +576,10 @@ class Supervisor:
     def _sign_off(self) -> None:
         if self.connection is not None:
             with suppress(psycopg.Error), deadline(self.connection, self.options.call_deadline):
-                queue.record_sign(self.connection, self.worker_id, self.options.concurrency, timedelta(0))
+                concurrency = self.options.concurrency
+                queue.record_sign(
+                    self.connection, self.worker_id, concurrency, timedelta(0), kinds=kinds.names()
+                )
 
     def _disconnect(self) -> None:
         if self.connection is not None:
