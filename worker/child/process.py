@@ -1,9 +1,9 @@
 """The child process: does one job and exits.
 
 It gets ready, which is to connect to the database, and says so. Then it reads one JSON line from its channel
-(the job, the folder of the models) and writes JSON lines to it: progress, then one outcome. It never writes
-to the database. When it has said that, or that it cannot get ready, or its supervisor is gone, it ends with
-all its descendants.
+(the job, the folder of the models) and writes JSON lines to it: progress, then one outcome. To the database
+it writes only what is too large to be handed over, such as a file or answers. When it has said that, or that
+it cannot get ready, or its supervisor is gone, it ends with all its descendants.
 """
 
 import logging
