@@ -21,11 +21,13 @@ AS $$
 $$;
 
 -- The same rows and labels that worker/database/dataset.py reads, with what each label was made of; columns without a time
--- zone are read as UTC. Of rows at one moment the first is the one that speaks against the label.
+-- zone are read as UTC. Of rows at one moment the first is the one that speaks against the label. Perhaps of some coins
+-- alone (p_sample), or of one (p_key), which is found by an index on the key where its type says the same as its text.
 CREATE OR REPLACE FUNCTION ml_internal.label_query(
     p_model public.ml_models,
     p_features text [],
-    p_sample text
+    p_sample text,
+    p_key text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -41,11 +43,11 @@ AS $$
                 %s AS "timestamp",
                 %s AS phase,
                 t.target,
-                t.base,
+                t.base
                 %s
             FROM %s m
             CROSS JOIN LATERAL (SELECT %s AS target, %s AS base) t
-            WHERE %s %s
+            WHERE %s %s %s
             %s
         ) s
         %s
@@ -56,7 +58,7 @@ AS $$
         d.source ->> 'moment',
         coalesce(d.source ->> 'phase', 'NULL::integer'),
         (
-            SELECT string_agg(format('%s AS f%s', ml_internal.number_expression(p_model.source, f.name), f.place), ', ' ORDER BY f.place)
+            SELECT string_agg(format(', %s AS f%s', ml_internal.number_expression(p_model.source, f.name), f.place), '' ORDER BY f.place)
             FROM unnest(p_features) WITH ORDINALITY AS f (name, place)
         ),
         d.source ->> 'relation',
@@ -64,6 +66,11 @@ AS $$
         CASE WHEN p_model.base_variable IS NULL THEN 'NULL::numeric' ELSE ml_internal.number_expression(p_model.source, p_model.base_variable) END,
         ml_internal.within_period(d.source, '$2', '$3'),
         CASE WHEN p_sample IS NOT NULL THEN format('AND (%s) IN (%s)', d.source ->> 'key', p_sample) END,
+        CASE WHEN p_key IS NOT NULL THEN format('AND (%s) = %s', d.source ->> 'key', p_key) || coalesce((
+            SELECT format(' AND m.%I = %s::%s', x.key_column, p_key, x.key_type)
+            FROM ml_internal.find_source(p_model.source) x
+            WHERE x.key_type = ANY ('{text,varchar,int2,int4,int8,numeric,uuid}'::regtype [])
+        ), '') END,
         CASE WHEN p_model.future_minutes IS NOT NULL THEN format(
             'ORDER BY 1, 2, %s, %s t.target',
             CASE WHEN r.is_change THEN 'NULL::boolean' ELSE format('ml_internal.is_positive(%L, t.target, %L)', p_model.target_operator, p_model.target_value) END,
@@ -82,11 +89,12 @@ AS $$
     WHERE r.name = p_model.label;
 $$;
 
--- The label of such a row s, for a value and a stop that are expressions of SQL.
+-- The label of such a row s, for a value, a stop and the end of what is known, which are expressions of SQL.
 CREATE OR REPLACE FUNCTION ml_internal.label_of_row(
     p_model public.ml_models,
     p_value text,
-    p_stop text
+    p_stop text,
+    p_known_until text DEFAULT '$3'
 )
 RETURNS text
 LANGUAGE sql
@@ -99,7 +107,7 @@ AS $$
             SELECT CASE
                 WHEN o.goal IS NULL THEN NULL
                 WHEN s.is_covered THEN %1$s
-                WHEN %2$L AND s."timestamp" < $3 - %3$L::interval THEN coalesce(%4$L AND %1$s, false)
+                WHEN %2$L AND s."timestamp" < %7$s - %3$L::interval THEN coalesce(%4$L AND %1$s, false)
             END
             FROM (SELECT s.found, %5$s AS goal, %6$s AS stop) o
         )
@@ -109,10 +117,23 @@ AS $$
         make_interval(mins => 2 * p_model.future_minutes),
         p_model.target_operator = ANY (string_to_array(r.certain_operators_csv, ',')),
         CASE WHEN r.is_change THEN format('ml_internal.changed_by(s.base, %s)', p_value) ELSE p_value END,
-        CASE WHEN r.has_stop THEN format('ml_internal.changed_by(s.base, %s)', p_stop) ELSE 'NULL::numeric' END
+        CASE WHEN r.has_stop THEN format('ml_internal.changed_by(s.base, %s)', p_stop) ELSE 'NULL::numeric' END,
+        p_known_until
     )
     FROM public.ref_labels r
     WHERE r.name = p_model.label;
+$$;
+
+-- Whether such a row has what its label is a change of.
+CREATE OR REPLACE FUNCTION ml_internal.base_of_row(
+    p_model public.ml_models
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN p_model.base_variable IS NULL THEN 'true' ELSE '(s.base > 0 AND s.base < ''Infinity'') IS TRUE' END;
 $$;
 
 -- Whole coins that have about so many rows, drawn by a hash of their names; NULL where all together have no more. To look
@@ -248,7 +269,7 @@ BEGIN
                 ', ' ORDER BY f.place
             ),
             ml_internal.label_of_row(p_model, '$5', '$6'),
-            CASE WHEN p_model.base_variable IS NULL THEN 'true' ELSE '(s.base > 0 AND s.base < ''Infinity'') IS TRUE' END,
+            ml_internal.base_of_row(p_model),
             ml_internal.label_query(p_model, p_features, CASE WHEN v_sample.coins IS NOT NULL THEN 'SELECT unnest($7)' END)
         )
         FROM (
@@ -613,8 +634,9 @@ END
 $$;
 
 COMMENT ON FUNCTION ml_internal.within_period(jsonb, text, text) IS 'Part of ml.preview: that a row of a source lies in a period, in SQL.';
-COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text) IS 'Part of ml.preview: the rows of a period in SQL, with what their labels are made of.';
-COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text) IS 'Part of ml.preview: the label of such a row in SQL.';
+COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text, text) IS 'Part of ml.preview and ml.outcomes: the rows of a period in SQL, with what their labels are made of.';
+COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text, text) IS 'Part of ml.preview and ml.outcomes: the label of such a row in SQL.';
+COMMENT ON FUNCTION ml_internal.base_of_row(public.ml_models) IS 'Part of ml.preview and ml.outcomes: whether such a row has a base for its change, in SQL.';
 COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';
 COMMENT ON FUNCTION ml_internal.count_rows(public.ml_models, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: counts the rows of a period and their labels, by the rules of the worker.';
 COMMENT ON FUNCTION ml.targets IS 'What could be learned at all: the share of positive rows and coins at a ladder of thresholds, before anything is trained. Of many rows it counts a sample of whole coins. A stop, unless given, is the same change the other way, 50 % at most.';

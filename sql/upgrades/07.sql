@@ -12,6 +12,10 @@ ALTER TABLE IF EXISTS public.ml_models ADD COLUMN IF NOT EXISTS source varchar(1
 DROP FUNCTION IF EXISTS ml_internal.metrics_range();
 DROP FUNCTION IF EXISTS ml_internal.no_rows_text(timestamptz, timestamptz, text, timestamptz, timestamptz);
 
+-- And these, one key, and the end of what is known.
+DROP FUNCTION IF EXISTS ml_internal.label_query(public.ml_models, text [], text);
+DROP FUNCTION IF EXISTS ml_internal.label_of_row(public.ml_models, text, text);
+
 -- And these, the source.
 DROP FUNCTION IF EXISTS ml_internal.number_expression(text);
 DO $$
