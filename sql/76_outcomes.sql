@@ -185,13 +185,12 @@ AS $$
     SELECT * FROM ml.outcomes(ml_internal.find_model(model), period_start, period_end, of_key);
 $$;
 
--- What the answers of a period were worth, a day of their moments a row. Of a row that several jobs asked about the newest
--- answer counts.
+-- What the answers were worth, a day of their moments a row, beside the model's latest test. Of a row that several jobs
+-- asked about the newest answer counts.
 CREATE OR REPLACE FUNCTION ml_internal.quality_by_day(
     p_model_id bigint,
-    p_job_ids bigint [],
-    p_start timestamptz,
-    p_end timestamptz
+    p_start timestamptz DEFAULT NULL,
+    p_end timestamptz DEFAULT NULL
 )
 RETURNS TABLE (
     day date,
@@ -201,8 +200,21 @@ RETURNS TABLE (
     fp bigint,
     tn bigint,
     fn bigint,
+    accuracy numeric,
+    f1_score numeric,
+    precision_score numeric,
+    recall numeric,
     roc_auc numeric,
-    brier_score numeric
+    brier_score numeric,
+    test_id bigint,
+    test_samples bigint,
+    test_accuracy numeric,
+    test_f1_score numeric,
+    test_precision_score numeric,
+    test_recall numeric,
+    test_roc_auc numeric,
+    test_brier_score numeric,
+    test_overlap text
 )
 LANGUAGE sql
 STABLE
@@ -213,8 +225,9 @@ AS $$
     WITH answers AS (
         SELECT
             (o.moment AT TIME ZONE 'UTC')::date AS day, o.probability, o.outcome,
-            o.job_id = max(o.job_id) OVER (PARTITION BY o.key, o.moment) AS is_newest
-        FROM ml_internal.outcomes_of_jobs(p_model_id, p_job_ids, p_start, p_end) o
+            o.job_id = max(o.job_id) OVER (PARTITION BY o.moment, o.key COLLATE "C") AS is_newest
+        FROM ml_internal.answered_periods(p_model_id, p_start, p_end) p
+        CROSS JOIN LATERAL ml_internal.outcomes_of_jobs(p_model_id, p.job_ids, p.period_start, p.period_end) o
     ),
     probabilities AS (
         SELECT
@@ -231,68 +244,92 @@ AS $$
             p.*,
             p.positive * (sum(p.negative) OVER (PARTITION BY p.day ORDER BY p.probability) - p.negative / 2.0) AS won
         FROM probabilities p
+    ),
+    days AS (
+        SELECT
+            r.day,
+            sum(r.num_answers)::bigint AS num_answers,
+            sum(r.positive + r.negative)::bigint AS num_known,
+            coalesce(sum(r.positive) FILTER (WHERE r.probability > 0.5), 0)::bigint AS tp,
+            coalesce(sum(r.negative) FILTER (WHERE r.probability > 0.5), 0)::bigint AS fp,
+            coalesce(sum(r.negative) FILTER (WHERE r.probability <= 0.5), 0)::bigint AS tn,
+            coalesce(sum(r.positive) FILTER (WHERE r.probability <= 0.5), 0)::bigint AS fn,
+            sum(r.won) / nullif(sum(r.positive) * sum(r.negative), 0) AS roc_auc,
+            sum(r.positive * (1 - r.probability) ^ 2 + r.negative * r.probability ^ 2) AS squares
+        FROM ranked r
+        GROUP BY r.day
     )
     SELECT
-        r.day,
-        sum(r.num_answers)::bigint,
-        sum(r.positive + r.negative)::bigint,
-        coalesce(sum(r.positive) FILTER (WHERE r.probability > 0.5), 0)::bigint,
-        coalesce(sum(r.negative) FILTER (WHERE r.probability > 0.5), 0)::bigint,
-        coalesce(sum(r.negative) FILTER (WHERE r.probability <= 0.5), 0)::bigint,
-        coalesce(sum(r.positive) FILTER (WHERE r.probability <= 0.5), 0)::bigint,
-        sum(r.won) / nullif(sum(r.positive) * sum(r.negative), 0),
-        (sum(r.positive * (1 - r.probability) ^ 2 + r.negative * r.probability ^ 2) / nullif(sum(r.positive + r.negative), 0)::double precision)::numeric
-    FROM ranked r
-    GROUP BY r.day;
+        d.day, d.num_answers, d.num_known, d.tp, d.fp, d.tn, d.fn,
+        round(ml_internal.accuracy(d.tp, d.tn, d.fp, d.fn), 4),
+        round(ml_internal.f1_score(d.tp, d.fp, d.fn), 4),
+        round(ml_internal.precision_score(d.tp, d.fp), 4),
+        round(ml_internal.recall_score(d.tp, d.fn), 4),
+        round(d.roc_auc, 4),
+        round((d.squares / nullif(d.num_known, 0))::numeric, 4),
+        t.id, t.num_samples, t.accuracy, t.f1_score, t.precision_score, t.recall, t.roc_auc,
+        NULL::numeric,
+        t.overlap_note
+    FROM days d
+    LEFT JOIN (
+        SELECT x.*
+        FROM public.ml_test_results x
+        WHERE x.model_id = p_model_id
+        ORDER BY x.created_at DESC, x.id DESC
+        LIMIT 1
+    ) t ON true
+    ORDER BY d.day;
 $$;
 
 CREATE OR REPLACE VIEW public.ml_prediction_quality WITH (security_invoker = true) AS
-SELECT
-    m.id AS model_id,
-    m.name AS model_name,
-    q.day,
-    q.num_answers,
-    q.num_known,
-    q.tp,
-    q.fp,
-    q.tn,
-    q.fn,
-    round(ml_internal.accuracy(q.tp, q.tn, q.fp, q.fn), 4) AS accuracy,
-    round(ml_internal.f1_score(q.tp, q.fp, q.fn), 4) AS f1_score,
-    round(ml_internal.precision_score(q.tp, q.fp), 4) AS precision_score,
-    round(ml_internal.recall_score(q.tp, q.fn), 4) AS recall,
-    round(q.roc_auc, 4) AS roc_auc,
-    round(q.brier_score, 4) AS brier_score,
-    t.id AS test_id,
-    t.num_samples AS test_samples,
-    t.accuracy AS test_accuracy,
-    t.f1_score AS test_f1_score,
-    t.precision_score AS test_precision_score,
-    t.recall AS test_recall,
-    t.roc_auc AS test_roc_auc,
-    NULL::numeric AS test_brier_score,
-    t.overlap_note AS test_overlap
+SELECT m.id AS model_id, m.name AS model_name, q.*
 FROM public.ml_models m
-CROSS JOIN LATERAL ml_internal.answered_periods(m.id) p
-CROSS JOIN LATERAL ml_internal.quality_by_day(m.id, p.job_ids, p.period_start, p.period_end) q
-LEFT JOIN LATERAL (
-    SELECT x.*
-    FROM public.ml_test_results x
-    WHERE x.model_id = m.id
-    ORDER BY x.created_at DESC, x.id DESC
-    LIMIT 1
-) t ON true;
+CROSS JOIN LATERAL ml_internal.quality_by_day(m.id) q;
+
+-- Of a period: no other jobs, and no more of the source, are read.
+CREATE OR REPLACE FUNCTION ml.quality(
+    model bigint,
+    period_start timestamptz DEFAULT NULL,
+    period_end timestamptz DEFAULT NULL
+)
+RETURNS SETOF public.ml_prediction_quality
+LANGUAGE sql
+STABLE
+ROWS 100
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT m.id, m.name, q.*
+    FROM public.ml_models m
+    CROSS JOIN LATERAL ml_internal.quality_by_day(m.id, period_start, period_end) q
+    WHERE m.id = quality.model;
+$$;
+
+CREATE OR REPLACE FUNCTION ml.quality(
+    model text,
+    period_start timestamptz DEFAULT NULL,
+    period_end timestamptz DEFAULT NULL
+)
+RETURNS SETOF public.ml_prediction_quality
+LANGUAGE sql
+STABLE
+ROWS 100
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT * FROM ml.quality(ml_internal.find_model(model), period_start, period_end);
+$$;
 
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_prediction_outcomes, public.ml_prediction_quality');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
-    ml.outcomes, ml_internal.outcomes_of_jobs, ml_internal.answered_periods, ml_internal.quality_by_day
+    ml.outcomes, ml.quality, ml_internal.outcomes_of_jobs, ml_internal.answered_periods, ml_internal.quality_by_day
 ');
 
 COMMENT ON FUNCTION ml_internal.outcomes_of_jobs(bigint, bigint [], timestamptz, timestamptz, text) IS 'Part of ml_prediction_outcomes: what became of the rows that some jobs asked a model about, in a period.';
 COMMENT ON FUNCTION ml_internal.answered_periods(bigint, timestamptz, timestamptz) IS 'Part of ml.outcomes: the periods that a model was asked about, with the jobs that did; no day is in two.';
-COMMENT ON FUNCTION ml_internal.quality_by_day(bigint, bigint [], timestamptz, timestamptz) IS 'Part of ml_prediction_quality: what the answers of some jobs were worth, by day.';
+COMMENT ON FUNCTION ml_internal.quality_by_day(bigint, timestamptz, timestamptz) IS 'Part of ml_prediction_quality: what the answers of a model were worth, by day.';
 COMMENT ON FUNCTION ml.outcomes(bigint, timestamptz, timestamptz, text) IS 'Rows of ml_prediction_outcomes of a model: all, or those of a period, of one key or both; nothing else is read.';
 COMMENT ON FUNCTION ml.outcomes(text, timestamptz, timestamptz, text) IS 'The same by the name of the model.';
+COMMENT ON FUNCTION ml.quality(bigint, timestamptz, timestamptz) IS 'Rows of ml_prediction_quality of a model: all, or those of a period; nothing else is read.';
+COMMENT ON FUNCTION ml.quality(text, timestamptz, timestamptz) IS 'The same by the name of the model.';
 COMMENT ON VIEW public.ml_prediction_outcomes IS 'What became of each row that a SCORE job asked about, by the rule of the model''s label and the source as it is now. It is worked out at each query, a job at a time: name job_id or model_id; for a period or a key ask ml.outcomes, which reads nothing else.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.job_id IS 'SCORE job, see ml_scorings.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.model_id IS 'Model that was asked.';
@@ -302,7 +339,7 @@ COMMENT ON COLUMN public.ml_prediction_outcomes.probability IS 'Probability that
 COMMENT ON COLUMN public.ml_prediction_outcomes.is_predicted IS 'Whether the model said yes: a probability above 0.5, as in a test.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.outcome IS 'Whether the row came out positive: what a test would say whose period ends long after it; NULL: nobody knows.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.reason IS 'Why there is no outcome: not known yet, the coin stops, rows of this moment differ, no value, no right to read the source ...; NULL: there is one.';
-COMMENT ON VIEW public.ml_prediction_quality IS 'What the answers of each model were worth, per day of the rows that it was asked about, beside its latest test. Of a row that several jobs asked about the newest answer counts. Worked out at each query, a model at a time: name model_id.';
+COMMENT ON VIEW public.ml_prediction_quality IS 'What the answers of each model were worth, per day of the rows that it was asked about, beside its latest test. Of a row that several jobs asked about the newest answer counts. Worked out at each query, a model at a time: name model_id; for a period ask ml.quality, which reads nothing else.';
 COMMENT ON COLUMN public.ml_prediction_quality.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_prediction_quality.model_name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_prediction_quality.day IS 'Day of the moments, UTC; a day without answers has no row.';

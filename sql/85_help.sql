@@ -40,6 +40,8 @@ BEGIN
         ('ask a model about rows, at once', format('SELECT c.*, ml.predict(%L, c) AS probability FROM coin_metrics c LIMIT 10;', v_models[1])),
         ('take the rows that it says yes to', format('SELECT * FROM coin_metrics c WHERE ml.decide(%L, c) LIMIT 10;', v_models[1])),
         ('ask why, a feature a row', format('SELECT e.* FROM (SELECT * FROM coin_metrics LIMIT 1) c, ml.explain(%L, c) e;', v_models[1])),
+        ('see whether its answers came true', format('SELECT * FROM ml.outcomes(%L) WHERE outcome IS NOT NULL LIMIT 10;', v_models[1])),
+        ('see how good they were, a day a row', format('SELECT * FROM ml.quality(%L);', v_models[1])),
         ('read about a model', format('SELECT ml.report(%L);', v_models[1])),
         ('see a job''s rows before it runs', format('SELECT * FROM ml.preview(%s);', v_job)),
         ('find sources to learn from', 'SELECT name, relation_name, key_column, moment_column FROM ml_sources;'),
