@@ -192,6 +192,21 @@ BEGIN
 END
 $$;
 
+-- What to say of an error that a view of the user's own raised, or that his rights did.
+CREATE OR REPLACE FUNCTION ml_internal.reading_hint(
+    p_source text
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        'That is what reading %1$s gave: SELECT * FROM %1$s; shows whether you can.',
+        CASE p_source WHEN 'coin_metrics' THEN p_source ELSE (SELECT s.relation FROM ml_internal.find_source(p_source) s) END
+    );
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.count_rows(
     p_model public.ml_models,
     p_features text [],
@@ -286,10 +301,8 @@ EXCEPTION
     -- Of what is wrong with a view of the user's own, or with his rights, but not the query above.
     WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
-        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = p_model.source, HINT = coalesce(nullif(v_hint, ''), format(
-            'That is what reading %1$s gave: SELECT * FROM %1$s; shows whether you can.',
-            CASE p_model.source WHEN 'coin_metrics' THEN p_model.source ELSE (SELECT s.relation FROM ml_internal.find_source(p_model.source) s) END
-        ));
+        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = p_model.source,
+            HINT = coalesce(nullif(v_hint, ''), ml_internal.reading_hint(p_model.source));
 END
 $$;
 
@@ -637,6 +650,7 @@ COMMENT ON FUNCTION ml_internal.within_period(jsonb, text, text) IS 'Part of ml.
 COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text, text) IS 'Part of ml.preview and ml.outcomes: the rows of a period in SQL, with what their labels are made of.';
 COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text, text) IS 'Part of ml.preview and ml.outcomes: the label of such a row in SQL.';
 COMMENT ON FUNCTION ml_internal.base_of_row(public.ml_models) IS 'Part of ml.preview and ml.outcomes: whether such a row has a base for its change, in SQL.';
+COMMENT ON FUNCTION ml_internal.reading_hint(text) IS 'Part of ml.preview and ml.outcomes: what to do about an error that reading a source gave.';
 COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';
 COMMENT ON FUNCTION ml_internal.count_rows(public.ml_models, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: counts the rows of a period and their labels, by the rules of the worker.';
 COMMENT ON FUNCTION ml.targets IS 'What could be learned at all: the share of positive rows and coins at a ladder of thresholds, before anything is trained. Of many rows it counts a sample of whole coins. A stop, unless given, is the same change the other way, 50 % at most.';

@@ -40,6 +40,9 @@ DECLARE
     v_reason text;
     v_reach interval;
     v_newest timestamptz;
+    v_message text;
+    v_hint text;
+    v_code text;
 BEGIN
     SELECT m.* INTO v_model FROM public.ml_models m WHERE m.id = p_model_id;
     v_reason := (ml_internal.source_fault(
@@ -107,6 +110,12 @@ BEGIN
     USING v_model.target_operator, p_start, least(p_end, v_newest + interval '1 microsecond') + v_reach + interval '1 microsecond',
         string_to_array(v_model.phases_csv, ',')::integer [], v_model.target_value, v_model.stop_value, p_key,
         p_job_ids, v_newest, p_end, p_model_id, v_reach;
+EXCEPTION
+    -- Of what is wrong with a view of the user's own.
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_hint = PG_EXCEPTION_HINT, v_code = RETURNED_SQLSTATE;
+        RAISE EXCEPTION USING MESSAGE = v_message, ERRCODE = v_code, TABLE = v_model.source,
+            HINT = coalesce(nullif(v_hint, ''), ml_internal.reading_hint(v_model.source));
 END
 $$;
 
