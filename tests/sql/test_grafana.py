@@ -19,7 +19,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import SCORING_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
-from tests.sql.helpers import CURVE, SCORE_PERIOD, TEST_PERIOD, call, complete, refused, running_job, store
+from tests.sql.helpers import CURVE, TEST_PERIOD, call, complete, refused, running_job, store
 from worker.commands.programs import run_psql
 
 TOP = Path(__file__).parents[2]
@@ -63,11 +63,13 @@ def expand(query: str, chosen: Chosen) -> str:
 
     def macro(match: re.Match[str]) -> str:
         name, argument = match.groups()
-        assert name == "__timeFilter", f"unknown macro {match[0]}"
         now = datetime.now(UTC)
-        return (
-            f"{argument} BETWEEN '{now - timedelta(days=30):%FT%TZ}' AND '{now + timedelta(hours=1):%FT%TZ}'"
-        )
+        first, last = f"'{now - timedelta(days=30):%FT%TZ}'", f"'{now + timedelta(hours=1):%FT%TZ}'"
+        if name in {"__timeFrom", "__timeTo"}:
+            assert not argument
+            return first if name == "__timeFrom" else last
+        assert name == "__timeFilter", f"unknown macro {match[0]}"
+        return f"{argument} BETWEEN {first} AND {last}"
 
     query = re.sub(r"\$\{(\w+)(?::(\w+))?\}", variable, query)
     query = re.sub(r"\$([_a-zA-Z0-9]+)\(([^)]*)\)", macro, query)
@@ -125,11 +127,12 @@ def filled(make_database: Callable[[], Database]) -> Database:
             for _ in range(2):  # only the latest is shown
                 insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
                 complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
-        asked = insert_job(client, job_type="SCORE", score_model_id=model_id, **SCORE_PERIOD)
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        period = {"score_start": yesterday - timedelta(days=1), "score_end": yesterday + timedelta(days=1)}
+        asked = insert_job(client, job_type="SCORE", score_model_id=model_id, **period)
         claim(worker)
         with worker.transaction():
-            yesterday = str(datetime.now(UTC) - timedelta(days=1))
-            store(worker, asked, answers=[("A", yesterday, 0.25), ("A", yesterday, 0.75)])
+            store(worker, asked, answers=[("A", str(yesterday), 0.25), ("A", str(yesterday), 0.75)])
             record(worker, asked, 1, **SCORING_RESULT)
         call(worker, "record_failure", running_job(client, worker), 1, "no memory")
         call(worker, "record_sign", "w1", 1, "1 hour")
@@ -256,6 +259,10 @@ def test_the_tables_show_what_there_is(reader: Connection, chosen: Chosen) -> No
     assert [row["reason"] for row in tables["Failures by reason"]] == ["no memory"]
     assert [row["progress"] for row in tables["Running jobs"]] == [0]
     assert [row["position"] for row in tables["Queue"]] == [1]
+    quality = tables["Were the answers right?"]
+    assert [(row["model"], row["num_answers"], row["test_f1_score"] > 0) for row in quality] == [
+        ("o'hare", 2, True),
+    ]
     (stat,) = (panel for panel in QUERIED if panel["type"] == "stat")
     _, (row,) = answer(reader, stat, chosen)
     assert [row[name] for name in ("waiting", "running", "workers", "failed")] == [1, 1, 1, 1]
