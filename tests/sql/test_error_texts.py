@@ -592,6 +592,7 @@ FOR_CLIENTS = {
     "71_preview.sql",
     "72_wait.sql",
     "73_report.sql",
+    "76_outcomes.sql",
 }
 # Files that hold other texts besides, which are no errors.
 ONLY_RAISED = {
@@ -601,6 +602,7 @@ ONLY_RAISED = {
     "71_preview.sql",
     "72_wait.sql",
     "73_report.sql",
+    "76_outcomes.sql",
 }
 NOT_FOR_CLIENTS = {
     "00_version.sql",
