@@ -319,10 +319,10 @@ def test_rows_that_come_later_turn_what_is_not_known_into_an_outcome(
     model_id = make_model(client, worker, **HORIZON)
     answers = [("A", START + minute * MINUTE, 0.5) for minute in range(10)]
     job_id = record_score(client, worker, model_id, answers)
-    known = [False] * 5 + [None] * 5
+    known: list[bool | None] = [*[False] * 5, *[None] * 5]
     assert [outcomes(reader, job_id)[key, moment] for key, moment, _ in answers] == known
     put(bare, [("A", START + minute * MINUTE, minute) for minute in range(10, 15)])
-    known = [False] * 5 + [False] + [True] * 4
+    known = [*[False] * 6, *[True] * 4]
     assert [outcomes(reader, job_id)[key, moment] for key, moment, _ in answers] == known
 
 
@@ -478,23 +478,24 @@ def test_a_period_and_a_key_give_what_the_view_has_of_them(
     )
     rows = every.fetchall()
     assert {row["outcome"] for row in rows} == {True, False}
-    for start, end, key in (
+    cases: list[tuple[datetime | None, datetime | None, str | None]] = [
         (None, None, None),
         (START + timedelta(hours=21), START + timedelta(hours=61), None),
         (None, START + timedelta(hours=30), "A"),
         (START + timedelta(hours=2001), None, "B"),
         (START + timedelta(hours=100), START + timedelta(hours=200), None),
         (None, None, "C"),
-    ):
+    ]
+    for since, until, key in cases:
         for model in (model_id, job_row(client, job_of(client, model_id))["train_model_name"]):
             found = reader.execute(
-                f"SELECT * FROM ml.outcomes(%s, %s, %s, %s) {order}".encode(), [model, start, end, key]
+                f"SELECT * FROM ml.outcomes(%s, %s, %s, %s) {order}".encode(), [model, since, until, key]
             ).fetchall()
             assert found == [
                 row
                 for row in rows
-                if (start is None or row["moment"] >= start)
-                and (end is None or row["moment"] < end)
+                if (since is None or row["moment"] >= since)
+                and (until is None or row["moment"] < until)
                 and (key is None or row["key"] == key)
             ]
 
