@@ -30,7 +30,10 @@ from worker.commands.install import install
 TEAMS = {"red": ("ruth", "rolf"), "blue": ("bea",)}
 ALONE = "sam"
 FILE = b"the file of a model"
-VIEWS = ("ml_queue", "ml_leaderboard", "ml_model_features", "ml_model_params")
+VIEWS = (
+    *("ml_queue", "ml_leaderboard", "ml_model_features", "ml_model_params"),
+    *("ml_prediction_outcomes", "ml_prediction_quality"),
+)
 _names = itertools.count(1)
 
 
