@@ -277,7 +277,7 @@ AS $$
         round(d.roc_auc, 4),
         round((d.squares / nullif(d.num_known, 0))::numeric, 4),
         t.id, t.num_samples, t.accuracy, t.f1_score, t.precision_score, t.recall, t.roc_auc,
-        NULL::numeric,
+        t.brier_score,
         t.overlap_note
     FROM days d
     LEFT JOIN (
@@ -371,5 +371,5 @@ COMMENT ON COLUMN public.ml_prediction_quality.test_f1_score IS 'Its F1.';
 COMMENT ON COLUMN public.ml_prediction_quality.test_precision_score IS 'Its precision.';
 COMMENT ON COLUMN public.ml_prediction_quality.test_recall IS 'Its recall.';
 COMMENT ON COLUMN public.ml_prediction_quality.test_roc_auc IS 'Its ROC AUC.';
-COMMENT ON COLUMN public.ml_prediction_quality.test_brier_score IS 'Its Brier score; NULL, because no test records one yet.';
+COMMENT ON COLUMN public.ml_prediction_quality.test_brier_score IS 'Its Brier score; NULL before version 7.';
 COMMENT ON COLUMN public.ml_prediction_quality.test_overlap IS 'How much of that test was part of the training period, in words, which flatters its numbers; NULL: nothing.';
