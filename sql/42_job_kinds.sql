@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS ml.job_kinds (
     result_facts name [] NOT NULL,
     page name NOT NULL,
     stays_with_model boolean NOT NULL DEFAULT true,
+    reads_labels boolean NOT NULL DEFAULT true,
     CONSTRAINT job_kinds_pkey PRIMARY KEY (job_type),
     CONSTRAINT job_kinds_job_type_is_a_prefix CHECK (job_type ~ '^[A-Z]+$')
 );
@@ -247,7 +248,8 @@ $$;
 -- Arguments: needs, fields that the INSERT must give; defaults, fields that the kind's own trigger fills; uses_models,
 -- fields that name a model; makes_model, the field with the name of the model that it makes; result_filled, columns of
 -- the result table that triggers fill; result_facts, fact tables that belong to a result; page, its part of ml.report;
--- stays_with_model, whether ml.prune leaves a result as long as its models are there, whatever its age.
+-- stays_with_model, whether ml.prune leaves a result as long as its models are there, whatever its age; reads_labels,
+-- whether rows without a label are of no use to it.
 CREATE OR REPLACE PROCEDURE ml_internal.define_kind(
     job_type text,
     needs name [],
@@ -259,7 +261,8 @@ CREATE OR REPLACE PROCEDURE ml_internal.define_kind(
     uses_models name [] DEFAULT '{}',
     makes_model name DEFAULT NULL,
     page name DEFAULT 'page_of_kind',
-    stays_with_model boolean DEFAULT true
+    stays_with_model boolean DEFAULT true,
+    reads_labels boolean DEFAULT true
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
@@ -293,7 +296,8 @@ BEGIN
         array_agg(a.attname ORDER BY a.attnum),
         define_kind.result_facts,
         define_kind.page,
-        define_kind.stays_with_model
+        define_kind.stays_with_model,
+        define_kind.reads_labels
     FROM pg_attribute a
     WHERE a.attrelid = format('public.%I', v_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
         AND a.attgenerated = '' AND a.attidentity = ''
@@ -301,7 +305,8 @@ BEGIN
     ON CONFLICT ON CONSTRAINT job_kinds_pkey DO UPDATE SET
         uses_models = EXCLUDED.uses_models, makes_model = EXCLUDED.makes_model,
         result_table = EXCLUDED.result_table, result_column = EXCLUDED.result_column,
-        result_fields = EXCLUDED.result_fields, result_facts = EXCLUDED.result_facts, page = EXCLUDED.page, stays_with_model = EXCLUDED.stays_with_model;
+        result_fields = EXCLUDED.result_fields, result_facts = EXCLUDED.result_facts, page = EXCLUDED.page, stays_with_model = EXCLUDED.stays_with_model,
+        reads_labels = EXCLUDED.reads_labels;
 
     -- Its name, and its fields. Not validated: while an older database is brought here, jobs of kinds yet to come are there.
     v_types := (SELECT string_agg(quote_literal(k.job_type), ', ' ORDER BY k.job_type) FROM ml.job_kinds k);
@@ -495,6 +500,7 @@ COMMENT ON COLUMN ml.job_kinds.result_fields IS 'Columns of the result table tha
 COMMENT ON COLUMN ml.job_kinds.result_facts IS 'Fact tables of which the worker gives rows with the result.';
 COMMENT ON COLUMN ml.job_kinds.page IS 'Function of ml_internal with its part of ml.report, of a kind that uses models.';
 COMMENT ON COLUMN ml.job_kinds.stays_with_model IS 'Whether its results stay as long as the models that they are of; else ml.prune removes them once they are old.';
+COMMENT ON COLUMN ml.job_kinds.reads_labels IS 'Whether rows without a label are of no use to its jobs.';
 COMMENT ON FUNCTION ml_internal.page_of_kind(bigint, text) IS 'Part of ml.report, of a kind of job that has none of its own: what its jobs said of the model.';
 COMMENT ON FUNCTION ml_internal.tables_of_jobs() IS 'Tables whose rows are each of a job, and the column that says of which.';
 COMMENT ON FUNCTION ml_internal.given_fields(public.ml_jobs, text []) IS 'Those of these fields that a job has, as "name = value".';
@@ -505,4 +511,4 @@ COMMENT ON FUNCTION ml_internal.refuse_period() IS 'Trigger: a period that does 
 COMMENT ON FUNCTION ml_internal.refuse_job_type() IS 'Trigger: a kind of job that nobody has declared.';
 COMMENT ON FUNCTION ml_internal.check_result() IS 'Trigger: only the attempt that holds a job may record its result, and only one of its kind.';
 COMMENT ON FUNCTION ml_internal.complete_job() IS 'Trigger: a result completes its job in the same transaction.';
-COMMENT ON PROCEDURE ml_internal.define_kind(text, name [], name, name, name [], name [], name [], name [], name, name, boolean) IS 'Declares a kind of job: its row in ml.job_kinds and the triggers, constraints, grants and views that every kind has.';
+COMMENT ON PROCEDURE ml_internal.define_kind(text, name [], name, name, name [], name [], name [], name [], name, name, boolean, boolean) IS 'Declares a kind of job: its row in ml.job_kinds and the triggers, constraints, grants and views that every kind has.';

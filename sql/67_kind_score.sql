@@ -87,7 +87,8 @@ CALL ml_internal.define_kind(
     result_filled => '{model_id,score_start,score_end,num_samples,num_positive}',
     result_facts => '{ml_predictions}',
     page => 'page_of_scorings',
-    stays_with_model => false
+    stays_with_model => false,
+    reads_labels => false
 );
 
 -- ── The answers ─────────────────────────────────────────────────────────────────────────────────────
@@ -326,9 +327,13 @@ STABLE
 ROWS 10
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_number bigint := (SELECT count(*) FROM public.ml_scorings s WHERE s.model_id = p_model_id);
 BEGIN
-    RETURN QUERY SELECT ('')::text;
-    RETURN QUERY SELECT format('Scorings: %s', (SELECT count(*) FROM public.ml_scorings s WHERE s.model_id = p_model_id));
+    IF v_number = 0 THEN
+        RETURN;
+    END IF;
+    RETURN QUERY VALUES (''), (format('Scorings: %s', v_number));
     RETURN QUERY
     SELECT format(
         '  scoring %s, %s: %s', s.id, ml_internal.period_text(s.score_start, s.score_end),

@@ -435,6 +435,7 @@ SET datestyle TO 'ISO, MDY'
 AS $$
 DECLARE
     v_makes boolean := false;
+    v_reads_labels boolean := (SELECT k.reads_labels FROM ml.job_kinds k WHERE k.job_type = p_job.job_type);
     v_models public.ml_models [];
     v_label public.ml_models;
     v_features text [];
@@ -543,11 +544,11 @@ BEGIN
         SELECT 1 AS place, 'there are no rows in this period and these phases' AS said WHERE v_rows.num_rows = 0
         UNION ALL
         SELECT 2, 'no row has a label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
-        WHERE v_rows.num_rows > 0 AND v_rows.num_labelled = 0
+        WHERE v_reads_labels AND v_rows.num_rows > 0 AND v_rows.num_labelled = 0
         UNION ALL
         SELECT 3, format('the feature %s has no value in any labelled row: leave it out, or choose another period', f.name)
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
-        WHERE v_rows.num_labelled > 0 AND v_rows.num_known[f.place] = 0
+        WHERE v_reads_labels AND v_rows.num_labelled > 0 AND v_rows.num_known[f.place] = 0
         UNION ALL
         SELECT 4, format(
             'the feature %s is infinite or larger than 3.4e38 in %s of %s rows; correct them in %s, or leave the feature out',
@@ -575,19 +576,19 @@ BEGIN
     RETURN QUERY
     SELECT 'warning', x.said
     FROM (
-        SELECT 1 AS place, 'all labelled rows are of one class: F1 or ROC AUC will be undefined' AS said WHERE v_rarer = 0
+        SELECT 1 AS place, 'all labelled rows are of one class: F1 or ROC AUC will be undefined' AS said WHERE v_reads_labels AND v_rarer = 0
         UNION ALL
         SELECT 2, format('strongly imbalanced: only %s of %s labelled rows are %s', v_rarer, v_rows.num_labelled,
             CASE WHEN v_rarer = v_rows.num_positive THEN 'positive' ELSE 'negative' END)
-        WHERE v_rarer > 0 AND v_rarer < 0.05 * v_rows.num_labelled
+        WHERE v_reads_labels AND v_rarer > 0 AND v_rarer < 0.05 * v_rows.num_labelled
         UNION ALL
-        SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_rows.num_labelled < 1000
+        SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_reads_labels AND v_rows.num_labelled < 1000
         UNION ALL
         SELECT 4, format('fewer than %s coins: the last part of the period is held out instead of whole coins', v_fewest.coins)
         WHERE v_makes AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
         UNION ALL
         SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
-        WHERE v_rows.num_labelled < 0.8 * v_rows.num_rows
+        WHERE v_reads_labels AND v_rows.num_labelled < 0.8 * v_rows.num_rows
         UNION ALL
         SELECT 6, 'the rows cover less than half of the period'
         WHERE v_rows.last_at - v_rows.first_at < (v_end - v_start) / 2

@@ -33,6 +33,8 @@ BEGIN
         ('train a model; returns the job''s number', format('SELECT ml.train(%s);', v_train)),
         ('test a model on a later period', format('SELECT ml.test(%L, %L, %L);', v_models[1], v_middle, v_end)),
         ('compare two models on the same rows', format('SELECT ml.compare(%L, %L, %L, %L);', v_models[1], v_models[2], v_middle, v_end)),
+        ('ask a model about all rows of a period', format('SELECT ml.score(%L, %L, %L);', v_models[1], v_middle, v_end)),
+        ('take the newest answer for each coin', format('SELECT * FROM ml.newest_answers(%L) ORDER BY probability DESC LIMIT 10;', v_models[1])),
         ('wait for a job, or for all of yours', format('CALL ml.wait(%s);  CALL ml.wait();', v_job)),
         ('watch the queue', 'SELECT id, status, bar, progress_msg FROM ml_queue;'),
         ('cancel a job', format('CALL ml.cancel_job(%s);', v_open)),

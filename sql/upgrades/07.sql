@@ -86,9 +86,11 @@ DROP VIEW IF EXISTS public.ml_queue;
 DROP FUNCTION IF EXISTS ml_internal.pause_text();
 ALTER TABLE IF EXISTS public.ml_worker_signs ADD COLUMN IF NOT EXISTS kinds text [];
 
--- Kinds whose results go with their age.
+-- Kinds whose results go with their age, and which ask for no label.
 DROP PROCEDURE IF EXISTS ml_internal.define_kind(text, name [], name, name, name [], name [], name [], name [], name, name);
-ALTER TABLE IF EXISTS ml.job_kinds ADD COLUMN IF NOT EXISTS stays_with_model boolean NOT NULL DEFAULT true;
+ALTER TABLE IF EXISTS ml.job_kinds
+ADD COLUMN IF NOT EXISTS stays_with_model boolean NOT NULL DEFAULT true,
+ADD COLUMN IF NOT EXISTS reads_labels boolean NOT NULL DEFAULT true;
 
 INSERT INTO ml.schema_version (version)
 VALUES (7);

@@ -298,6 +298,21 @@ def test_a_job_that_no_living_worker_does_says_so(client: Connection, worker: Co
     assert line == f"job {job_id} PENDING: worker new has paused: no room"
 
 
+def test_a_preview_does_not_ask_for_labels(client: Connection, worker: Connection) -> None:
+    """Of the newest rows nobody knows them yet."""
+    model_id = ready_model(client, worker, train_future_minutes=60)
+    newest = one(client, "SELECT max(timestamp) - interval '10 minutes' AS at FROM coin_metrics")["at"]
+    told = {}
+    for job_type in ("SCORE", "TEST"):
+        query = f"SELECT ml.{job_type.lower()}(%s::bigint, %s, '2025-01-01') AS id"
+        job_id = one(client, query, [model_id, newest])["id"]
+        rows = client.execute("SELECT * FROM ml.preview(%s)", [job_id])
+        told[job_type] = {row["what"]: row["result"] for row in rows}
+    assert "no row has a label" in told["TEST"]["would fail"]
+    assert "would fail" not in told["SCORE"]
+    assert told["SCORE"]["rows"] == told["TEST"]["rows"]
+
+
 def test_the_report_of_a_model_has_its_scorings(client: Connection, worker: Connection) -> None:
     job_id = running_job(client, worker, "SCORE")
     scoring_id = complete(worker, job_id, "SCORE")

@@ -149,7 +149,7 @@ MODEL_TYPES = [
     (5, "neural_network", "hidden_layers=100,50;activation=relu;max_iter=200"),
 ]
 ALLOWED = {
-    "ml_jobs_job_type_known": {"TRAIN", "TEST", "COMPARE"},
+    "ml_jobs_job_type_known": {"TRAIN", "TEST", "COMPARE", "SCORE"},  # the last is ours
     "ml_jobs_status_known": {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"},
     "ml_models_status_known": {"TRAINING", "READY", "FAILED"},
 }
