@@ -105,13 +105,12 @@ def release_job(connection: Connection, job: Job, message: str) -> str:
     return str(_call(connection, "release_job", job, message))
 
 
-def record_sign(
+def record_sign(  # noqa: PLR0917
     connection: Connection,
     worker_id: str,
     concurrency: int,
     alive_for: timedelta,
-    reason: str | None = None,
-    *,
+    reason: str | None,
     kinds: Collection[str],
 ) -> None:
     """Send a heartbeat: this worker polls the queue, and will again within this time.

@@ -281,7 +281,7 @@ class Supervisor:
                 self.options.concurrency,
                 timedelta(seconds=3 * every),
                 self.lacks.reason(),
-                kinds=kinds.names(),
+                kinds.names(),
             )
             self._sign_at = time.monotonic() + every
         if self.metrics and time.monotonic() >= self._count_at:
@@ -578,7 +578,7 @@ class Supervisor:
             with suppress(psycopg.Error), deadline(self.connection, self.options.call_deadline):
                 concurrency = self.options.concurrency
                 queue.record_sign(
-                    self.connection, self.worker_id, concurrency, timedelta(0), kinds=kinds.names()
+                    self.connection, self.worker_id, concurrency, timedelta(0), None, kinds.names()
                 )
 
     def _disconnect(self) -> None:
