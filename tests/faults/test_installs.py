@@ -17,9 +17,9 @@ from testcontainers.community.postgres import PostgresContainer
 
 from tests.conftest import KINDS, TRAIN, Database, claim, insert_job, one
 from tests.servers import IMAGE_15
-from tests.sql.helpers import call, complete
+from tests.sql.helpers import call
 from tests.sql.test_install import catalog, without_owner_of_public
-from tests.sql.test_upgrades import UPGRADES, version_of, without_versions
+from tests.sql.test_upgrades import UPGRADES, old_complete, version_of, without_versions
 from worker.commands import programs
 from worker.commands.install import install, sql_files
 
@@ -145,11 +145,11 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
             assert version_of(owner) == 6
             assert catalog(owner) == before
             call(worker, "record_progress", jobs[-1], 1, "0.5")
-            complete(worker, jobs[-1], "TRAIN")
+            old_complete(worker, jobs[-1], "TRAIN")
             jobs.append(insert_job(client, **TRAIN))
             assert claim(worker)["id"] == jobs[-1]
         install(db.login("owner"))
-        complete(worker, jobs[-1], "TRAIN")
+        old_complete(worker, jobs[-1], "TRAIN")
         done = client.execute("SELECT id FROM ml_jobs WHERE status = 'COMPLETED' ORDER BY id").fetchall()
         assert [row["id"] for row in done] == jobs
     with db.connect("owner") as owner:

@@ -105,7 +105,7 @@ def test_a_job_survives_a_crash_of_the_server_in_each_phase(
     worker = start_worker(db, "--lease", "120", "--poll", "1", saboteur=(",".join(phases), "stop"))
     until(lambda: is_stopped(worker.process.pid), "the first look at the queue")
     with db.connect("anna") as client:
-        job_id = insert_job(client, **FOREST)
+        job_id = insert_job(client, **FOREST | {"train_params_csv": "n_estimators=2000"})
     for phase, status in phases.items():
         until(lambda: is_stopped(worker.process.pid), phase)
         with db.connect("anna") as client:

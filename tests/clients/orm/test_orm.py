@@ -25,7 +25,8 @@ from tests.clients.steps import END, FEATURES, PERIOD, SECONDS, START, Service
 from tests.conftest import PASSWORD, job_row, one, ready_model, wait_for
 
 HERE = Path(__file__).parent
-TABLES = ("ml_jobs", "ml_models", "ml_test_results", "ml_comparisons", "ref_model_types", "ref_labels")
+RESULTS = ("ml_test_results", "ml_comparisons", "ml_scorings")
+TABLES = ("ml_jobs", "ml_models", *RESULTS, "ref_model_types", "ref_labels")
 TRAIN: dict[str, Any] = {
     "job_type": "TRAIN",
     "train_target_var": "market_cap_close",
