@@ -62,6 +62,9 @@ REQUEST_FIELDS: dict[str, Any] = {
     "compare_model_b_id": 2,
     "compare_start": "2024-03-01",
     "compare_end": "2024-04-01",
+    "score_model_id": 1,
+    "score_start": "2024-03-01",
+    "score_end": "2024-04-01",
 }
 STATE_FIELDS = (
     "started_at",
@@ -75,6 +78,7 @@ STATE_FIELDS = (
     "result_model_id",
     "result_test_id",
     "result_comparison_id",
+    "result_scoring_id",
 )
 
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TRAIN, Connection, Database, claim, insert_job, job_row, one, ready_model
+from tests.conftest import (
+    JOB_TYPES,
+    TRAIN,
+    Connection,
+    Database,
+    claim,
+    insert_job,
+    job_row,
+    one,
+    ready_model,
+)
 from tests.sql.helpers import TEST_PERIOD, call, complete, count, request, running_job
 
 DAY = timedelta(days=1)
@@ -48,8 +58,8 @@ def rows(reader: Connection, view: str, where: str = "true", order: str = "1, 2"
 def test_a_series_has_thirty_days_of_each_type_also_where_there_is_nothing(reader: Connection) -> None:
     for view in ("ml_daily_jobs", "ml_daily_durations"):
         found = rows(reader, view)
-        assert len(found) == 90
-        assert {row["job_type"] for row in found} == {"TRAIN", "TEST", "COMPARE"}
+        assert len(found) == 30 * len(JOB_TYPES)
+        assert {row["job_type"] for row in found} == set(JOB_TYPES)
         today = one(reader, "SELECT (now() AT TIME ZONE 'UTC')::date AS day")["day"]
         assert {row["day"] for row in found} == {today - n * DAY for n in range(30)}
         assert {row.get("submitted", row.get("completed")) for row in found} == {0}
