@@ -629,41 +629,34 @@ CREATE OR REPLACE FUNCTION ml_internal.planned_model(
     p_job public.ml_jobs
 )
 RETURNS public.ml_models
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-DECLARE
-    m public.ml_models;
-BEGIN
-    SELECT CASE WHEN p_job.train_params_csv IS NULL THEN t.default_params_csv ELSE ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv) END
-    INTO m.params_csv
+    SELECT jsonb_populate_record(NULL::public.ml_models, jsonb_build_object(
+        'name', p_job.train_model_name,
+        'model_type', p_job.train_model_type,
+        'description', p_job.train_description,
+        'train_job_id', p_job.id,
+        'target_variable', p_job.train_target_var,
+        'target_operator', p_job.train_operator,
+        'target_value', p_job.train_value,
+        'future_minutes', p_job.train_future_minutes,
+        'label', coalesce(p_job.train_label, 'value'), -- NULL: older than kinds of label
+        'base_variable', p_job.train_base_var,
+        'stop_value', p_job.train_stop_value,
+        'uncovered', p_job.train_uncovered,
+        'source', coalesce(p_job.train_source, 'coin_metrics'), -- NULL: older than sources
+        'train_start', p_job.train_start,
+        'train_end', p_job.train_end,
+        'test_size', p_job.train_test_size,
+        'random_state', p_job.train_random_state,
+        'features_csv', p_job.train_features_csv,
+        'phases_csv', p_job.train_phases_csv,
+        'params_csv', ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv)
+    ))
     FROM public.ref_model_types t
     WHERE t.name = p_job.train_model_type;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    m.name := p_job.train_model_name;
-    m.model_type := p_job.train_model_type;
-    m.description := p_job.train_description;
-    m.train_job_id := p_job.id;
-    m.target_variable := p_job.train_target_var;
-    m.target_operator := p_job.train_operator;
-    m.target_value := p_job.train_value;
-    m.future_minutes := p_job.train_future_minutes;
-    m.label := coalesce(p_job.train_label, 'value'); -- NULL: older than kinds of label
-    m.base_variable := p_job.train_base_var;
-    m.stop_value := p_job.train_stop_value;
-    m.uncovered := p_job.train_uncovered;
-    m.source := coalesce(p_job.train_source, 'coin_metrics'); -- NULL: older than sources
-    m.train_start := p_job.train_start;
-    m.train_end := p_job.train_end;
-    m.test_size := p_job.train_test_size;
-    m.random_state := p_job.train_random_state;
-    m.features_csv := p_job.train_features_csv;
-    m.phases_csv := p_job.train_phases_csv;
-    RETURN m;
-END
 $$;
 
 CREATE OR REPLACE FUNCTION ml_internal.keep_model_of_job()
