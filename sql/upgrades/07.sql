@@ -50,15 +50,16 @@ $$;
 
 DO $$
 DECLARE
+    v_table text;
     v_side text;
 BEGIN
-    FOREACH v_side IN ARRAY '{ml_training_runs,ml_test_results}'::text [] LOOP
+    FOREACH v_table IN ARRAY '{ml_training_runs,ml_test_results}'::text [] LOOP
         EXECUTE format(
             'ALTER TABLE public.%I
                 ADD COLUMN mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
                 ADD COLUMN log_loss numeric(9, 6),
                 ADD COLUMN brier_score numeric(7, 6),
-                ADD CONSTRAINT %1$s_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1)', v_side
+                ADD CONSTRAINT %1$s_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1)', v_table
         );
     END LOOP;
     FOREACH v_side IN ARRAY '{a,b}'::text [] LOOP

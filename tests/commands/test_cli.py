@@ -193,6 +193,10 @@ def test_the_demo_takes_a_file_and_a_horizon_and_drops_nothing_when_it_runs_agai
             "python -m worker run",
         ):
             assert words in first.stdout
+        coins = re.findall(
+            r"^ (\S+) +\| .* \| +0\.\d{4}$", first.stdout.partition("Which of my coins?")[2], re.M
+        )
+        assert len(coins) == len(set(coins)) > 0
         again = ml_worker("demo", "--metrics", str(file), *options, *periods, **place)
         assert again.returncode == 0, again.stdout + again.stderr
         assert "10,400 rows between 2024-01-01 and 2024-04-01, which are used" in again.stdout

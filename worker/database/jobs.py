@@ -29,9 +29,13 @@ ORDER BY c.id DESC
 LIMIT 1;""",
 )
 
-_ASK: LiteralString = """SELECT c.mint, c.timestamp, round(ml.predict({}, c)::numeric, 4) AS chance
-FROM coin_metrics c
-WHERE c.timestamp > (SELECT max(timestamp) FROM coin_metrics) - interval '1 hour'
+_ASK: LiteralString = """SELECT (c).mint, (c).timestamp, round(ml.predict({}, c)::numeric, 4) AS chance
+FROM (
+    SELECT DISTINCT ON (c.mint) c
+    FROM coin_metrics c
+    WHERE c.timestamp > (SELECT max(timestamp) FROM coin_metrics) - interval '1 hour'
+    ORDER BY c.mint, c.timestamp DESC
+) AS newest
 ORDER BY chance DESC
 LIMIT 5;"""
 
