@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -77,7 +78,8 @@ def sabotage_hearing(words: str, fault: str) -> None:
             STRUCK.add(child.pid)
             if not always:
                 strikes.clear()
-            os.kill(child.pid if fault.endswith("child") else os.getpid(), SIGNALS[fault])
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(child.pid if fault.endswith("child") else os.getpid(), SIGNALS[fault])
         original(self, child, message)
 
     Supervisor._hear = sabotaged  # type: ignore[method-assign]
