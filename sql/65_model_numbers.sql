@@ -416,7 +416,8 @@ $$;
 -- have another type in each column from one call to the next, which no plan survives: they go by JSON. That of a large model walks through
 -- its numbers; and so do all while teams are separated, because the text of a function can be read by everybody.
 CREATE OR REPLACE PROCEDURE ml_internal.make_model_function(
-    p_job_id bigint
+    p_job_id bigint,
+    p_is_separated boolean DEFAULT NULL -- as it is
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
@@ -426,7 +427,8 @@ DECLARE
     v_code text;
 BEGIN
     SELECT * INTO v_numbers FROM public.ml_model_numbers n WHERE n.job_id = p_job_id;
-    IF ml_internal.is_small(v_numbers) AND NOT (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass) THEN
+    IF ml_internal.is_small(v_numbers)
+        AND NOT coalesce(p_is_separated, (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'public.ml_job_events'::regclass)) THEN
         v_code := CASE WHEN v_numbers.num_trees > 0 THEN ml_internal.code_of_trees(v_numbers) ELSE ml_internal.code_of_layers(v_numbers) END;
     END IF;
     IF v_code IS NULL THEN
@@ -481,20 +483,6 @@ $$;
 CREATE OR REPLACE TRIGGER ml_model_numbers_70_function
 AFTER INSERT OR DELETE ON public.ml_model_numbers
 FOR EACH ROW EXECUTE FUNCTION ml_internal.keep_model_function();
-
--- Of all models: when teams are separated or no longer, and where types of rows have other numbers than when they were made.
-CREATE OR REPLACE PROCEDURE ml_internal.keep_model_functions()
-LANGUAGE plpgsql
-SET search_path TO pg_catalog, pg_temp
-AS $$
-DECLARE
-    v_job_id bigint;
-BEGIN
-    FOR v_job_id IN SELECT n.job_id FROM public.ml_model_numbers n ORDER BY n.job_id LOOP
-        CALL ml_internal.make_model_function(v_job_id);
-    END LOOP;
-END
-$$;
 
 -- Where a backup was restored, types have other numbers; and a copy may have come without the functions.
 DO $$
@@ -557,9 +545,8 @@ COMMENT ON FUNCTION ml_internal.row_types_of(bigint) IS 'Types of rows that have
 COMMENT ON FUNCTION ml_internal.is_small(public.ml_model_numbers) IS 'Whether the function of a model holds its numbers; a larger model is walked through.';
 COMMENT ON FUNCTION ml_internal.code_of_trees(public.ml_model_numbers) IS 'Body of the function of a model that is a sum of trees; NULL: they are too deep.';
 COMMENT ON FUNCTION ml_internal.code_of_layers(public.ml_model_numbers) IS 'Body of the function of a model that is a network.';
-COMMENT ON PROCEDURE ml_internal.make_model_function(bigint) IS 'Makes the function of the model of a job from its numbers.';
+COMMENT ON PROCEDURE ml_internal.make_model_function(bigint, boolean) IS 'Makes the function of the model of a job from its numbers; while teams are separated, one that reads these each time.';
 COMMENT ON FUNCTION ml_internal.keep_model_function() IS 'Trigger: the function of a model comes and goes with its numbers.';
-COMMENT ON PROCEDURE ml_internal.keep_model_functions() IS 'Owner: makes the functions of all models anew.';
 COMMENT ON FUNCTION ml_internal.record_numbers(bigint, jsonb) IS 'Worker: records the numbers of a model that has none, as those of before version 7; false if it has some.';
 COMMENT ON TABLE public.ml_model_numbers IS 'What kind of sum a model is, append-only: ml_model_trees or ml_model_layers have its numbers. Models without a row are of before version 7, too large, or of a type that gives none.';
 COMMENT ON COLUMN public.ml_model_numbers.job_id IS 'TRAIN job of the model.';

@@ -219,7 +219,7 @@ CREATE OR REPLACE PROCEDURE ml.separate_teams(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
-SET lock_timeout TO '100ms'
+SET lock_timeout TO '0'
 AS $$
 DECLARE
     v_table regclass;
@@ -229,9 +229,11 @@ DECLARE
     );
     v_always regclass[] := '{public.ml_jobs,public.ml_models}';
     v_mine text := 'team = ANY ((SELECT ml_internal.my_teams())::integer [])';
-    v_began timestamptz := clock_timestamp();
+    v_began timestamptz;
     v_holders text;
     v_has_said boolean := false;
+    v_job_id bigint;
+    v_made bigint [];
 BEGIN
     IF separate IS NULL THEN
         RAISE EXCEPTION 'teams cannot be separated by NULL'
@@ -247,6 +249,14 @@ BEGIN
     ) THEN
         RETURN;
     END IF;
+    -- Functions of thousands of models take a minute, so nobody is locked out yet but another of these calls.
+    LOCK TABLE ml.schema_version IN SHARE ROW EXCLUSIVE MODE;
+    v_made := ARRAY(SELECT n.job_id FROM public.ml_model_numbers n);
+    FOREACH v_job_id IN ARRAY v_made LOOP
+        CALL ml_internal.make_model_function(v_job_id, separate);
+    END LOOP;
+    PERFORM set_config('lock_timeout', '100', true);
+    v_began := clock_timestamp();
     LOOP
         BEGIN
             EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', array_to_string(v_tables, ', '));
@@ -308,7 +318,9 @@ BEGIN
         CREATE POLICY workers ON public.ml_jobs FOR SELECT TO ml_worker USING (true);
         COMMENT ON POLICY workers ON public.ml_jobs IS 'A worker reads the jobs of all teams, and what derives from them.';
     END IF;
-    CALL ml_internal.keep_model_functions();
+    FOR v_job_id IN SELECT n.job_id FROM public.ml_model_numbers n WHERE n.job_id <> ALL (v_made) LOOP
+        CALL ml_internal.make_model_function(v_job_id, separate);
+    END LOOP;
 END
 $$;
 

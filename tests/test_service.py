@@ -647,6 +647,18 @@ def test_the_connection_comes_back(server: str, spare: tuple[Database, Worker]) 
         assert worker.log.count("connection lost") > before
 
 
+def test_a_table_that_an_administrator_locks_costs_no_connection(spare: tuple[Database, Worker]) -> None:
+    own, worker = spare
+    with own.connect("anna") as client, own.connect("owner") as owner:
+        wait_for(client, insert_job(client, **TRAIN))
+        before = worker.log.count("connection lost")
+        with owner.transaction():
+            owner.execute("LOCK TABLE ml_jobs, ml_worker_signs IN ACCESS EXCLUSIVE MODE")
+            until(lambda: "looks again later: canceling" in worker.log, "a look that is given up")
+        assert wait_for(client, insert_job(client, **TRAIN))["status"] == "COMPLETED"
+        assert worker.log.count("connection lost") == before
+
+
 @pytest.mark.parametrize("login", ["rosa", "anna"])
 def test_a_login_without_the_role_is_refused_at_start(
     db: Database, start_worker: StartWorker, login: str

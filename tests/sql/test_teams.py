@@ -10,7 +10,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import PASSWORD, TRAIN, Connection, Database, insert_job, job_row, one, ready_model
+from tests.conftest import (
+    PASSWORD,
+    TRAIN,
+    Connection,
+    Database,
+    insert_job,
+    job_row,
+    one,
+    ready_model,
+    until,
+)
 from tests.sql.helpers import (
     COMPARE_PERIOD,
     CURVE,
@@ -480,6 +490,38 @@ def test_separating_waits_for_those_who_work_and_they_for_it(db: Database) -> No
         stop.set()
         thread.join()
     assert errors == []
+
+
+def test_separating_makes_the_functions_of_models_before_it_locks_anybody_out(
+    make_database: Callable[[], Database],
+) -> None:
+    db = make_database()
+    with ExitStack() as stack:
+        owner, other, anna, wanda = (
+            stack.enter_context(db.connect(user)) for user in ("owner", "owner", "anna", "wanda")
+        )
+        job_id = running_job(anna, wanda)
+        complete(wanda, job_id, "TRAIN", **TREES)
+        owner.execute("CALL ml.separate_teams(true)")
+        assert "answer_row" in one(anna, FUNCTION, [f"model_of_job_{job_id}"])["prosrc"]
+        with other.transaction():
+            other.execute("LOCK TABLE ml_model_trees IN ACCESS EXCLUSIVE MODE")
+            separating = threading.Thread(target=owner.execute, args=["CALL ml.separate_teams(false)"])
+            separating.start()
+            until(lambda: is_blocked(anna, owner), "the numbers of the model")
+            for session in (anna, wanda):
+                session.execute("SET lock_timeout TO '1ms'")
+            running_job(anna, wanda)
+        separating.join()
+        assert "answer_row" not in one(anna, FUNCTION, [f"model_of_job_{job_id}"])["prosrc"]
+
+
+FUNCTION = "SELECT prosrc FROM pg_proc WHERE proname = %s"
+
+
+def is_blocked(watcher: Connection, blocked: Connection) -> bool:
+    query = "SELECT cardinality(pg_blocking_pids(%s)) > 0 AS waits"
+    return bool(one(watcher, query, [blocked.info.backend_pid])["waits"])
 
 
 def test_separating_says_whose_transaction_it_waits_for(login: Callable[[str], Connection]) -> None:

@@ -213,6 +213,8 @@ class Supervisor:
                     self._drain(self.connection)
                     self._failures = 0  # not before: what fails each time is tried ever later
                 self._look |= queue.was_notified(self.connection)
+        except psycopg.errors.LockNotAvailable as error:  # an administrator has locked a whole table
+            log.warning("worker=%s looks again later: %s", self.worker_id, str(error).partition("\n")[0])
         except psycopg.Error as error:  # one of a schema that is just being upgraded, too
             self._lost_connection(error)
 
