@@ -92,12 +92,13 @@ def test_counts_of_blocks_are_confusion_matrices() -> None:
 # ── Resamples ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_each_resample_draws_as_many_blocks_and_always_the_same() -> None:
+def test_each_resample_has_a_half_of_the_blocks_at_random_and_always_the_same() -> None:
     drawn = weights(30)
     assert drawn.shape == (RESAMPLES, 30)
-    assert (drawn.sum(axis=1) == 30).all()
+    assert set(np.unique(drawn)) == {0, 1}
+    assert np.abs(drawn.mean(axis=0) - 0.5).max() < 0.06
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(30)).max() < 0.15
     assert (weights(30) == drawn).all()
-    assert np.abs(drawn.mean(axis=0) - 1).max() < 0.2
     assert weights(0).shape == (RESAMPLES, 0)
 
 
@@ -240,7 +241,7 @@ def test_an_answer_right_or_wrong_by_block_counts_once_a_block() -> None:
     assert effective_rows(found.counts) == pytest.approx(99)
     interval = by_metric(intervals(blocks, found))["accuracy"]
     share = right_in_block.mean()
-    half = 1.96 * np.sqrt(share * (1 - share) / 100)
+    half = 2.12 * np.sqrt(share * (1 - share) / 100)
     assert interval.upper - interval.lower == pytest.approx(2 * half, rel=0.15)  # type: ignore[operator]
 
 
@@ -249,8 +250,8 @@ def test_independent_rows_count_each() -> None:
     blocks = in_blocks(500, 200)
     right = rng.random(100_000) < 0.8
     found = effective_rows(counts(blocks, np.ones(100_000, bool), right))
-    assert found == pytest.approx(100_000, rel=0.15)
-    assert found <= 100_000
+    assert found is not None
+    assert 85_000 <= found <= 100_000
 
 
 @pytest.mark.parametrize("right", [0, 1])
@@ -260,6 +261,7 @@ def test_answers_that_are_all_alike_have_no_effective_rows(right: int) -> None:
 
 @pytest.mark.parametrize(("num", "confidence"), [(8, 0.95), (24, 0.95), (200, 0.8)])
 def test_of_a_mean_the_interval_is_about_student_s(num: int, confidence: float) -> None:
+    """Of the confidence that it has with the allowance for the number of resamples."""
     rng = np.random.default_rng(3)
     blocks = in_blocks(num, 1_000)
     shares = rng.uniform(0.3, 0.7, num)
@@ -267,7 +269,9 @@ def test_of_a_mean_the_interval_is_about_student_s(num: int, confidence: float) 
     measured = measure(blocks, weights(num), np.ones(num * 1_000, bool), right)
     found = by_metric(intervals(blocks, measured, confidence))["accuracy"]
     of_blocks = right.reshape(num, 1_000).mean(axis=1)
-    half = t.ppf((1 + confidence) / 2, num - 1) * of_blocks.std(ddof=1) / np.sqrt(num)
+    tail = (1 - confidence) / 2
+    tail -= 1.645 * np.sqrt(tail * (1 - tail) / RESAMPLES)
+    half = t.ppf(1 - tail, num - 1) * of_blocks.std(ddof=1) / np.sqrt(num)
     assert found.upper - found.lower == pytest.approx(2 * half, rel=0.12)  # type: ignore[operator]
 
 
@@ -314,20 +318,21 @@ def test_turned_around_the_difference_is_its_opposite() -> None:
         assert there.lower == pytest.approx(-back.upper, abs=1e-9)  # type: ignore[operator]
 
 
-def test_blocks_in_which_both_answer_alike_tell_nothing_of_the_difference() -> None:
+@pytest.mark.parametrize(("num", "is_better"), [(0, False), (5, False), (7, True)])
+def test_who_is_better_in_few_blocks_may_be_so_by_chance(num: int, is_better: bool) -> None:
+    """Of five blocks, all have fallen to one side in one case of 16."""
     blocks, positive, probabilities = answers()
     drawn, first = weights(blocks.num), probabilities > 0.5
-    second = np.where(blocks.block_of_row < 7, positive, first)  # better, but in 7 blocks
+    second = np.where(blocks.block_of_row < num, positive, first)
     found = difference(
-        blocks, measure(blocks, drawn, positive, first), measure(blocks, drawn, positive, second)
+        blocks, measure(blocks, drawn, positive, second), measure(blocks, drawn, positive, first)
     )
-    assert {interval.reason for interval in found} == {
-        "7 of 40 blocks of 1 hour in which the answers differ; 8 are needed"
-    }
-    assert {interval.lower for interval in found} == {None}
+    told = by_metric(found)["f1"]
+    assert told.lower is not None
+    assert (told.lower > 0) == is_better
 
 
-@pytest.mark.parametrize("num", [24, 120])
+@pytest.mark.parametrize("num", [8, 24, 120])
 def test_of_equals_one_is_found_better_about_as_often_as_is_said(num: int) -> None:
     """Answers of two models exchanged at random, block by block: neither can be better."""
     rng = np.random.default_rng(11)

@@ -1,10 +1,17 @@
 """How far a metric may be off by chance: a bootstrap of blocks of time over all coins together.
 
 Rows of one moment resemble each other, whichever their coin, and so do rows of moments close by. What is
-drawn with replacement are therefore whole blocks of time, with all rows of all coins in them; see Künsch, The
-Jackknife and the Bootstrap for General Stationary Observations, Annals of Statistics 17 (1989), and Politis
-and Romano, The Stationary Bootstrap, JASA 89 (1994). Blocks do not overlap, and begin at fixed moments: two
-measurements of a period have the same ones. Two models are drawn together: what is luck for both cancels out.
+drawn are therefore whole blocks of time, with all rows of all coins in them; see Künsch, The Jackknife and
+the Bootstrap for General Stationary Observations, Annals of Statistics 17 (1989), and Politis and Romano, The
+Stationary Bootstrap, JASA 89 (1994). Blocks do not overlap, and begin at fixed moments: two measurements of a
+period have the same ones. Two models are drawn together: what is luck for both cancels out.
+
+A resample has each block with a chance of a half, once: the double-or-nothing bootstrap; Owen and Eckles,
+Bootstrapping Data Arrays of Arbitrary Order, Annals of Applied Statistics 6 (2012). Its variance is that of
+drawing as many blocks with replacement, but its percentiles hold with few blocks too, and where a few hours
+have most of what happens: of independent blocks that err to either side alike, the values of random halves
+are typical, so that each gap between two of them is as likely to contain the true one; Hartigan, Using
+Subsample Values as Typical Values, JASA 64 (1969).
 
 Rows are passed over to count them by block; all else is done with these counts.
 """
@@ -14,18 +21,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 RESAMPLES = 1_000
-FEWEST_BLOCKS = 8  # fewer do not tell how far blocks differ
+FEWEST_BLOCKS = 8  # fewer have too few halves
 CONFIDENCE = 0.95  # of what is told beside a metric
 
 _HOUR = 3_600_000_000  # microseconds
 _MOST_BLOCKS = 1_000  # those of a longer period are longer
+_ALLOWANCE = 1.645  # standard errors: with 95% certainty, more resamples would give no wider interval
 _MOST_UNDEFINED = 0.05  # share of the resamples
 _QUANTILES = 100  # of the probabilities of either class: they bound the bins
 _SAMPLED = 50_000  # rows of a class that its quantiles are taken from
-_OF_RANKS = ("roc_auc", "average_precision")  # of the probabilities, not of what is said
 _LONGEST_TABLE = 1 << 20  # of the hours of a period, where there are fewer rows than that
 
 Counts = NDArray[np.int64]
@@ -127,12 +133,8 @@ _CELL = np.array([1, 2, 3, 0], np.intp)  # tn, fp, fn, tp, by twice the label an
 
 
 def weights(num: int, random_state: int = 0) -> Draws:
-    """How often each block is drawn: shape (resamples, blocks). The same for the same number of blocks."""
-    if num == 0:
-        return np.empty((RESAMPLES, 0), np.float32)
-    drawn = np.random.default_rng(random_state).integers(num, size=(RESAMPLES, num))
-    drawn += np.arange(RESAMPLES)[:, None] * num
-    return np.bincount(drawn.ravel(), minlength=RESAMPLES * num).reshape(RESAMPLES, num).astype(np.float32)
+    """Which blocks each resample has: 0 or 1, shape (resamples, blocks). For as many, always the same."""
+    return np.random.default_rng(random_state).integers(2, size=(RESAMPLES, num)).astype(np.float32)
 
 
 def metrics(matrices: NDArray[np.float64] | Counts) -> dict[str, NDArray[np.float64]]:
@@ -226,9 +228,8 @@ def intervals(blocks: Blocks, measured: Measured, confidence: float = CONFIDENCE
     exact = dict(measured.exact)
     if not measured.counts[:, (0, 2, 3)].any():
         exact["f1"] = np.nan
-    reason = _too_few(blocks, blocks.num)
     return [
-        _interval(name, exact[name], values, reason, _tail(blocks.num, confidence), least=0.0)
+        _interval(blocks, name, exact[name], values, confidence, least=0.0)
         for name, values in measured.resampled.items()
     ]
 
@@ -236,67 +237,50 @@ def intervals(blocks: Blocks, measured: Measured, confidence: float = CONFIDENCE
 def difference(
     blocks: Blocks, first: Measured, second: Measured, confidence: float = CONFIDENCE
 ) -> list[Interval]:
-    """Interval of first minus second in each metric, both drawn by the same :func:`weights`.
-
-    Blocks in which both gave the same answers tell nothing of the difference, so they do not count.
-    """
-    num_differing = int(np.count_nonzero((first.counts != second.counts).any(axis=1)))
-    found = []
-    for name, values in first.resampled.items():
-        if name in second.resampled:
-            num = blocks.num if name in _OF_RANKS else num_differing
-            exact = first.exact[name] - second.exact[name]
-            resampled = values - second.resampled[name]
-            found.append(
-                _interval(name, exact, resampled, _too_few(blocks, num), _tail(num, confidence), least=-1.0)
-            )
-    return found
-
-
-def _too_few(blocks: Blocks, num: int) -> str | None:
-    """Why so many blocks that tell something are no basis for an interval; None: they are."""
-    if num >= FEWEST_BLOCKS:
-        return None
-    hours = blocks.seconds // 3600
-    length = "1 hour" if hours == 1 else f"{hours} hours"
-    if blocks.num < FEWEST_BLOCKS:
-        said = f"{blocks.num} {'block' if blocks.num == 1 else 'blocks'} of {length}"
-    else:
-        said = f"{num} of {blocks.num} blocks of {length} in which the answers differ"
-    return f"{said}; {FEWEST_BLOCKS} are needed"
-
-
-def _tail(num: int, confidence: float) -> float:
-    """Share of the resamples of so many blocks that lies beyond either end of an interval.
-
-    With few blocks the plain percentiles are too narrow; these are taken so much farther out as Student's
-    interval of a mean is wider than that of the normal distribution. See Hesterberg, What Teachers Should
-    Know About the Bootstrap, American Statistician 69 (2015): expanded percentiles.
-    """
-    if num < FEWEST_BLOCKS:
-        return 0.0
-    return float(ndtr(np.sqrt(num / (num - 1)) * stdtrit(num - 1, (1 - confidence) / 2)))
+    """Interval of first minus second in each metric, both drawn by the same :func:`weights`."""
+    return [
+        _interval(
+            blocks,
+            name,
+            first.exact[name] - second.exact[name],
+            values - second.resampled[name],
+            confidence,
+            least=-1.0,
+        )
+        for name, values in first.resampled.items()
+        if name in second.resampled
+    ]
 
 
 def _interval(
+    blocks: Blocks,
     metric: str,
     exact: float,
     resampled: NDArray[np.float64],
-    reason: str | None,
-    tail: float,
+    confidence: float,
     *,
     least: float,
 ) -> Interval:
+    """Between two percentiles, farther out by what they may be off: resamples are a draw, too."""
     if np.isnan(exact):
         return Interval(metric, None, None, None, "undefined on these rows")
+    if blocks.num < FEWEST_BLOCKS:
+        return Interval(metric, exact, None, None, _too_few(blocks))
     defined = resampled[~np.isnan(resampled)]
     num_undefined = len(resampled) - len(defined)
-    if reason is None and num_undefined > _MOST_UNDEFINED * len(resampled):
+    if num_undefined > _MOST_UNDEFINED * len(resampled):
         reason = f"undefined in {num_undefined} of {len(resampled)} resamples"
-    if reason is not None:
         return Interval(metric, exact, None, None, reason)
+    tail = (1 - confidence) / 2
+    tail = max(0.0, tail - _ALLOWANCE * (tail * (1 - tail) / len(defined)) ** 0.5)
     lower, upper = (float(end) for end in np.quantile(defined, (tail, 1 - tail)))
     return Interval(metric, exact, max(least, min(lower, exact)), min(1.0, max(upper, exact)), None)
+
+
+def _too_few(blocks: Blocks) -> str:
+    number = f"{blocks.num} {'block' if blocks.num == 1 else 'blocks'}"
+    hours = blocks.seconds // 3600
+    return f"{number} of {hours} {'hour' if hours == 1 else 'hours'}; {FEWEST_BLOCKS} are needed"
 
 
 def effective_rows(of_blocks: Counts) -> float | None:
