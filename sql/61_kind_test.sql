@@ -76,7 +76,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_test_results',
     result_column => 'result_test_id',
     result_filled => '{model_id,test_start,test_end,num_samples,has_overlap,overlap_note}',
-    result_facts => '{ml_curve_points}',
+    result_facts => '{ml_curve_points,ml_intervals}',
     page => 'page_of_tests'
 );
 

@@ -1,7 +1,47 @@
--- COMPARE: two models scored on the very same rows; the database decides the winner. All that is special to this kind of
--- job stands here.
+-- COMPARE: two models scored on the very same rows; the database decides the winner: the one that leads by more than chance
+-- explains, see 51_intervals.sql. All that is special to this kind of job stands here.
 
 SET search_path TO pg_catalog, pg_temp;
+
+-- The model with the higher F1, then with the higher accuracy, both at the stored precision; NULL: a tie.
+-- An F1 that is undefined counts as none at all.
+CREATE OR REPLACE FUNCTION ml_internal.leader(
+    model_a_id bigint,
+    model_b_id bigint,
+    a_tp bigint, a_tn bigint, a_fp bigint, a_fn bigint,
+    b_tp bigint, b_tn bigint, b_fp bigint, b_fn bigint
+)
+RETURNS bigint
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN x.a > x.b THEN model_a_id WHEN x.a < x.b THEN model_b_id END
+    FROM (
+        SELECT
+            ARRAY[
+                round(coalesce(ml_internal.f1_score(a_tp, a_fp, a_fn), 0), 4), round(ml_internal.accuracy(a_tp, a_tn, a_fp, a_fn), 4)
+            ] AS a,
+            ARRAY[
+                round(coalesce(ml_internal.f1_score(b_tp, b_fp, b_fn), 0), 4), round(ml_internal.accuracy(b_tp, b_tn, b_fp, b_fn), 4)
+            ] AS b
+    ) x;
+$$;
+
+-- First minus second, as it is shown.
+CREATE OR REPLACE FUNCTION ml_internal.f1_difference(
+    a_tp bigint, a_fp bigint, a_fn bigint,
+    b_tp bigint, b_fp bigint, b_fn bigint
+)
+RETURNS numeric
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT round(coalesce(ml_internal.f1_score(a_tp, a_fp, a_fn), 0), 4) - round(coalesce(ml_internal.f1_score(b_tp, b_fp, b_fn), 0), 4);
+$$;
 
 CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -47,6 +87,27 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     b_mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(b_tp, b_tn, b_fp, b_fn)) STORED,
     b_log_loss numeric(9, 6),
     b_brier_score numeric(7, 6),
+    confidence numeric,
+    leader_id bigint GENERATED ALWAYS AS (
+        ml_internal.leader(model_a_id, model_b_id, a_tp, a_tn, a_fp, a_fn, b_tp, b_tn, b_fp, b_fn)
+    ) STORED,
+    verdict text,
+    a_overlap_note text,
+    b_overlap_note text,
+    f1_difference numeric(5, 4) GENERATED ALWAYS AS (ml_internal.f1_difference(a_tp, a_fp, a_fn, b_tp, b_fp, b_fn)) STORED,
+    f1_difference_lower numeric(5, 4),
+    f1_difference_upper numeric(5, 4),
+    accuracy_difference numeric(5, 4) GENERATED ALWAYS AS (
+        round(ml_internal.accuracy(a_tp, a_tn, a_fp, a_fn), 4) - round(ml_internal.accuracy(b_tp, b_tn, b_fp, b_fn), 4)
+    ) STORED,
+    accuracy_difference_lower numeric(5, 4),
+    accuracy_difference_upper numeric(5, 4),
+    roc_auc_difference numeric(5, 4) GENERATED ALWAYS AS (a_roc_auc - b_roc_auc) STORED,
+    roc_auc_difference_lower numeric(5, 4),
+    roc_auc_difference_upper numeric(5, 4),
+    num_blocks integer,
+    block_seconds bigint,
+    undecided_reason text,
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -69,7 +130,33 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
         least(a_average_precision, b_average_precision, a_log_loss, b_log_loss, a_brier_score, b_brier_score) >= 0
         AND greatest(a_average_precision, b_average_precision, a_brier_score, b_brier_score) <= 1
     ),
-    CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
+    CONSTRAINT ml_comparisons_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0),
+    CONSTRAINT ml_comparisons_confidence_is_a_share_or_0 CHECK (confidence = 0 OR confidence BETWEEN 0.5 AND 0.999),
+    -- The differences shown are those of rounded numbers.
+    CONSTRAINT ml_comparisons_intervals_contain_differences CHECK (
+        num_nonnulls(f1_difference_lower, f1_difference_upper) IN (0, 2)
+        AND num_nonnulls(accuracy_difference_lower, accuracy_difference_upper) IN (0, 2)
+        AND num_nonnulls(roc_auc_difference_lower, roc_auc_difference_upper) IN (0, 2)
+        AND f1_difference BETWEEN f1_difference_lower - 0.0001 AND f1_difference_upper + 0.0001
+        AND accuracy_difference BETWEEN accuracy_difference_lower - 0.0001 AND accuracy_difference_upper + 0.0001
+        AND roc_auc_difference BETWEEN roc_auc_difference_lower - 0.0001 AND roc_auc_difference_upper + 0.0001
+    ),
+    CONSTRAINT ml_comparisons_interval_of_at_least_8_blocks CHECK (
+        CASE
+            WHEN num_nonnulls(f1_difference_lower, accuracy_difference_lower, roc_auc_difference_lower) = 0 THEN num_blocks >= 0
+            ELSE coalesce(num_blocks, 0) >= 8
+        END
+        AND (num_blocks IS NULL) = (block_seconds IS NULL)
+    ),
+    CONSTRAINT ml_comparisons_winner_leads CHECK (winner_id IS NOT DISTINCT FROM leader_id OR winner_id IS NULL),
+    -- Those of before version 8 have no confidence.
+    CONSTRAINT ml_comparisons_winner_is_beyond_chance CHECK (
+        winner_id IS NULL OR confidence IS NULL OR confidence = 0
+        OR coalesce(CASE winner_id WHEN model_a_id THEN f1_difference_lower > 0 ELSE f1_difference_upper < 0 END, false)
+    ),
+    CONSTRAINT ml_comparisons_winner_was_not_trained_on_it CHECK (
+        winner_id IS NULL OR CASE winner_id WHEN model_a_id THEN a_overlap_note ELSE b_overlap_note END IS NULL
+    )
 );
 
 CREATE INDEX IF NOT EXISTS idx_comparisons_models ON public.ml_comparisons (model_a_id, model_b_id);
@@ -87,7 +174,9 @@ CONSTRAINT ml_jobs_compares_two_models CHECK (compare_model_a_id <> compare_mode
 ADD COLUMN IF NOT EXISTS compare_start timestamptz,
 ADD COLUMN IF NOT EXISTS compare_end timestamptz,
 ADD COLUMN IF NOT EXISTS result_comparison_id bigint
-CONSTRAINT ml_jobs_result_comparison_id_fkey REFERENCES public.ml_comparisons (id);
+CONSTRAINT ml_jobs_result_comparison_id_fkey REFERENCES public.ml_comparisons (id),
+ADD COLUMN IF NOT EXISTS compare_confidence numeric
+CONSTRAINT ml_jobs_compare_confidence_is_a_share_or_0 CHECK (compare_confidence = 0 OR compare_confidence BETWEEN 0.5 AND 0.999);
 
 -- The jobs of a model and of a result; ml.prune would read the whole table for each without them.
 CREATE INDEX IF NOT EXISTS ml_jobs_result_comparison ON public.ml_jobs (result_comparison_id) WHERE result_comparison_id IS NOT NULL;
@@ -100,9 +189,46 @@ CALL ml_internal.define_kind(
     uses_models => '{compare_model_a_id,compare_model_b_id}',
     result_table => 'ml_comparisons',
     result_column => 'result_comparison_id',
-    result_filled => '{model_a_id,model_b_id,test_start,test_end,winner_id}',
+    result_filled => '{model_a_id,model_b_id,test_start,test_end,winner_id,confidence,verdict,a_overlap_note,b_overlap_note}',
+    result_facts => '{ml_intervals}',
     page => 'page_of_comparisons'
 );
+
+-- A job of before version 8 has none, and is decided as it was then.
+CREATE OR REPLACE FUNCTION ml_internal.fill_compare()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.compare_confidence := coalesce(NEW.compare_confidence, 0.95);
+    RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_22_compare_fill
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'COMPARE')
+EXECUTE FUNCTION ml_internal.fill_compare();
+
+CREATE OR REPLACE FUNCTION ml_internal.refuse_confidence()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'compare_confidence % is neither 0 nor from 0.5 to 0.999', NEW.compare_confidence
+        USING ERRCODE = 'check_violation', TABLE = 'ml_jobs', COLUMN = 'compare_confidence',
+        HINT = 'Leave it out for 0.95, or give a share; with 0 the higher F1 wins, be it by chance.';
+END
+$$;
+
+CREATE OR REPLACE TRIGGER ml_jobs_40_compare_confidence
+BEFORE INSERT ON public.ml_jobs
+FOR EACH ROW
+WHEN (NEW.job_type = 'COMPARE' AND NEW.compare_confidence <> 0 AND NEW.compare_confidence NOT BETWEEN 0.5 AND 0.999)
+EXECUTE FUNCTION ml_internal.refuse_confidence();
 
 CREATE OR REPLACE FUNCTION ml_internal.refuse_comparing_itself()
 RETURNS trigger
@@ -162,8 +288,61 @@ FOR EACH ROW
 WHEN (NEW.job_type = 'COMPARE')
 EXECUTE FUNCTION ml_internal.require_comparable_models();
 
--- Higher F1, then higher accuracy, both at the stored precision; a tie has no winner.
--- An F1 that is undefined counts as none at all.
+-- What has been shown, and no more than that.
+CREATE OR REPLACE FUNCTION ml_internal.comparison_verdict(
+    c public.ml_comparisons,
+    p_leader bigint
+)
+RETURNS text
+LANGUAGE plpgsql
+IMMUTABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_follows boolean := p_leader IS DISTINCT FROM c.model_a_id; -- what is told is of the leader, then of the other
+    v_other bigint := CASE WHEN v_follows THEN c.model_a_id ELSE c.model_b_id END;
+    v_f1 numeric(5, 4) [] := ARRAY[ml_internal.f1_score(c.a_tp, c.a_fp, c.a_fn), ml_internal.f1_score(c.b_tp, c.b_fp, c.b_fn)];
+    v_accuracy numeric(5, 4) [] := ARRAY[
+        ml_internal.accuracy(c.a_tp, c.a_tn, c.a_fp, c.a_fn), ml_internal.accuracy(c.b_tp, c.b_tn, c.b_fp, c.b_fn)
+    ];
+    v_leads integer := CASE WHEN v_follows THEN 2 ELSE 1 END;
+    v_difference numeric := abs(ml_internal.f1_difference(c.a_tp, c.a_fp, c.a_fn, c.b_tp, c.b_fp, c.b_fn));
+    v_interval text := format(
+        '%s to %s at %s, %s',
+        CASE WHEN v_follows THEN -c.f1_difference_upper ELSE c.f1_difference_lower END,
+        CASE WHEN v_follows THEN -c.f1_difference_lower ELSE c.f1_difference_upper END,
+        ml_internal.percent_text(coalesce(nullif(c.confidence, 0), 0.95)), ml_internal.blocks_text(c.num_blocks, c.block_seconds)
+    );
+    v_leading_note text := CASE WHEN v_follows THEN c.b_overlap_note ELSE c.a_overlap_note END;
+    v_said text;
+BEGIN
+    IF p_leader IS NULL THEN
+        RETURN format('a tie, no winner: both have %s and accuracy %s', coalesce('F1 ' || v_f1[1], 'no F1'), coalesce(v_accuracy[1]::text, 'none'));
+    END IF;
+    v_said := CASE
+        WHEN v_difference = 0 THEN format(
+            '%s of both, accuracy %s of model %s and %s of model %s',
+            coalesce('F1 ' || v_f1[v_leads], 'no F1'), v_accuracy[v_leads], p_leader, v_accuracy[3 - v_leads], v_other
+        )
+        ELSE format(
+            'F1 %s of model %s is %s higher than %s of model %s%s',
+            v_f1[v_leads], p_leader, v_difference, coalesce(v_f1[3 - v_leads]::text, 'none'), v_other,
+            CASE WHEN c.f1_difference_lower IS NOT NULL THEN format(' (%s)', v_interval) END
+        )
+    END;
+    RETURN CASE
+        WHEN c.winner_id IS NOT NULL AND coalesce(c.confidence, 0) > 0 THEN format(
+            'model %s wins: %s; shown of these two fitted models at their thresholds on these rows, not of their recipes', c.winner_id, v_said
+        )
+        WHEN c.winner_id IS NOT NULL THEN format('model %s wins by the plain rule: %s; chance was not considered', c.winner_id, v_said)
+        WHEN v_leading_note IS NOT NULL THEN format('no winner: %s, but a model cannot win on rows of its training', v_said)
+        WHEN c.num_blocks IS NULL THEN format('no clear winner: %s, and the worker gave no interval; it is older than this database', v_said)
+        WHEN c.f1_difference_lower IS NULL THEN format('no clear winner: %s, and there is no interval: %s', v_said, coalesce(c.undecided_reason, 'no reason given'))
+        ELSE format('no clear winner: %s, which chance explains', v_said)
+    END || coalesce('; model ' || c.model_a_id || ': ' || c.a_overlap_note, '') || coalesce('; model ' || c.model_b_id || ': ' || c.b_overlap_note, '');
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.fill_comparison()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -171,22 +350,27 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Generated columns are not filled yet in a BEFORE trigger.
-    v_a numeric(5, 4) [] := ARRAY[
-        coalesce(ml_internal.f1_score(NEW.a_tp, NEW.a_fp, NEW.a_fn), 0), ml_internal.accuracy(NEW.a_tp, NEW.a_tn, NEW.a_fp, NEW.a_fn)
-    ];
-    v_b numeric(5, 4) [] := ARRAY[
-        coalesce(ml_internal.f1_score(NEW.b_tp, NEW.b_fp, NEW.b_fn), 0), ml_internal.accuracy(NEW.b_tp, NEW.b_tn, NEW.b_fp, NEW.b_fn)
-    ];
+    v_leader bigint;
 BEGIN
-    SELECT j.compare_model_a_id, j.compare_model_b_id, j.compare_start, j.compare_end
-    INTO NEW.model_a_id, NEW.model_b_id, NEW.test_start, NEW.test_end
+    SELECT
+        j.compare_model_a_id, j.compare_model_b_id, j.compare_start, j.compare_end, j.compare_confidence,
+        ml_internal.overlap_note(tstzrange(j.compare_start, j.compare_end), tstzrange(a.train_start, a.train_end)),
+        ml_internal.overlap_note(tstzrange(j.compare_start, j.compare_end), tstzrange(b.train_start, b.train_end))
+    INTO NEW.model_a_id, NEW.model_b_id, NEW.test_start, NEW.test_end, NEW.confidence, NEW.a_overlap_note, NEW.b_overlap_note
     FROM public.ml_jobs j
+    JOIN public.ml_models a ON a.id = j.compare_model_a_id
+    JOIN public.ml_models b ON b.id = j.compare_model_b_id
     WHERE j.id = NEW.job_id;
+    -- Generated columns are not filled yet in a BEFORE trigger.
+    v_leader := ml_internal.leader(
+        NEW.model_a_id, NEW.model_b_id, NEW.a_tp, NEW.a_tn, NEW.a_fp, NEW.a_fn, NEW.b_tp, NEW.b_tn, NEW.b_fp, NEW.b_fn
+    );
     NEW.winner_id := CASE
-        WHEN v_a > v_b THEN NEW.model_a_id
-        WHEN v_a < v_b THEN NEW.model_b_id
+        WHEN CASE v_leader WHEN NEW.model_a_id THEN NEW.a_overlap_note ELSE NEW.b_overlap_note END IS NOT NULL THEN NULL
+        WHEN coalesce(NEW.confidence, 0) = 0 THEN v_leader
+        WHEN CASE v_leader WHEN NEW.model_a_id THEN NEW.f1_difference_lower > 0 ELSE NEW.f1_difference_upper < 0 END THEN v_leader
     END;
+    NEW.verdict := ml_internal.comparison_verdict(NEW, v_leader);
     RETURN NEW;
 END
 $$;
@@ -203,11 +387,7 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT c.id, format(
-        '%s; F1 of model %s is %s, of model %s %s',
-        coalesce('model ' || c.winner_id || ' wins', 'a tie, no winner'),
-        c.model_a_id, coalesce(c.a_f1::text, 'none'), c.model_b_id, coalesce(c.b_f1::text, 'none')
-    ) || coalesce('; ' || c.note, '')
+    SELECT c.id, concat_ws('; ', c.verdict, c.note)
     INTO NEW.result_comparison_id, NEW.progress_msg
     FROM public.ml_comparisons c
     WHERE c.job_id = NEW.id;
@@ -230,7 +410,12 @@ SELECT
     c.seconds_loading, c.seconds_scoring, c.note,
     c.num_without_base, c.num_uncovered,
     c.a_average_precision, c.a_mcc, c.a_log_loss, c.a_brier_score,
-    c.b_average_precision, c.b_mcc, c.b_log_loss, c.b_brier_score
+    c.b_average_precision, c.b_mcc, c.b_log_loss, c.b_brier_score,
+    c.confidence, c.leader_id, c.verdict, c.a_overlap_note, c.b_overlap_note,
+    c.f1_difference, c.f1_difference_lower, c.f1_difference_upper,
+    c.accuracy_difference, c.accuracy_difference_lower, c.accuracy_difference_upper,
+    c.roc_auc_difference, c.roc_auc_difference_lower, c.roc_auc_difference_upper,
+    c.num_blocks, c.block_seconds, c.undecided_reason
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -249,18 +434,33 @@ BEGIN
         'Comparisons: %s', (SELECT count(*) FROM public.ml_comparisons c WHERE p_model_id IN (c.model_a_id, c.model_b_id))
     );
     RETURN QUERY
-    SELECT format(
-        '  %s model %s, %s (%s): F1 %s to %s',
-        CASE WHEN c.winner_id = p_model_id THEN 'won against' WHEN c.winner_id IS NULL THEN 'drew with' ELSE 'lost to' END,
-        o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
-        coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
-        coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
-    ) || coalesce('; ' || c.note, '')
-    FROM public.ml_comparisons c
-    JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> p_model_id
-    WHERE p_model_id IN (c.model_a_id, c.model_b_id)
-    ORDER BY c.created_at DESC, c.id DESC
-    LIMIT 10;
+    SELECT l.line
+    FROM (
+        SELECT
+            row_number() OVER (ORDER BY c.created_at DESC, c.id DESC) AS place,
+            format(
+                '  %s model %s, %s (%s): F1 %s to %s',
+                CASE
+                    WHEN c.winner_id = p_model_id THEN 'won against'
+                    WHEN c.winner_id IS NOT NULL THEN 'lost to'
+                    WHEN c.leader_id IS NULL THEN 'drew with'
+                    WHEN c.leader_id = p_model_id THEN 'no winner, but ahead of'
+                    ELSE 'no winner, but behind'
+                END,
+                o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
+                coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
+                coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
+            ) || coalesce('; ' || c.note, '') AS headline,
+            '    ' || c.verdict AS verdict
+        FROM public.ml_comparisons c
+        JOIN public.ml_models o ON o.id IN (c.model_a_id, c.model_b_id) AND o.id <> p_model_id
+        WHERE p_model_id IN (c.model_a_id, c.model_b_id)
+        ORDER BY place
+        LIMIT 10
+    ) x
+    CROSS JOIN LATERAL (VALUES (1, x.headline), (2, x.verdict)) l (place, line)
+    WHERE l.line IS NOT NULL
+    ORDER BY x.place, l.place;
 END
 $$;
 
@@ -272,7 +472,8 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    max_minutes numeric DEFAULT NULL
+    max_minutes numeric DEFAULT NULL,
+    compare_confidence numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql -- see ml.train
@@ -282,9 +483,12 @@ DECLARE
     v_id bigint;
 BEGIN
     INSERT INTO public.ml_jobs (
-        job_type, priority, max_attempts, max_minutes, compare_model_a_id, compare_model_b_id, compare_start, compare_end
+        job_type, priority, max_attempts, max_minutes, compare_model_a_id, compare_model_b_id, compare_start, compare_end,
+        compare_confidence
     )
-    VALUES ('COMPARE', priority, max_attempts, max_minutes, model_a_id, model_b_id, compare_start, compare_end)
+    VALUES (
+        'COMPARE', priority, max_attempts, max_minutes, model_a_id, model_b_id, compare_start, compare_end, compare_confidence
+    )
     RETURNING id INTO v_id;
     RETURN v_id;
 END
@@ -297,14 +501,16 @@ CREATE OR REPLACE FUNCTION ml.compare(
     compare_end timestamptz DEFAULT NULL,
     priority integer DEFAULT NULL,
     max_attempts integer DEFAULT NULL,
-    max_minutes numeric DEFAULT NULL
+    max_minutes numeric DEFAULT NULL,
+    compare_confidence numeric DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT ml.compare(
-        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts, max_minutes
+        ml_internal.find_model(model_a_name), ml_internal.find_model(model_b_name), compare_start, compare_end, priority, max_attempts, max_minutes,
+        compare_confidence
     );
 $$;
 
@@ -312,12 +518,17 @@ CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.compare');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.page_of_comparisons');
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_comparisons');
 
-COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a COMPARE job of two models and returns its id.';
-COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a COMPARE job of the models with these names and returns its id.';
+COMMENT ON FUNCTION ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer, numeric, numeric) IS 'Inserts a COMPARE job of two models and returns its id.';
+COMMENT ON FUNCTION ml.compare(text, text, timestamptz, timestamptz, integer, integer, numeric, numeric) IS 'Inserts a COMPARE job of the models with these names and returns its id.';
 COMMENT ON FUNCTION ml_internal.refuse_comparing_itself() IS 'Trigger: a model cannot be compared with itself.';
 COMMENT ON FUNCTION ml_internal.require_comparable_models() IS 'Trigger: two models with the same target, horizon and at least one common phase.';
 COMMENT ON FUNCTION ml_internal.page_of_comparisons(bigint) IS 'Part of ml.report: the comparisons of a model.';
-COMMENT ON FUNCTION ml_internal.fill_comparison() IS 'Trigger: models and period; the winner is the model with the higher F1, then accuracy, at the stored precision.';
+COMMENT ON FUNCTION ml_internal.leader(bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint) IS 'The model with the higher F1, then accuracy, at the stored precision; NULL: a tie.';
+COMMENT ON FUNCTION ml_internal.f1_difference(bigint, bigint, bigint, bigint, bigint, bigint) IS 'F1 of the first model minus that of the second, each at four digits; one that is undefined counts as 0.';
+COMMENT ON FUNCTION ml_internal.fill_compare() IS 'Trigger: compare_confidence is 0.95 unless it is given.';
+COMMENT ON FUNCTION ml_internal.refuse_confidence() IS 'Trigger: compare_confidence is 0 or a share from 0.5 to 0.999.';
+COMMENT ON FUNCTION ml_internal.comparison_verdict(public.ml_comparisons, bigint) IS 'What a comparison has shown, in a sentence.';
+COMMENT ON FUNCTION ml_internal.fill_comparison() IS 'Trigger: models, period and overlap with their training; the winner is the leader where the interval of the difference in F1 excludes zero, and it was not trained on the period.';
 COMMENT ON FUNCTION ml_internal.show_comparison() IS 'Trigger: a COMPLETED COMPARE job names its result and says who won.';
 COMMENT ON TABLE public.ml_comparisons IS 'Two models scored on the very same rows, append-only: one row per COMPARE job.';
 COMMENT ON COLUMN public.ml_comparisons.id IS 'Number of the comparison.';
@@ -335,7 +546,24 @@ COMMENT ON COLUMN public.ml_comparisons.b_accuracy IS 'Second model: share of th
 COMMENT ON COLUMN public.ml_comparisons.b_f1 IS 'Second model: harmonic mean of precision and recall; NULL where undefined.';
 COMMENT ON COLUMN public.ml_comparisons.b_precision IS 'Second model: share of the positive predictions that were right; NULL where there was none.';
 COMMENT ON COLUMN public.ml_comparisons.b_recall IS 'Second model: share of the positive rows that were found; NULL where there was none.';
-COMMENT ON COLUMN public.ml_comparisons.winner_id IS 'The better model: higher F1, then higher accuracy, at the stored precision; NULL: a draw.';
+COMMENT ON COLUMN public.ml_comparisons.winner_id IS 'The better model: the leader, where the interval of the difference in F1 excludes zero; with a confidence of 0, and before version 8, the leader in any case. Never one whose training overlaps the period. NULL: a draw, see verdict.';
+COMMENT ON COLUMN public.ml_comparisons.leader_id IS 'The model with the higher F1, then accuracy, at the stored precision, be it by chance; NULL: a tie.';
+COMMENT ON COLUMN public.ml_comparisons.verdict IS 'What has been shown, in a sentence; NULL before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.confidence IS 'compare_confidence of the job; 0: the leader wins, be it by chance; NULL before version 8, which means the same.';
+COMMENT ON COLUMN public.ml_comparisons.a_overlap_note IS 'First model: how much of the period it was trained on, in words; it cannot win then. NULL: nothing, and before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.b_overlap_note IS 'Second model: how much of the period it was trained on, in words; it cannot win then. NULL: nothing, and before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.f1_difference IS 'F1 of the first model minus that of the second; one that is undefined counts as 0.';
+COMMENT ON COLUMN public.ml_comparisons.f1_difference_lower IS 'Lower end of its interval at confidence (0.95 where that is 0), by blocks of time resampled for both models alike, see ml_intervals; NULL: see undecided_reason.';
+COMMENT ON COLUMN public.ml_comparisons.f1_difference_upper IS 'Upper end of its interval.';
+COMMENT ON COLUMN public.ml_comparisons.accuracy_difference IS 'Accuracy of the first model minus that of the second.';
+COMMENT ON COLUMN public.ml_comparisons.accuracy_difference_lower IS 'Lower end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_comparisons.accuracy_difference_upper IS 'Upper end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_comparisons.roc_auc_difference IS 'ROC AUC of the first model minus that of the second; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_comparisons.roc_auc_difference_lower IS 'Lower end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_comparisons.roc_auc_difference_upper IS 'Upper end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_comparisons.num_blocks IS 'Blocks of time that hold rows; NULL: the worker was older than version 8.';
+COMMENT ON COLUMN public.ml_comparisons.block_seconds IS 'Length of a block, see ml_intervals.';
+COMMENT ON COLUMN public.ml_comparisons.undecided_reason IS 'Why the difference in F1 has no interval, in words; NULL: it has one.';
 COMMENT ON COLUMN public.ml_comparisons.a_tp IS 'First model: true positives.';
 COMMENT ON COLUMN public.ml_comparisons.a_tn IS 'First model: true negatives.';
 COMMENT ON COLUMN public.ml_comparisons.a_fp IS 'First model: false positives.';
@@ -379,7 +607,24 @@ COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the com
 COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';
 COMMENT ON COLUMN public.ml_fact_comparisons.model_a_id IS 'First model.';
 COMMENT ON COLUMN public.ml_fact_comparisons.model_b_id IS 'Second model.';
-COMMENT ON COLUMN public.ml_fact_comparisons.winner_id IS 'The better model; NULL: a draw.';
+COMMENT ON COLUMN public.ml_fact_comparisons.winner_id IS 'The better model, beyond chance; NULL: a draw.';
+COMMENT ON COLUMN public.ml_fact_comparisons.confidence IS 'compare_confidence of the job; 0: the leader wins, be it by chance; NULL before version 8, which means the same.';
+COMMENT ON COLUMN public.ml_fact_comparisons.leader_id IS 'The model with the higher F1, then accuracy, at the stored precision, be it by chance; NULL: a tie.';
+COMMENT ON COLUMN public.ml_fact_comparisons.verdict IS 'What has been shown, in a sentence; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_overlap_note IS 'First model: how much of the period it was trained on, in words; it cannot win then. NULL: nothing, and before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_overlap_note IS 'Second model: how much of the period it was trained on, in words; it cannot win then. NULL: nothing, and before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.f1_difference IS 'F1 of the first model minus that of the second; one that is undefined counts as 0.';
+COMMENT ON COLUMN public.ml_fact_comparisons.f1_difference_lower IS 'Lower end of its interval at confidence (0.95 where that is 0), by blocks of time resampled for both models alike, see ml_intervals; NULL: see undecided_reason.';
+COMMENT ON COLUMN public.ml_fact_comparisons.f1_difference_upper IS 'Upper end of its interval.';
+COMMENT ON COLUMN public.ml_fact_comparisons.accuracy_difference IS 'Accuracy of the first model minus that of the second.';
+COMMENT ON COLUMN public.ml_fact_comparisons.accuracy_difference_lower IS 'Lower end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.accuracy_difference_upper IS 'Upper end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.roc_auc_difference IS 'ROC AUC of the first model minus that of the second; NULL where there was only one class.';
+COMMENT ON COLUMN public.ml_fact_comparisons.roc_auc_difference_lower IS 'Lower end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.roc_auc_difference_upper IS 'Upper end of its interval; NULL: there is none.';
+COMMENT ON COLUMN public.ml_fact_comparisons.num_blocks IS 'Blocks of time that hold rows; NULL: the worker was older than version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.block_seconds IS 'Length of a block, see ml_intervals.';
+COMMENT ON COLUMN public.ml_fact_comparisons.undecided_reason IS 'Why the difference in F1 has no interval, in words; NULL: it has one.';
 COMMENT ON COLUMN public.ml_fact_comparisons.created_at IS 'When it was recorded.';
 COMMENT ON COLUMN public.ml_fact_comparisons.period_start IS 'First moment of the period.';
 COMMENT ON COLUMN public.ml_fact_comparisons.period_end IS 'First moment after the period.';
@@ -399,6 +644,7 @@ COMMENT ON COLUMN public.ml_fact_comparisons.seconds_loading IS 'Seconds spent r
 COMMENT ON COLUMN public.ml_fact_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
 COMMENT ON COLUMN public.ml_jobs.compare_model_a_id IS 'COMPARE: first model.';
 COMMENT ON COLUMN public.ml_jobs.compare_model_b_id IS 'COMPARE: second model.';
+COMMENT ON COLUMN public.ml_jobs.compare_confidence IS 'COMPARE: a model wins where the interval of the difference in F1 excludes zero at this confidence, 0.95 unless given; 0: the higher F1 wins, be it by chance. NULL before version 8.';
 COMMENT ON COLUMN public.ml_jobs.compare_start IS 'COMPARE: first moment of the period.';
 COMMENT ON COLUMN public.ml_jobs.compare_end IS 'COMPARE: first moment after the period.';
 COMMENT ON COLUMN public.ml_jobs.result_comparison_id IS 'COMPARE: row of ml_comparisons, once COMPLETED.';

@@ -127,6 +127,7 @@ BEGIN
         CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
     );
     RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_run.job_id) AS i (line);
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
@@ -134,6 +135,7 @@ BEGIN
             ml_internal.left_out_text(v_test.num_unlabelled, v_test.num_without_base, v_test.num_uncovered, v_model.uncovered)
         );
         RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+        RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_test.job_id) AS i (line);
     END IF;
 
     RETURN QUERY SELECT ('')::text;

@@ -32,7 +32,12 @@ SELECT
     (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
     (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
     m.created_at,
-    m.source
+    m.source,
+    i.f1_lower AS test_f1_lower,
+    i.f1_upper AS test_f1_upper,
+    i.roc_auc_lower AS test_roc_auc_lower,
+    i.roc_auc_upper AS test_roc_auc_upper,
+    i.effective_rows AS test_effective_rows
 FROM public.ml_models m
 LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
@@ -42,6 +47,16 @@ LEFT JOIN LATERAL (
     ORDER BY x.created_at DESC, x.id DESC
     LIMIT 1
 ) t ON true
+LEFT JOIN LATERAL (
+    SELECT
+        max(x.lower) FILTER (WHERE x.metric = 'f1') AS f1_lower,
+        max(x.upper) FILTER (WHERE x.metric = 'f1') AS f1_upper,
+        max(x.lower) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_lower,
+        max(x.upper) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_upper,
+        max(x.effective_rows) AS effective_rows
+    FROM public.ml_intervals x
+    WHERE x.job_id = t.job_id AND x.side = 'model'
+) i ON true
 WHERE m.status = 'READY' AND NOT m.is_deleted
 WINDOW of_target AS (PARTITION BY ml_internal.label_text(m))
 ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, ml_internal.label_text(m), rank_by_f1, m.id;
@@ -100,9 +115,14 @@ COMMENT ON COLUMN public.ml_leaderboard.test_recall IS 'Recall in its latest tes
 COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc IS 'ROC AUC in its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_overlap IS 'For a model whose tests all lie in its training period: how much of the latest does. They rank nobody, for the model has seen these rows.';
 COMMENT ON COLUMN public.ml_leaderboard.tests IS 'Number of its tests.';
-COMMENT ON COLUMN public.ml_leaderboard.comparisons_won IS 'Number of comparisons that it won.';
+COMMENT ON COLUMN public.ml_leaderboard.comparisons_won IS 'Number of comparisons that it won, see ml_comparisons.winner_id.';
 COMMENT ON COLUMN public.ml_leaderboard.created_at IS 'When its training was first claimed.';
 COMMENT ON COLUMN public.ml_leaderboard.source IS 'Source of its rows, see ml_sources.';
+COMMENT ON COLUMN public.ml_leaderboard.test_f1_lower IS 'Lower end of the 95% interval of F1 in its latest test, see ml_intervals; NULL: there is none.';
+COMMENT ON COLUMN public.ml_leaderboard.test_f1_upper IS 'Upper end of it.';
+COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc_lower IS 'Lower end of the 95% interval of ROC AUC in its latest test; NULL: there is none.';
+COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc_upper IS 'Upper end of it.';
+COMMENT ON COLUMN public.ml_leaderboard.test_effective_rows IS 'So many independent rows would tell its accuracy as well, see ml_intervals.';
 COMMENT ON VIEW public.ml_model_features IS 'Features of each model as rows, the most important first.';
 COMMENT ON COLUMN public.ml_model_features.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_model_features.model_name IS 'Name of the model.';

@@ -79,6 +79,57 @@ FROM (
 CROSS JOIN LATERAL unnest(string_to_array(x.feature_importance_csv, ';')) WITH ORDINALITY AS i (item, place)
 WHERE i.item LIKE '%=%';
 
+CREATE OR REPLACE VIEW public.ml_fact_intervals WITH (security_invoker = true) AS
+SELECT
+    i.job_id,
+    x.source,
+    x.source_id,
+    i.side,
+    x.model_id,
+    x.period_start,
+    x.period_end,
+    x.created_at,
+    i.metric,
+    i.estimate,
+    i.lower,
+    i.upper,
+    i.confidence,
+    i.num_blocks,
+    i.block_seconds,
+    x.num_samples,
+    i.effective_rows,
+    i.reason
+FROM public.ml_intervals i
+JOIN (
+    SELECT m.job_id, 'model' AS side, m.source, m.source_id, m.model_id, m.period_start, m.period_end, m.created_at, m.num_samples
+    FROM public.ml_measurements m
+    UNION ALL
+    SELECT c.job_id, s.side, 'comparison', c.id, s.model_id, c.test_start, c.test_end, c.created_at, c.num_samples
+    FROM public.ml_comparisons c
+    CROSS JOIN LATERAL (VALUES ('a', c.model_a_id), ('b', c.model_b_id), ('difference', NULL)) s (side, model_id)
+) x ON x.job_id = i.job_id AND x.side = i.side;
+
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_intervals');
+
+COMMENT ON VIEW public.ml_fact_intervals IS 'How far each metric may be off by chance, one row for each metric of a training run, a test, and either side and the difference of a comparison.';
+COMMENT ON COLUMN public.ml_fact_intervals.job_id IS 'Number of the job.';
+COMMENT ON COLUMN public.ml_fact_intervals.source IS 'training (its held-out rows), test or comparison.';
+COMMENT ON COLUMN public.ml_fact_intervals.source_id IS 'Number of the training run (ml_training_runs), test result (ml_test_results) or comparison (ml_comparisons).';
+COMMENT ON COLUMN public.ml_fact_intervals.side IS 'model; of a comparison a, b, or difference: a minus b.';
+COMMENT ON COLUMN public.ml_fact_intervals.model_id IS 'Number of the model; NULL: a difference.';
+COMMENT ON COLUMN public.ml_fact_intervals.period_start IS 'First moment of the period.';
+COMMENT ON COLUMN public.ml_fact_intervals.period_end IS 'First moment after the period.';
+COMMENT ON COLUMN public.ml_fact_intervals.created_at IS 'When it was recorded.';
+COMMENT ON COLUMN public.ml_fact_intervals.metric IS 'f1, precision, recall, accuracy, roc_auc or average_precision.';
+COMMENT ON COLUMN public.ml_fact_intervals.estimate IS 'The metric on these rows; NULL where it is undefined.';
+COMMENT ON COLUMN public.ml_fact_intervals.lower IS 'Lower end; NULL: see reason.';
+COMMENT ON COLUMN public.ml_fact_intervals.upper IS 'Upper end; NULL: see reason.';
+COMMENT ON COLUMN public.ml_fact_intervals.confidence IS 'Share of such intervals that contain what they are of.';
+COMMENT ON COLUMN public.ml_fact_intervals.num_blocks IS 'Blocks of time that hold rows.';
+COMMENT ON COLUMN public.ml_fact_intervals.block_seconds IS 'Length of a block.';
+COMMENT ON COLUMN public.ml_fact_intervals.num_samples IS 'Rows measured on.';
+COMMENT ON COLUMN public.ml_fact_intervals.effective_rows IS 'So many independent rows would tell the accuracy as well, see ml_intervals.';
+COMMENT ON COLUMN public.ml_fact_intervals.reason IS 'Why there is no interval, in words; NULL: there is one.';
 COMMENT ON VIEW public.ml_dim_models IS 'Models as a dimension, one row each, deleted and failed ones included.';
 COMMENT ON COLUMN public.ml_dim_models.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_dim_models.model_name IS 'Name of the model.';

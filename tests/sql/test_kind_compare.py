@@ -4,13 +4,25 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Connection, job_row, one
-from tests.sql.helpers import complete, count, refused, running_job, violates
+from tests.conftest import Connection, claim, insert_job, job_row, one, ready_model
+from tests.sql.helpers import COMPARE_PERIOD, complete, count, refused, running_job, violates
 
 
-def compared(client: Connection, worker: Connection, **values: Any) -> dict[str, Any]:
-    result_id = complete(worker, running_job(client, worker, "COMPARE"), "COMPARE", **values)
+def compared(client: Connection, worker: Connection, confidence: str = "0", **values: Any) -> dict[str, Any]:
+    """A comparison; by default one that is decided without an interval."""
+    job_id = running_job(client, worker, "COMPARE", compare_confidence=confidence)
+    result_id = complete(worker, job_id, "COMPARE", **values)
     return one(client, "SELECT * FROM ml_comparisons WHERE id = %s", [result_id])
+
+
+def interval(lower: str | None, upper: str | None, **values: Any) -> dict[str, Any]:
+    """What a worker tells of the difference in F1."""
+    return {
+        "f1_difference_lower": lower,
+        "f1_difference_upper": upper,
+        "num_blocks": 48,
+        "block_seconds": 3600,
+    } | values
 
 
 def matrices(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> dict[str, int]:
@@ -72,10 +84,14 @@ WINS = [
 def test_the_winner_has_the_higher_f1_then_the_higher_accuracy(
     client: Connection, worker: Connection, sides: dict[str, int]
 ) -> None:
-    result = compared(client, worker, **sides)
-    assert result["winner_id"] == result["model_a_id"]
-    result = compared(client, worker, **swapped(sides))
-    assert result["winner_id"] == result["model_b_id"]
+    """With a confidence of 0; with any other this is the leader."""
+    for confidence in ("0", "0.95"):
+        result = compared(client, worker, confidence, **sides)
+        assert result["leader_id"] == result["model_a_id"]
+        assert result["winner_id"] == (result["model_a_id"] if confidence == "0" else None)
+        result = compared(client, worker, confidence, **swapped(sides))
+        assert result["leader_id"] == result["model_b_id"]
+        assert result["winner_id"] == (result["model_b_id"] if confidence == "0" else None)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,7 @@ def test_the_winner_has_the_higher_f1_then_the_higher_accuracy(
 )
 def test_a_draw_has_no_winner(client: Connection, worker: Connection, sides: dict[str, int]) -> None:
     result = compared(client, worker, **sides)
-    assert result["winner_id"] is None
+    assert (result["winner_id"], result["leader_id"]) == (None, None)
     assert result["a_f1"] == result["b_f1"]
     assert result["a_accuracy"] == result["b_accuracy"]
 
@@ -157,4 +173,161 @@ def test_the_owner_cannot_name_another_winner(client: Connection, owner: Connect
             "b" * 64,
         ],
     )
-    assert result["winner_id"] == job["compare_model_a_id"]
+    assert result["winner_id"] is None  # there is no interval
+
+
+# ── Beyond chance ───────────────────────────────────────────────────────────────────────────────────
+
+
+LEADS = "F1 0.8000 of model {a} is 0.1333 higher than 0.6667 of model {b}"
+SHOWN = "; shown of these two fitted models at their thresholds on these rows, not of their recipes"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "told", "wins", "verdict"),
+    [
+        pytest.param(
+            "0.95",
+            interval("0.0102", "0.2560"),
+            True,
+            f"model {{a}} wins: {LEADS} (0.0102 to 0.2560 at 95%, 48 blocks of 1 hour){SHOWN}",
+            id="beyond_chance",
+        ),
+        pytest.param(
+            "0.95",
+            interval("-0.0102", "0.2560"),
+            False,
+            f"no clear winner: {LEADS} (-0.0102 to 0.2560 at 95%, 48 blocks of 1 hour), which chance explains",
+            id="within_chance",
+        ),
+        pytest.param(
+            "0.5",
+            interval("0", "0.2560"),
+            False,
+            f"no clear winner: {LEADS} (0.0000 to 0.2560 at 50%, 48 blocks of 1 hour), which chance explains",
+            id="zero_is_within",
+        ),
+        pytest.param(
+            "0.95",
+            interval("0.00004", "0.2560"),
+            False,
+            f"no clear winner: {LEADS} (0.0000 to 0.2560 at 95%, 48 blocks of 1 hour), which chance explains",
+            id="at_the_stored_precision",
+        ),
+        pytest.param(
+            "0.999",
+            interval("0.1", "0.2", block_seconds=172800, num_blocks=8),
+            True,
+            f"model {{a}} wins: {LEADS} (0.1000 to 0.2000 at 99.9%, 8 blocks of 48 hours){SHOWN}",
+            id="long_blocks",
+        ),
+        pytest.param(
+            "0.95",
+            interval(None, None, num_blocks=7, undecided_reason="7 blocks of 1 hour; 8 are needed"),
+            False,
+            f"no clear winner: {LEADS}, and there is no interval: 7 blocks of 1 hour; 8 are needed",
+            id="too_few_blocks",
+        ),
+        pytest.param(
+            "0.95",
+            {},
+            False,
+            f"no clear winner: {LEADS}, and the worker gave no interval; it is older than this database",
+            id="older_worker",
+        ),
+        pytest.param(
+            "0",
+            interval("-0.0102", "0.2560"),
+            True,
+            f"model {{a}} wins by the plain rule: {LEADS} (-0.0102 to 0.2560 at 95%, 48 blocks of 1 hour);"
+            " chance was not considered",
+            id="plain_rule",
+        ),
+        pytest.param(
+            "0",
+            {},
+            True,
+            f"model {{a}} wins by the plain rule: {LEADS}; chance was not considered",
+            id="plain",
+        ),
+    ],
+)
+def test_a_model_wins_where_chance_does_not_explain_the_difference(
+    client: Connection,
+    worker: Connection,
+    confidence: str,
+    told: dict[str, Any],
+    wins: bool,
+    verdict: str,
+) -> None:
+    result = compared(client, worker, confidence, **told)
+    a, b = result["model_a_id"], result["model_b_id"]
+    assert result["leader_id"] == a
+    assert result["winner_id"] == (a if wins else None)
+    assert result["verdict"] == verdict.format(a=a, b=b)
+    assert job_row(client, result["job_id"])["progress_msg"] == result["verdict"]
+    assert str(result["confidence"]) == confidence
+
+
+def test_the_second_model_wins_as_the_first_does(client: Connection, worker: Connection) -> None:
+    sides = matrices((30, 140, 10, 20), (40, 140, 10, 10))
+    result = compared(client, worker, "0.95", **sides, **interval("-0.2560", "-0.0102"))
+    a, b = result["model_a_id"], result["model_b_id"]
+    assert (result["leader_id"], result["winner_id"]) == (b, b)
+    leads = LEADS.format(a=b, b=a)
+    assert (
+        result["verdict"] == f"model {b} wins: {leads} (0.0102 to 0.2560 at 95%, 48 blocks of 1 hour){SHOWN}"
+    )
+    assert str(result["f1_difference"]) == "-0.1333"
+
+
+def test_who_leads_by_accuracy_alone_leads_but_wins_nothing(client: Connection, worker: Connection) -> None:
+    sides = matrices((900, 8200, 300, 600), (1000, 8000, 500, 500))
+    result = compared(client, worker, "0.95", **sides, **interval("-0.01", "0.01"))
+    assert (result["leader_id"], result["winner_id"]) == (result["model_a_id"], None)
+    assert "F1 0.6667 of both, accuracy 0.9100 of model" in result["verdict"]
+
+
+@pytest.mark.parametrize("confidence", ["0", "0.95"])
+@pytest.mark.parametrize(("trained", "wins"), [(("b",), "a"), (("a",), None), (("a", "b"), None), ((), "a")])
+def test_a_side_that_was_trained_on_the_period_cannot_win(
+    client: Connection, worker: Connection, trained: tuple[str, ...], wins: str | None, confidence: str
+) -> None:
+    models = {
+        side: ready_model(client, worker, train_end="2024-03-08" if side in trained else "2024-03-01")
+        for side in "ab"
+    }
+    job_id = insert_job(
+        client,
+        job_type="COMPARE",
+        **{f"compare_model_{side}_id": model for side, model in models.items()},
+        **COMPARE_PERIOD,
+        compare_confidence=confidence,
+    )
+    claim(worker)
+    complete(worker, job_id, "COMPARE", **interval("0.1", "0.2"))
+    result = one(client, "SELECT * FROM ml_comparisons WHERE job_id = %s", [job_id])
+    assert result["leader_id"] == models["a"]
+    assert result["winner_id"] == (models[wins] if wins else None)
+    for side, model in models.items():
+        note = result[f"{side}_overlap_note"]
+        assert (note is not None) == (side in trained)
+        if side in trained:
+            assert "is part of the training period" in note
+            assert f"; model {model}: {note}" in result["verdict"]
+    assert ("a model cannot win on rows of its training" in result["verdict"]) == (wins is None)
+
+
+def test_a_job_has_a_confidence_of_0_95_unless_it_is_given(client: Connection, worker: Connection) -> None:
+    assert str(job_row(client, running_job(client, worker, "COMPARE"))["compare_confidence"]) == "0.95"
+    for given in ("0", "0.5", "0.8", "0.999"):
+        job_id = running_job(client, worker, "COMPARE", compare_confidence=given)
+        assert str(job_row(client, job_id)["compare_confidence"]) == given
+        told = one(worker, "SELECT ml_internal.assignment(%s) AS told", [job_id])["told"]
+        assert str(told["request"]["confidence"]) == given
+
+
+@pytest.mark.parametrize("given", ["95", "1", "0.4", "-0.95", "NaN", "0.9991"])
+def test_a_confidence_that_is_none_is_refused(client: Connection, worker: Connection, given: str) -> None:
+    with refused("23514", f"compare_confidence {given} is neither 0 nor from 0.5 to 0.999", "0.95"):
+        running_job(client, worker, "COMPARE", compare_confidence=given)

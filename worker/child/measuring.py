@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from worker.child import intervals
+from worker.child.resampling import Blocks
+
 IMPORTANCE_ROWS = 5_000
 IMPORTANCE_REPEATS = 5
 CURVE_GRID = np.arange(101) / 100  # the thresholds that every curve has
@@ -41,18 +44,29 @@ def measure(
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],
     random_state: int,
+    blocks: Blocks,
 ) -> dict[str, Any]:
-    """Everything that is told of a model on some rows, by the names of the results' columns."""
+    """Everything that is told of a model on some rows, by the names of the results' columns.
+
+    ``blocks`` are those of the rows.
+    """
     found = importance(model, names, features, labels, random_state)
     probabilities = predict(model, features)
+    scored = score(probabilities, labels)
     num_positive = int(labels.sum())
     return {
         "num_positive": num_positive,
         "num_negative": len(labels) - num_positive,
-        **asdict(score(probabilities, labels)),
+        **asdict(scored),
         "feature_importance_csv": to_csv(found),
         "ml_curve_points": curve(probabilities, labels),
+        "ml_intervals": intervals.of_model(blocks, labels, side(probabilities, scored)),
     }
+
+
+def side(probabilities: NDArray[np.float64], scored: Score) -> intervals.Side:
+    """What intervals are made of."""
+    return intervals.Side(probabilities, decide(probabilities), scored.roc_auc, scored.average_precision)
 
 
 def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -60,9 +74,14 @@ def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float6
     return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64).clip(0, 1)
 
 
+def decide(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows are said to be positive."""
+    return probabilities > 0.5
+
+
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Score:
     """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database."""
-    positive, predicted = labels == 1, probabilities > 0.5
+    positive, predicted = labels == 1, decide(probabilities)
     tp = int(np.count_nonzero(positive & predicted))
     fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
     has_both, ranked = 0 < tp + fn < len(labels), _ranked(probabilities, labels)

@@ -3,12 +3,13 @@
 import time
 from dataclasses import asdict
 
-from worker.child import measuring
+from worker.child import intervals, measuring
+from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_models
 
 
 def run(task: Task) -> Result:
-    """Score each model on the features that it was fitted on.
+    """Score each model on the features that it was fitted on, and resample both alike.
 
     The result is a row of ``ml_comparisons``.
     """
@@ -17,14 +18,20 @@ def run(task: Task) -> Result:
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     result: Result = {"num_samples": len(rows)}
+    sides = []
     for number, (side, model, pipeline) in enumerate(zip("ab", models, pipelines, strict=True)):
         share = LOADED + (SCORED - LOADED) * number / len(models)
         task.report(share, f"Scoring {len(rows)} rows by model {model.id}")
         columns = [rows.names.index(feature) for feature in model.features]
         is_whole = columns == list(range(len(rows.names)))
         features = rows.features if is_whole else rows.features[:, columns]
-        score = measuring.score(measuring.predict(pipeline, features), rows.labels)
-        result |= {f"{side}_{name}": value for name, value in asdict(score).items()}
+        probabilities = measuring.predict(pipeline, features)
+        scored = measuring.score(probabilities, rows.labels)
+        sides.append(measuring.side(probabilities, scored))
+        result |= {f"{side}_{name}": value for name, value in asdict(scored).items()}
+    blocks = blocks_of(rows.times, max(model.label.reach for model in models))
+    confidence = task.assignment.request.get("confidence")  # a database of version 7 tells none
+    result |= intervals.of_pair(blocks, rows.labels, *sides, None if confidence is None else float(confidence))
     return result | {
         **rows.without_label,
         "data_fingerprint": rows.fingerprint,

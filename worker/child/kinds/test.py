@@ -3,6 +3,7 @@
 import time
 
 from worker.child.measuring import measure
+from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, Result, Task, load_rows, read_models
 
 
@@ -13,7 +14,8 @@ def run(task: Task) -> Result:
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
-    measured = measure(pipeline, rows.names, rows.features, rows.labels, model.random_state)
+    blocks = blocks_of(rows.times, model.label.reach)
+    measured = measure(pipeline, rows.names, rows.features, rows.labels, model.random_state, blocks)
     return measured | {
         **rows.without_label,
         "data_fingerprint": rows.fingerprint,

@@ -9,6 +9,7 @@ from worker.child import fitting, holdout, libraries, model_file, models, number
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
+from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, store_file
 from worker.errors import JobError
 
@@ -49,7 +50,12 @@ def run(task: Task) -> Result:
 
     task.report(FITTED, f"Measuring on {len(parts.held_out)} held-out rows")
     measured = measure(
-        pipeline, rows.names, rows.features[held_out], rows.labels[held_out], model.random_state
+        pipeline,
+        rows.names,
+        rows.features[held_out],
+        rows.labels[held_out],
+        model.random_state,
+        blocks_of(rows.times[held_out], model.label.reach),
     )
     task.report(SCORED, "Writing the model file")
     found = models.numbers(model_type, pipeline)
