@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     stop_value numeric,
     uncovered varchar(10),
     source varchar(100) NOT NULL DEFAULT 'coin_metrics',
+    threshold_rule text NOT NULL DEFAULT '0.5',
+    threshold double precision DEFAULT 0.5,
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_models_label_fkey FOREIGN KEY (label) REFERENCES public.ref_labels (name),
@@ -47,6 +49,8 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     CONSTRAINT ml_models_future_minutes_positive CHECK (future_minutes > 0),
     CONSTRAINT ml_models_test_size_between_0_and_1 CHECK (test_size > 0 AND test_size < 1),
     CONSTRAINT ml_models_deleted_has_time CHECK (is_deleted = (deleted_at IS NOT NULL)),
+    CONSTRAINT ml_models_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+    CONSTRAINT ml_models_ready_has_threshold CHECK (status <> 'READY' OR threshold IS NOT NULL),
     CONSTRAINT ml_models_ready_has_file CHECK (status <> 'READY' OR model_file_path IS NOT NULL),
     CONSTRAINT ml_models_metrics_between_0_and_1 CHECK (
         training_accuracy BETWEEN 0 AND 1
@@ -253,6 +257,8 @@ COMMENT ON COLUMN public.ml_models.label IS 'Kind of label, see ref_labels.';
 COMMENT ON COLUMN public.ml_models.base_variable IS 'Column of its source that a change is measured from; NULL: the label is no change.';
 COMMENT ON COLUMN public.ml_models.stop_value IS 'Change in percent that must not come before target_value; NULL: the label has no stop.';
 COMMENT ON COLUMN public.ml_models.source IS 'Source of the rows that it learns from and is tested on, see ml_sources; a source that was removed is named all the same.';
+COMMENT ON COLUMN public.ml_models.threshold_rule IS 'How the threshold was to be found, see ml_jobs.train_threshold.';
+COMMENT ON COLUMN public.ml_models.threshold IS 'The model says yes to a row where its probability is greater than this; NULL: not chosen yet. 0.5 for models of before version 8.';
 COMMENT ON COLUMN public.ml_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: there is no horizon.';
 COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of its source that the label is read from.';
 COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label, see ml_jobs.train_operator.';

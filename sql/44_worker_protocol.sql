@@ -283,6 +283,7 @@ LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
 SET timezone TO 'UTC'
+SET extra_float_digits TO 1
 AS $$
 BEGIN
     RETURN (
@@ -292,6 +293,7 @@ BEGIN
             'phases', string_to_array(ml_internal.common_items(VARIADIC m.phases), ',')::integer [],
             'models', coalesce(m.models, '[]'),
             'library_versions', coalesce(m.libraries, '{}'),
+            'thresholds', m.thresholds,
             'source', ml_internal.describe_source(j.source),
             'request', (
                 SELECT jsonb_object_agg(substr(f.key, length(j.job_type) + 2), f.value)
@@ -306,7 +308,9 @@ BEGIN
                 jsonb_agg(ml_internal.describe_model(m) ORDER BY u.place) AS models,
                 array_agg(m.phases_csv) AS phases,
                 -- Not in describe_model, where a worker of version 5 would not expect it.
-                jsonb_object_agg(m.id, r.library_versions_csv) FILTER (WHERE r.id IS NOT NULL) AS libraries
+                jsonb_object_agg(m.id, r.library_versions_csv) FILTER (WHERE r.id IS NOT NULL) AS libraries,
+                -- Nor would one of version 7; NULL: to be chosen.
+                jsonb_object_agg(m.id, m.threshold) AS thresholds
             FROM ml.job_models u
             JOIN public.ml_models m ON m.id = u.model_id
             LEFT JOIN public.ml_training_runs r ON r.model_id = m.id

@@ -1,5 +1,5 @@
 -- What kinds of job that measure a model share: the metrics, and curves as rows, which say how a result would have come
--- out at other thresholds than 0.5. The views on them are in 81_curves.sql.
+-- out at other thresholds than the model's. The views on them are in 81_curves.sql.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -55,6 +55,39 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT (tp::numeric * tn - fp::numeric * fn)
         / nullif(sqrt((tp + fp)::numeric * (tp + fn) * (tn + fp) * (tn + fn)), 0);
+$$;
+
+-- A result is at the model's threshold; besides it has the counts at 0.5, which fall where the threshold is lower than that,
+-- and are NULL where a worker of before version 8 knew no other threshold.
+CREATE OR REPLACE FUNCTION ml_internal.counts_fit_half(threshold double precision, tp bigint, fp bigint, tp_at_half bigint, fp_at_half bigint)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN num_nulls(tp_at_half, fp_at_half) = 2 THEN threshold = 0.5
+        WHEN num_nulls(tp_at_half, fp_at_half) = 1 OR least(tp_at_half, fp_at_half) < 0 THEN false
+        WHEN threshold < 0.5 THEN tp_at_half <= tp AND fp_at_half <= fp
+        WHEN threshold > 0.5 THEN tp_at_half >= tp AND fp_at_half >= fp
+        ELSE tp_at_half = tp AND fp_at_half = fp
+    END;
+$$;
+
+-- What to say of a result that is at another threshold than the model's, as one of a worker of before version 8.
+CREATE OR REPLACE FUNCTION ml_internal.threshold_note(
+    p_measured double precision,
+    p_of_model double precision
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format('measured at the threshold %s and not at the model''s own, %s: restart the worker', p_measured, p_of_model)
+    WHERE p_measured <> p_of_model;
 $$;
 
 -- The first thing to know of a model: whether it does better than always giving the more frequent answer of the rows
@@ -130,12 +163,16 @@ BEGIN
             p.job_id,
             CASE
                 WHEN count(p.num_positive) = 0 THEN 'belongs to no measurement'
-                WHEN count(*) > 201 THEN 'has more than 201 points'
+                WHEN count(*) > 202 THEN 'has more than 202 points'
                 WHEN bool_or(p.tp + p.fn <> p.num_positive OR p.fp + p.tn <> p.num_negative)
                     THEN 'counts other rows than its result'
                 WHEN count(*) FILTER (WHERE p.threshold = ANY ('{0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1}'::double precision [])) < 11
                     THEN 'lacks one of the thresholds 0, 0.1, 0.2 to 1'
-                WHEN bool_or(p.threshold = 0.5 AND (p.tp <> p.result_tp OR p.fp <> p.result_fp))
+                WHEN count(*) FILTER (WHERE p.threshold = p.result_threshold) = 0
+                    THEN 'lacks the threshold of its result'
+                WHEN bool_or(p.threshold = p.result_threshold AND (p.tp <> p.result_tp OR p.fp <> p.result_fp))
+                    THEN 'differs from its result at the threshold of that'
+                WHEN bool_or(p.threshold = 0.5 AND (p.tp <> p.tp_at_half OR p.fp <> p.fp_at_half))
                     THEN 'differs from its result at the threshold 0.5'
                 WHEN bool_or(p.tp > p.tp_before OR p.fp > p.fp_before OR p.sum_probability > p.sum_before)
                     THEN 'rises with the threshold'
@@ -147,6 +184,9 @@ BEGIN
                 r.num_negative,
                 r.tp AS result_tp,
                 r.fp AS result_fp,
+                r.model_threshold AS result_threshold,
+                r.tp_at_half,
+                r.fp_at_half,
                 lag(x.tp) OVER by_threshold AS tp_before,
                 lag(x.fp) OVER by_threshold AS fp_before,
                 lag(x.sum_probability) OVER by_threshold AS sum_before
@@ -162,7 +202,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'the curve of job % %', v_job_id, v_fault
             USING ERRCODE = 'check_violation', TABLE = 'ml_curve_points',
-            HINT = 'A curve has at most 201 thresholds, among them 0, 0.1, 0.2 to 1; its counts are those of its result and fall as the threshold rises.';
+            HINT = 'A curve has at most 202 thresholds, among them 0, 0.1, 0.2 to 1 and that of its result; its counts are those of its result and fall as the threshold rises.';
     END IF;
     RETURN NULL;
 END
@@ -181,9 +221,11 @@ COMMENT ON FUNCTION ml_internal.mcc(bigint, bigint, bigint, bigint) IS 'Matthews
 COMMENT ON FUNCTION ml_internal.trivial_answer(bigint, bigint, bigint, bigint) IS 'The more frequent answer among the rows measured: positive or negative.';
 COMMENT ON FUNCTION ml_internal.verdict(bigint, bigint, bigint, bigint) IS 'Whether a model does better than always giving the more frequent answer.';
 COMMENT ON FUNCTION ml_internal.check_curve() IS 'Trigger: a curve fits its result, holds the thresholds that views need, and falls as the threshold rises.';
-COMMENT ON TABLE public.ml_curve_points IS 'Confusion matrix of a measurement at up to 201 thresholds, append-only. ml_roc_curve, ml_pr_curve, ml_calibration and ml_threshold_sweep read it.';
+COMMENT ON FUNCTION ml_internal.counts_fit_half(double precision, bigint, bigint, bigint, bigint) IS 'Whether the counts of a result at its threshold and at 0.5 can both be true.';
+COMMENT ON FUNCTION ml_internal.threshold_note(double precision, double precision) IS 'What to say of a result that is not at the threshold of its model; NULL: nothing.';
+COMMENT ON TABLE public.ml_curve_points IS 'Confusion matrix of a measurement at up to 202 thresholds, append-only. ml_roc_curve, ml_pr_curve, ml_calibration and ml_threshold_sweep read it.';
 COMMENT ON COLUMN public.ml_curve_points.job_id IS 'Job whose result it belongs to.';
-COMMENT ON COLUMN public.ml_curve_points.threshold IS 'A row is predicted positive where its probability is greater than this; 0.5 is what the result itself uses.';
+COMMENT ON COLUMN public.ml_curve_points.threshold IS 'A row is predicted positive where its probability is greater than this; one of them is that of the result itself.';
 COMMENT ON COLUMN public.ml_curve_points.tp IS 'True positives at this threshold.';
 COMMENT ON COLUMN public.ml_curve_points.fp IS 'False positives at this threshold.';
 COMMENT ON COLUMN public.ml_curve_points.tn IS 'True negatives at this threshold.';

@@ -46,6 +46,13 @@ CONSTRAINT ml_jobs_train_uncovered_known CHECK (train_uncovered IN ('leave_out',
 ALTER TABLE public.ml_jobs
 ADD COLUMN IF NOT EXISTS train_source text;
 
+-- Where the model is to say yes, as ml_internal.tidy_threshold writes it.
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_threshold text
+CONSTRAINT ml_jobs_train_threshold_known CHECK (
+    train_threshold ~ '^(f1|mcc|((precision|recall)>=)?0[.][0-9]{0,30}[1-9]|(precision|recall)>=1)$'
+);
+
 CALL ml_internal.keep_constraint(
     'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
 );
@@ -99,6 +106,19 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
     log_loss numeric(9, 6),
     brier_score numeric(7, 6),
+    threshold double precision NOT NULL DEFAULT 0.5,
+    num_set_aside bigint,
+    num_set_aside_positive bigint,
+    tp_at_half bigint,
+    fp_at_half bigint,
+    accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.accuracy(coalesce(tp_at_half, tp), tn + fp - coalesce(fp_at_half, fp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp))
+    ) STORED,
+    f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.f1_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp))
+    ) STORED,
+    precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp))) STORED,
+    recall_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(coalesce(tp_at_half, tp), tp + fn - coalesce(tp_at_half, tp))) STORED,
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -116,6 +136,12 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     CONSTRAINT ml_training_runs_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+    CONSTRAINT ml_training_runs_set_aside_counts CHECK (num_set_aside_positive BETWEEN 0 AND num_set_aside),
+    CONSTRAINT ml_training_runs_half_fits CHECK (
+        ml_internal.counts_fit_half(threshold, tp, fp, tp_at_half, fp_at_half)
+        AND coalesce(tp_at_half <= num_positive AND fp_at_half <= num_negative, true)
+    ),
     CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
 );
 
@@ -131,6 +157,57 @@ CALL ml_internal.define_kind(
     result_filled => '{model_id,num_samples}',
     result_facts => '{ml_curve_points,ml_intervals,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers}'
 );
+
+-- ── Where the model says yes ────────────────────────────────────────────────────────────────────────
+
+-- As it is kept: without blanks, in small letters, a number without needless digits.
+CREATE OR REPLACE FUNCTION ml_internal.tidy_threshold(
+    p_threshold text
+)
+RETURNS text
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(x.found[1] || trim_scale(x.found[2]::numeric), x.said)
+    FROM (
+        SELECT
+            t.said,
+            regexp_match(
+                t.said, '^(|precision>=|recall>=)((?:[0-9]{1,10}(?:[.][0-9]{0,31})?|[.][0-9]{1,31})(?:e[+-]?[0-9]{1,2})?)$'
+            ) AS found
+        FROM (SELECT lower(regexp_replace(left(p_threshold, 100), '[[:space:]]+', '', 'g')) AS said) t
+    ) x;
+$$;
+
+-- In words, for people.
+CREATE OR REPLACE FUNCTION ml_internal.threshold_text(
+    p_rule text,
+    p_threshold double precision,
+    p_num_set_aside bigint
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(': ', p_threshold, CASE
+        WHEN p_rule ~ '^[0-9]' THEN NULL
+        ELSE concat(
+            'the ',
+            CASE
+                WHEN p_rule = 'f1' THEN 'highest F1'
+                WHEN p_rule = 'mcc' THEN 'highest Matthews correlation'
+                WHEN p_rule LIKE 'precision%' THEN 'highest recall with ' || replace(p_rule, '>=', ' >= ')
+                WHEN p_rule LIKE 'recall%' THEN 'highest precision with ' || replace(p_rule, '>=', ' >= ')
+                ELSE p_rule
+            END,
+            ' on ' || ml_internal.count_text(p_num_set_aside) || ' rows that were neither fitted nor measured'
+        )
+    END);
+$$;
 
 -- ── At the INSERT: defaults, and rules of one row ───────────────────────────────────────────────────
 
@@ -188,6 +265,7 @@ BEGIN
     END IF;
     NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
     NEW.train_random_state := coalesce(NEW.train_random_state, 42);
+    NEW.train_threshold := coalesce(ml_internal.tidy_threshold(NEW.train_threshold), '0.5');
     RETURN NEW;
 END
 $$;
@@ -233,6 +311,16 @@ BEGIN
         v_column := 'train_random_state';
         v_message := format('train_random_state %s is negative', NEW.train_random_state);
         v_hint := 'Use 0 or more; leave it out for the default of 42.';
+    ELSIF NEW.train_threshold !~ '^(f1|mcc|((precision|recall)>=)?0[.][0-9]{0,30}[1-9]|(precision|recall)>=1)$' THEN
+        v_column := 'train_threshold';
+        v_message := CASE
+            WHEN NEW.train_threshold ~ '^[0-9]' AND NEW.train_threshold !~ '[^0-9.]'
+                THEN format('train_threshold %s is not between 0 and 1', left(NEW.train_threshold, 50))
+            WHEN NEW.train_threshold ~ '^(precision|recall)>=[0-9.]+$'
+                THEN format('train_threshold %s asks for a share that is not above 0 and at most 1', left(NEW.train_threshold, 50))
+            ELSE format('train_threshold %L is unknown', left(NEW.train_threshold, 50))
+        END;
+        v_hint := 'Give a number between 0 and 1, above which a probability is a yes (0.5 is the default), or have it chosen: f1, mcc, precision>=0.8 or recall>=0.8.';
     ELSIF NEW.train_future_minutes NOT BETWEEN 1 AND 525600 THEN
         v_column := 'train_future_minutes';
         v_message := format('train_future_minutes %s is not between 1 and 525600', NEW.train_future_minutes);
@@ -647,6 +735,11 @@ AS $$
         'stop_value', p_job.train_stop_value,
         'uncovered', p_job.train_uncovered,
         'source', coalesce(p_job.train_source, 'coin_metrics'), -- NULL: older than sources
+        'threshold_rule', coalesce(p_job.train_threshold, '0.5'), -- NULL: older than thresholds
+        'threshold', CASE
+            WHEN p_job.train_threshold IS NULL THEN 0.5
+            WHEN p_job.train_threshold ~ '^[0-9]' THEN p_job.train_threshold::numeric
+        END,
         'train_start', p_job.train_start,
         'train_end', p_job.train_end,
         'test_size', p_job.train_test_size,
@@ -679,14 +772,14 @@ BEGIN
         INSERT INTO public.ml_models (
             name, model_type, description, train_job_id,
             target_variable, target_operator, target_value, future_minutes,
-            label, base_variable, stop_value, uncovered, source,
+            label, base_variable, stop_value, uncovered, source, threshold_rule, threshold,
             train_start, train_end, test_size, random_state,
             features_csv, phases_csv, params_csv
         )
         SELECT
             m.name, m.model_type, m.description, m.train_job_id,
             m.target_variable, m.target_operator, m.target_value, m.future_minutes,
-            m.label, m.base_variable, m.stop_value, m.uncovered, m.source,
+            m.label, m.base_variable, m.stop_value, m.uncovered, m.source, m.threshold_rule, m.threshold,
             m.train_start, m.train_end, m.test_size, m.random_state,
             m.features_csv, m.phases_csv, m.params_csv
         FROM ml_internal.planned_model(NEW) m
@@ -716,7 +809,8 @@ BEGIN
         training_precision = NEW.precision_score,
         training_recall = NEW.recall,
         feature_importance_csv = NEW.feature_importance_csv,
-        model_file_path = NEW.artifact_path
+        model_file_path = NEW.artifact_path,
+        threshold = NEW.threshold
     WHERE id = NEW.model_id;
     RETURN NULL;
 END
@@ -761,8 +855,16 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_model public.ml_models;
 BEGIN
-    NEW.model_id := (SELECT m.id FROM public.ml_models m WHERE m.train_job_id = NEW.job_id);
+    SELECT m.* INTO v_model FROM public.ml_models m WHERE m.train_job_id = NEW.job_id;
+    NEW.model_id := v_model.id;
+    IF NEW.num_set_aside IS NULL AND v_model.threshold_rule <> '0.5' THEN
+        NEW.warnings := concat_ws('; ', NEW.warnings, format(
+            'the threshold is 0.5 and not %s: a worker of before version 8 trained it; restart the worker, and train again', v_model.threshold_rule
+        ));
+    END IF;
     NEW.num_samples := NEW.num_positive + NEW.num_negative;
     RETURN NEW;
 END
@@ -781,8 +883,9 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT m.id, format(
-        'model %s, %s: %s, F1 %s, ROC AUC %s on held-out rows',
-        m.id, m.name, ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'), coalesce(r.roc_auc::text, 'none')
+        'model %s, %s: %s, F1 %s, ROC AUC %s on held-out rows%s',
+        m.id, m.name, ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'), coalesce(r.roc_auc::text, 'none'),
+        ', at the threshold ' || nullif(r.threshold, 0.5)
     )
     INTO NEW.result_model_id, NEW.progress_msg
     FROM public.ml_training_runs r
@@ -804,7 +907,9 @@ SELECT
     r.num_coins, r.num_fitted, r.num_fitted_positive, r.num_gap, r.num_unlabelled, r.num_samples, r.num_positive, r.num_negative,
     r.tp, r.fp, r.tn, r.fn, r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc,
     r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
-    r.average_precision, r.num_without_base, r.num_uncovered, r.mcc, r.log_loss, r.brier_score
+    r.average_precision, r.num_without_base, r.num_uncovered, r.mcc, r.log_loss, r.brier_score,
+    r.threshold, r.num_set_aside, r.num_set_aside_positive,
+    r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -890,7 +995,8 @@ CREATE OR REPLACE FUNCTION ml.train(
     base text DEFAULT NULL,
     stop_value numeric DEFAULT NULL,
     uncovered text DEFAULT NULL,
-    source text DEFAULT NULL
+    source text DEFAULT NULL,
+    threshold text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
@@ -905,7 +1011,7 @@ BEGIN
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
         train_test_size, train_random_state,
-        train_label, train_base_var, train_stop_value, train_uncovered, train_source
+        train_label, train_base_var, train_stop_value, train_uncovered, train_source, train_threshold
     )
     VALUES (
         'TRAIN', priority, max_attempts, max_minutes,
@@ -913,7 +1019,7 @@ BEGIN
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
         test_size, random_state,
-        label, base, stop_value, uncovered, source
+        label, base, stop_value, uncovered, source, threshold
     )
     RETURNING id INTO v_id;
     RETURN v_id;
@@ -944,7 +1050,8 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_base text,
     p_stop_value numeric,
     p_uncovered text,
-    p_source text
+    p_source text,
+    p_threshold text
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
@@ -960,7 +1067,7 @@ BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
             p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes,
-            p_label, p_base, p_stop_value, p_uncovered, p_source
+            p_label, p_base, p_stop_value, p_uncovered, p_source, p_threshold
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -993,7 +1100,8 @@ CREATE OR REPLACE FUNCTION ml.preview(
     base text DEFAULT NULL,
     stop_value numeric DEFAULT NULL,
     uncovered text DEFAULT NULL,
-    source text DEFAULT NULL
+    source text DEFAULT NULL,
+    threshold text DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
@@ -1014,7 +1122,7 @@ BEGIN
     v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
         phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes,
-        label, base, stop_value, uncovered, source
+        label, base, stop_value, uncovered, source, threshold
     );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
 EXCEPTION
@@ -1029,13 +1137,13 @@ $$;
 
 CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.train');
 CALL ml_internal.allow(
-    'ml_reader', 'EXECUTE', 'ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model'
+    'ml_reader', 'EXECUTE', 'ml_internal.threshold_text, ml_internal.try_train, ml_internal.fewest, ml_internal.describe_model, ml_internal.planned_model'
 );
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text, text
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text, text, text
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
@@ -1044,6 +1152,8 @@ COMMENT ON FUNCTION ml_internal.check_train() IS 'Trigger: refuses values that n
 COMMENT ON FUNCTION ml_internal.require_train_name() IS 'Trigger: the name of the model is free.';
 COMMENT ON FUNCTION ml_internal.check_train_again() IS 'Trigger: a TRAIN job that is claimed has a name that is free, and a source that can be read, also by the role that inserted it.';
 COMMENT ON FUNCTION ml_internal.check_train_lists() IS 'Trigger: refuses unknown sources, features, phases and hyperparameters, values out of their bounds, and columns that the role may not read.';
+COMMENT ON FUNCTION ml_internal.tidy_threshold(text) IS 'train_threshold as it is kept.';
+COMMENT ON FUNCTION ml_internal.threshold_text(text, double precision, bigint) IS 'The threshold of a model, and how it was found, in words.';
 COMMENT ON FUNCTION ml_internal.param_fits(public.ref_model_params, text) IS 'Whether a hyperparameter may have this value.';
 COMMENT ON FUNCTION ml_internal.planned_model(public.ml_jobs) IS 'The model that a TRAIN job will make, as it is born.';
 COMMENT ON FUNCTION ml_internal.keep_model_of_job() IS 'Trigger: a model is TRAINING from the first claim, and FAILED when its job fails or is cancelled.';
@@ -1063,7 +1173,23 @@ COMMENT ON COLUMN public.ml_training_runs.holdout IS 'What was held out: coins (
 COMMENT ON COLUMN public.ml_training_runs.num_coins IS 'Coins among the labelled rows.';
 COMMENT ON COLUMN public.ml_training_runs.num_fitted IS 'Rows that the model was fitted on.';
 COMMENT ON COLUMN public.ml_training_runs.num_fitted_positive IS 'Positive rows among them.';
-COMMENT ON COLUMN public.ml_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time.';
+COMMENT ON COLUMN public.ml_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time, or in that of the rows set aside.';
+COMMENT ON COLUMN public.ml_training_runs.threshold IS 'Held-out rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_training_runs.num_set_aside IS 'Rows, neither fitted nor held out, that the threshold was chosen on; 0: it was given. NULL before version 8.';
+COMMENT ON COLUMN public.ml_training_runs.num_set_aside_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_training_runs.tp_at_half IS 'True positives if the threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_training_runs.fp_at_half IS 'False positives if the threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_training_runs.accuracy_at_half IS 'Accuracy if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_training_runs.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_training_runs.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_training_runs.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_training_runs.threshold IS 'Held-out rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_set_aside IS 'Rows, neither fitted nor held out, that the threshold was chosen on; 0: it was given. NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_set_aside_positive IS 'Positive rows among them.';
+COMMENT ON COLUMN public.ml_fact_training_runs.accuracy_at_half IS 'Accuracy if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_fact_training_runs.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_training_runs.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_training_runs.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
 COMMENT ON COLUMN public.ml_training_runs.num_unlabelled IS 'Rows left out because they have no label.';
 COMMENT ON COLUMN public.ml_training_runs.num_samples IS 'Held-out rows.';
 COMMENT ON COLUMN public.ml_training_runs.num_positive IS 'Positive rows among the held-out ones.';
@@ -1143,6 +1269,7 @@ COMMENT ON COLUMN public.ml_jobs.train_label IS 'TRAIN: kind of label, see ref_l
 COMMENT ON COLUMN public.ml_jobs.train_base_var IS 'TRAIN: column of the source that a change is measured from; default: the target.';
 COMMENT ON COLUMN public.ml_jobs.train_stop_value IS 'TRAIN: change in percent that must not come first; of the other sign than train_value.';
 COMMENT ON COLUMN public.ml_jobs.train_source IS 'TRAIN: what it learns from, see ml_sources; default coin_metrics. NULL before version 7: coin_metrics.';
+COMMENT ON COLUMN public.ml_jobs.train_threshold IS 'TRAIN: the model says yes where its probability is greater than this: a number between 0 and 1 (default 0.5), or what it is chosen by, on rows that are neither fitted nor measured: f1, mcc, precision>=0.8 (the highest recall with that precision) or recall>=0.8 (the highest precision with that recall). NULL before version 8: 0.5.';
 COMMENT ON COLUMN public.ml_jobs.train_uncovered IS 'TRAIN: what rows are whose coin has no row where the window ends: leave_out (default) or negative.';
 COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';
 COMMENT ON COLUMN public.ml_jobs.result_model_id IS 'TRAIN: the model, once COMPLETED.';

@@ -36,6 +36,21 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     mcc numeric(5, 4) GENERATED ALWAYS AS (ml_internal.mcc(tp, tn, fp, fn)) STORED,
     log_loss numeric(9, 6),
     brier_score numeric(7, 6),
+    threshold double precision NOT NULL DEFAULT 0.5,
+    tp_at_half bigint,
+    fp_at_half bigint,
+    accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.accuracy(
+            coalesce(tp_at_half, tp), tn + fp - coalesce(fp_at_half, fp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp)
+        )
+    ) STORED,
+    f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.f1_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp))
+    ) STORED,
+    precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp))) STORED,
+    recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.recall_score(coalesce(tp_at_half, tp), tp + fn - coalesce(tp_at_half, tp))
+    ) STORED,
     CONSTRAINT ml_test_results_pkey PRIMARY KEY (id),
     CONSTRAINT ml_test_results_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_test_results_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
@@ -48,6 +63,11 @@ CREATE TABLE IF NOT EXISTS public.ml_test_results (
     CONSTRAINT ml_test_results_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_average_precision_between_0_and_1 CHECK (average_precision BETWEEN 0 AND 1),
     CONSTRAINT ml_test_results_scores_of_probabilities CHECK (log_loss >= 0 AND brier_score BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+    CONSTRAINT ml_test_results_half_fits CHECK (
+        ml_internal.counts_fit_half(threshold, tp, fp, tp_at_half, fp_at_half)
+        AND coalesce(tp_at_half <= num_positive AND fp_at_half <= num_negative, true)
+    ),
     CONSTRAINT ml_test_results_overlap_has_note CHECK (has_overlap = (overlap_note IS NOT NULL)),
     CONSTRAINT ml_test_results_windows_not_negative CHECK (least(num_without_base, num_uncovered) >= 0)
 );
@@ -117,8 +137,9 @@ AS $$
 BEGIN
     SELECT
         j.test_model_id, j.test_start, j.test_end,
-        ml_internal.overlap_note(tstzrange(j.test_start, j.test_end), tstzrange(m.train_start, m.train_end))
-    INTO NEW.model_id, NEW.test_start, NEW.test_end, NEW.overlap_note
+        ml_internal.overlap_note(tstzrange(j.test_start, j.test_end), tstzrange(m.train_start, m.train_end)),
+        nullif(concat_ws('; ', NEW.note, ml_internal.threshold_note(NEW.threshold, m.threshold)), '')
+    INTO NEW.model_id, NEW.test_start, NEW.test_end, NEW.overlap_note, NEW.note
     FROM public.ml_jobs j
     JOIN public.ml_models m ON m.id = j.test_model_id
     WHERE j.id = NEW.job_id;
@@ -141,8 +162,9 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT t.id, format(
-        'test %s of model %s: %s, F1 %s, ROC AUC %s',
-        t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none')
+        'test %s of model %s: %s, F1 %s, ROC AUC %s%s',
+        t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none'),
+        ', at the threshold ' || nullif(t.threshold, 0.5)
     ) || coalesce('; ' || t.note, '')
     INTO NEW.result_test_id, NEW.progress_msg
     FROM public.ml_test_results t
@@ -163,7 +185,8 @@ SELECT
     t.has_overlap, t.num_unlabelled, t.num_samples, t.num_positive, t.num_negative,
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
     t.seconds_loading, t.seconds_scoring, t.average_precision, t.note,
-    t.num_without_base, t.num_uncovered, t.mcc, t.log_loss, t.brier_score
+    t.num_without_base, t.num_uncovered, t.mcc, t.log_loss, t.brier_score,
+    t.threshold, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -181,8 +204,10 @@ BEGIN
     RETURN QUERY SELECT format('Tests: %s', (SELECT count(*) FROM public.ml_test_results t WHERE t.model_id = p_model_id));
     RETURN QUERY
     SELECT format(
-        '  test %s, %s: accuracy %s, F1 %s, ROC AUC %s', t.id, ml_internal.period_text(t.test_start, t.test_end),
-        coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'), coalesce(t.roc_auc::text, '-')
+        '  test %s, %s: accuracy %s, F1 %s%s, ROC AUC %s', t.id, ml_internal.period_text(t.test_start, t.test_end),
+        coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'),
+        CASE WHEN t.threshold <> 0.5 THEN format(' (at 0.5: %s)', coalesce(t.f1_at_half::text, '-')) END,
+        coalesce(t.roc_auc::text, '-')
     ) || coalesce('; ' || t.overlap_note, '') || coalesce('; ' || t.note, '')
     FROM public.ml_test_results t
     WHERE t.model_id = p_model_id
@@ -270,6 +295,18 @@ COMMENT ON COLUMN public.ml_test_results.seconds_loading IS 'Seconds spent readi
 COMMENT ON COLUMN public.ml_test_results.seconds_scoring IS 'Seconds spent predicting and measuring.';
 COMMENT ON COLUMN public.ml_test_results.average_precision IS 'Average precision: the area under the precision-recall curve; the share of positive rows is chance. NULL where there was only one class, and before version 5.';
 COMMENT ON COLUMN public.ml_test_results.note IS 'What else to know of it, in words: that the model was made by other versions of the libraries; NULL: nothing.';
+COMMENT ON COLUMN public.ml_test_results.threshold IS 'Rows with a greater probability were predicted positive: the threshold of the model; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_test_results.tp_at_half IS 'True positives if the threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_test_results.fp_at_half IS 'False positives if the threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_test_results.accuracy_at_half IS 'Accuracy if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_test_results.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_test_results.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_test_results.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_tests.threshold IS 'Rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_fact_tests.accuracy_at_half IS 'Accuracy if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_fact_tests.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_tests.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_tests.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
 COMMENT ON COLUMN public.ml_fact_tests.note IS 'What else to know of it, in words; NULL: nothing.';
 COMMENT ON COLUMN public.ml_fact_tests.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON COLUMN public.ml_test_results.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';

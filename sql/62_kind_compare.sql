@@ -108,6 +108,36 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     num_blocks integer,
     block_seconds bigint,
     undecided_reason text,
+    a_threshold double precision NOT NULL DEFAULT 0.5,
+    a_tp_at_half bigint,
+    a_fp_at_half bigint,
+    a_accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.accuracy(
+            coalesce(a_tp_at_half, a_tp), a_tn + a_fp - coalesce(a_fp_at_half, a_fp), coalesce(a_fp_at_half, a_fp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp)
+        )
+    ) STORED,
+    a_f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.f1_score(coalesce(a_tp_at_half, a_tp), coalesce(a_fp_at_half, a_fp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp))
+    ) STORED,
+    a_precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(a_tp_at_half, a_tp), coalesce(a_fp_at_half, a_fp))) STORED,
+    a_recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.recall_score(coalesce(a_tp_at_half, a_tp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp))
+    ) STORED,
+    b_threshold double precision NOT NULL DEFAULT 0.5,
+    b_tp_at_half bigint,
+    b_fp_at_half bigint,
+    b_accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.accuracy(
+            coalesce(b_tp_at_half, b_tp), b_tn + b_fp - coalesce(b_fp_at_half, b_fp), coalesce(b_fp_at_half, b_fp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp)
+        )
+    ) STORED,
+    b_f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.f1_score(coalesce(b_tp_at_half, b_tp), coalesce(b_fp_at_half, b_fp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp))
+    ) STORED,
+    b_precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(b_tp_at_half, b_tp), coalesce(b_fp_at_half, b_fp))) STORED,
+    b_recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+        ml_internal.recall_score(coalesce(b_tp_at_half, b_tp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp))
+    ) STORED,
     CONSTRAINT ml_comparisons_pkey PRIMARY KEY (id),
     CONSTRAINT ml_comparisons_model_a_id_fkey FOREIGN KEY (model_a_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_comparisons_model_b_id_fkey FOREIGN KEY (model_b_id) REFERENCES public.ml_models (id),
@@ -156,6 +186,12 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     ),
     CONSTRAINT ml_comparisons_winner_was_not_trained_on_it CHECK (
         winner_id IS NULL OR CASE winner_id WHEN model_a_id THEN a_overlap_note ELSE b_overlap_note END IS NULL
+    ),
+    CONSTRAINT ml_comparisons_thresholds_between_0_and_1 CHECK (a_threshold BETWEEN 0 AND 1 AND b_threshold BETWEEN 0 AND 1),
+    CONSTRAINT ml_comparisons_half_fits CHECK (
+        ml_internal.counts_fit_half(a_threshold, a_tp, a_fp, a_tp_at_half, a_fp_at_half)
+        AND ml_internal.counts_fit_half(b_threshold, b_tp, b_fp, b_tp_at_half, b_fp_at_half)
+        AND coalesce(greatest(a_tp_at_half, b_tp_at_half) <= a_tp + a_fn AND greatest(a_fp_at_half, b_fp_at_half) <= a_tn + a_fp, true)
     )
 );
 
@@ -365,6 +401,15 @@ BEGIN
     v_leader := ml_internal.leader(
         NEW.model_a_id, NEW.model_b_id, NEW.a_tp, NEW.a_tn, NEW.a_fp, NEW.a_fn, NEW.b_tp, NEW.b_tn, NEW.b_fp, NEW.b_fn
     );
+    NEW.note := nullif(concat_ws(
+        '; ', NEW.note,
+        (
+            SELECT 'model a ' || ml_internal.threshold_note(NEW.a_threshold, m.threshold) FROM public.ml_models m WHERE m.id = NEW.model_a_id
+        ),
+        (
+            SELECT 'model b ' || ml_internal.threshold_note(NEW.b_threshold, m.threshold) FROM public.ml_models m WHERE m.id = NEW.model_b_id
+        )
+    ), '');
     NEW.winner_id := CASE
         WHEN CASE v_leader WHEN NEW.model_a_id THEN NEW.a_overlap_note ELSE NEW.b_overlap_note END IS NOT NULL THEN NULL
         WHEN coalesce(NEW.confidence, 0) = 0 THEN v_leader
@@ -415,7 +460,9 @@ SELECT
     c.f1_difference, c.f1_difference_lower, c.f1_difference_upper,
     c.accuracy_difference, c.accuracy_difference_lower, c.accuracy_difference_upper,
     c.roc_auc_difference, c.roc_auc_difference_lower, c.roc_auc_difference_upper,
-    c.num_blocks, c.block_seconds, c.undecided_reason
+    c.num_blocks, c.block_seconds, c.undecided_reason,
+    c.a_threshold, c.a_accuracy_at_half, c.a_precision_at_half, c.a_recall_at_half, c.a_f1_at_half,
+    c.b_threshold, c.b_accuracy_at_half, c.b_precision_at_half, c.b_recall_at_half, c.b_f1_at_half
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -642,6 +689,30 @@ COMMENT ON COLUMN public.ml_fact_comparisons.b_f1 IS 'Second model: harmonic mea
 COMMENT ON COLUMN public.ml_fact_comparisons.b_roc_auc IS 'Second model: area under the ROC curve; NULL where there was only one class.';
 COMMENT ON COLUMN public.ml_fact_comparisons.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_fact_comparisons.seconds_scoring IS 'Seconds spent predicting and measuring.';
+COMMENT ON COLUMN public.ml_comparisons.a_threshold IS 'Threshold of model a: rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.a_tp_at_half IS 'True positives of model a if its threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_comparisons.a_fp_at_half IS 'False positives of model a if its threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_comparisons.a_accuracy_at_half IS 'Accuracy of model a if its threshold were 0.5.';
+COMMENT ON COLUMN public.ml_comparisons.a_f1_at_half IS 'F1 of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.a_precision_at_half IS 'Precision of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.a_recall_at_half IS 'Recall of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_accuracy_at_half IS 'Accuracy of model a if its threshold were 0.5.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_f1_at_half IS 'F1 of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_precision_at_half IS 'Precision of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_recall_at_half IS 'Recall of model a if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_threshold IS 'Threshold of model a; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.b_threshold IS 'Threshold of model b: rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_comparisons.b_tp_at_half IS 'True positives of model b if its threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_comparisons.b_fp_at_half IS 'False positives of model b if its threshold were 0.5; NULL before version 8, where it is.';
+COMMENT ON COLUMN public.ml_comparisons.b_accuracy_at_half IS 'Accuracy of model b if its threshold were 0.5.';
+COMMENT ON COLUMN public.ml_comparisons.b_f1_at_half IS 'F1 of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.b_precision_at_half IS 'Precision of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_comparisons.b_recall_at_half IS 'Recall of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_accuracy_at_half IS 'Accuracy of model b if its threshold were 0.5.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_f1_at_half IS 'F1 of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_precision_at_half IS 'Precision of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_recall_at_half IS 'Recall of model b if its threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_threshold IS 'Threshold of model b; 0.5 before version 8.';
 COMMENT ON COLUMN public.ml_jobs.compare_model_a_id IS 'COMPARE: first model.';
 COMMENT ON COLUMN public.ml_jobs.compare_model_b_id IS 'COMPARE: second model.';
 COMMENT ON COLUMN public.ml_jobs.compare_confidence IS 'COMPARE: a model wins where the interval of the difference in F1 excludes zero at this confidence, 0.95 unless given; 0: the higher F1 wins, be it by chance. NULL before version 8.';

@@ -21,10 +21,12 @@ CREATE TABLE IF NOT EXISTS public.ml_scorings (
     note text,
     job_id bigint NOT NULL,
     attempt integer NOT NULL,
+    threshold double precision NOT NULL DEFAULT 0.5,
     CONSTRAINT ml_scorings_pkey PRIMARY KEY (id),
     CONSTRAINT ml_scorings_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_scorings_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_scorings_one_a_job UNIQUE (job_id),
+    CONSTRAINT ml_scorings_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
     CONSTRAINT ml_scorings_start_before_end CHECK (score_start < score_end),
     CONSTRAINT ml_scorings_positive_among_samples CHECK (num_positive BETWEEN 0 AND num_samples)
 );
@@ -50,13 +52,16 @@ CREATE INDEX IF NOT EXISTS ml_predictions_key ON public.ml_predictions (key, mod
 CREATE INDEX IF NOT EXISTS ml_predictions_job ON public.ml_predictions (job_id);
 
 -- How many answers of a job have which probability on which day (UTC): of millions of answers nobody counts them anew for a
--- chart. Bins are those of ml_calibration: above 0.5 is above 0.5.
+-- chart. Bins are those of ml_calibration: above 0.5 is above 0.5. A model's threshold may lie within one, so those above it
+-- are counted beside; NULL before version 8: it is 0.5.
 CREATE TABLE IF NOT EXISTS public.ml_prediction_bins (
     job_id bigint NOT NULL,
     model_id bigint NOT NULL,
     day date NOT NULL,
     bin smallint NOT NULL,
     num_answers bigint NOT NULL,
+    num_positive bigint,
+    CONSTRAINT ml_prediction_bins_positive_among_answers CHECK (num_positive BETWEEN 0 AND num_answers),
     CONSTRAINT ml_prediction_bins_pkey PRIMARY KEY (job_id, day, bin),
     CONSTRAINT ml_prediction_bins_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_prediction_bins_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
@@ -84,7 +89,7 @@ CALL ml_internal.define_kind(
     uses_models => '{score_model_id}',
     result_table => 'ml_scorings',
     result_column => 'result_scoring_id',
-    result_filled => '{model_id,score_start,score_end,num_samples,num_positive}',
+    result_filled => '{model_id,score_start,score_end,num_samples,num_positive,threshold}',
     result_facts => '{ml_predictions}',
     page => 'page_of_scorings',
     stays_with_model => false,
@@ -108,7 +113,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.prediction_parts (
     num_positive bigint NOT NULL,
     days date [] NOT NULL,
     bins smallint [] NOT NULL,
-    counts bigint [] NOT NULL
+    counts bigint [] NOT NULL,
+    positives bigint []
 );
 
 -- The routine below says for each statement that it has seen to it; to look at a million rows again would take long.
@@ -178,10 +184,12 @@ SET jit TO off
 AS $$
 DECLARE
     v_model_id bigint;
+    v_threshold double precision;
     v_stored bigint;
 BEGIN
-    SELECT j.score_model_id INTO v_model_id
+    SELECT j.score_model_id, m.threshold INTO v_model_id, v_threshold
     FROM public.ml_jobs j
+    JOIN public.ml_models m ON m.id = j.score_model_id
     WHERE j.id = p_job_id AND j.status = 'RUNNING' AND j.attempt = p_attempt;
     IF v_model_id IS NULL THEN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
@@ -200,14 +208,14 @@ BEGIN
         RAISE EXCEPTION 'only % of % answers have the name of a coin', v_stored, cardinality(p_coins)
             USING ERRCODE = 'invalid_parameter_value', TABLE = 'ml_predictions', HINT = 'Number the names from 1.';
     END IF;
-    INSERT INTO ml_internal.prediction_parts (job_id, num_samples, num_positive, days, bins, counts)
+    INSERT INTO ml_internal.prediction_parts (job_id, num_samples, num_positive, days, bins, counts, positives)
     SELECT
-        p_job_id, v_stored, coalesce(sum(b.num_answers) FILTER (WHERE b.bin > 5), 0),
-        array_agg(b.day), array_agg(b.bin), array_agg(b.num_answers)
+        p_job_id, v_stored, coalesce(sum(b.num_positive), 0),
+        array_agg(b.day), array_agg(b.bin), array_agg(b.num_answers), array_agg(b.num_positive)
     FROM (
         SELECT
             (a.moment AT TIME ZONE 'UTC')::date AS day, greatest(ceil(a.probability * 10), 1)::smallint AS bin,
-            count(*) AS num_answers
+            count(*) AS num_answers, count(*) FILTER (WHERE a.probability > v_threshold) AS num_positive
         FROM unnest(p_moments, p_probabilities) a (moment, probability)
         GROUP BY 1, 2
     ) b
@@ -227,8 +235,9 @@ AS $$
 BEGIN
     SELECT
         j.score_model_id, j.score_start, j.score_end,
-        concat_ws('; ', ml_internal.overlap_note(tstzrange(j.score_start, j.score_end), tstzrange(m.train_start, m.train_end)), NEW.note)
-    INTO NEW.model_id, NEW.score_start, NEW.score_end, NEW.note
+        concat_ws('; ', ml_internal.overlap_note(tstzrange(j.score_start, j.score_end), tstzrange(m.train_start, m.train_end)), NEW.note),
+        m.threshold
+    INTO NEW.model_id, NEW.score_start, NEW.score_end, NEW.note, NEW.threshold
     FROM public.ml_jobs j
     JOIN public.ml_models m ON m.id = j.score_model_id
     WHERE j.id = NEW.job_id;
@@ -237,10 +246,10 @@ BEGIN
         DELETE FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id RETURNING p.*
     ),
     binned AS (
-        INSERT INTO public.ml_prediction_bins (job_id, model_id, day, bin, num_answers)
-        SELECT NEW.job_id, NEW.model_id, b.day, b.bin, sum(b.num_answers)
+        INSERT INTO public.ml_prediction_bins (job_id, model_id, day, bin, num_answers, num_positive)
+        SELECT NEW.job_id, NEW.model_id, b.day, b.bin, sum(b.num_answers), sum(b.num_positive)
         FROM counted c
-        CROSS JOIN LATERAL unnest(c.days, c.bins, c.counts) b (day, bin, num_answers)
+        CROSS JOIN LATERAL unnest(c.days, c.bins, c.counts, c.positives) b (day, bin, num_answers, num_positive)
         GROUP BY b.day, b.bin
     )
     SELECT sum(c.num_samples), sum(c.num_positive) INTO NEW.num_samples, NEW.num_positive FROM counted c;
@@ -307,13 +316,14 @@ EXECUTE FUNCTION ml_internal.show_scoring();
 CREATE OR REPLACE VIEW public.ml_fact_scorings WITH (security_invoker = true) AS
 SELECT
     s.id AS scoring_id, s.job_id, s.model_id, s.created_at, s.score_start AS period_start, s.score_end AS period_end,
-    s.num_samples, s.num_positive, s.share_positive, s.seconds_loading, s.seconds_scoring, s.note
+    s.num_samples, s.num_positive, s.share_positive, s.seconds_loading, s.seconds_scoring, s.note, s.threshold
 FROM public.ml_scorings s;
 
 CREATE OR REPLACE VIEW public.ml_fact_predictions WITH (security_invoker = true) AS
 SELECT
     b.model_id, b.day, b.bin, (b.bin - 1) / 10.0 AS bin_start, b.bin / 10.0 AS bin_end,
-    sum(b.num_answers)::bigint AS num_answers
+    sum(b.num_answers)::bigint AS num_answers,
+    sum(coalesce(b.num_positive, CASE WHEN b.bin > 5 THEN b.num_answers ELSE 0 END))::bigint AS num_positive
 FROM public.ml_prediction_bins b
 GROUP BY b.model_id, b.day, b.bin;
 
@@ -453,16 +463,18 @@ COMMENT ON FUNCTION ml_internal.page_of_scorings(bigint) IS 'Part of ml.report: 
 COMMENT ON TABLE ml_internal.prediction_parts IS 'Answers that a transaction has stored and no result has counted yet; each sees only its own.';
 COMMENT ON COLUMN ml_internal.prediction_parts.job_id IS 'SCORE job.';
 COMMENT ON COLUMN ml_internal.prediction_parts.num_samples IS 'Rows stored.';
-COMMENT ON COLUMN ml_internal.prediction_parts.num_positive IS 'Those of them with a probability above 0.5.';
+COMMENT ON COLUMN ml_internal.prediction_parts.num_positive IS 'Those of them with a probability above the threshold of the model.';
 COMMENT ON COLUMN ml_internal.prediction_parts.days IS 'Days of the rows, one for each bin that has some.';
 COMMENT ON COLUMN ml_internal.prediction_parts.bins IS 'Bins of these days, 1 to 10.';
 COMMENT ON COLUMN ml_internal.prediction_parts.counts IS 'Rows of these bins.';
+COMMENT ON COLUMN ml_internal.prediction_parts.positives IS 'Those of them above the threshold of the model.';
 COMMENT ON TABLE public.ml_prediction_bins IS 'How many answers of a SCORE job have which probability on which day, append-only; ml_fact_predictions adds them up.';
 COMMENT ON COLUMN public.ml_prediction_bins.job_id IS 'SCORE job.';
 COMMENT ON COLUMN public.ml_prediction_bins.model_id IS 'Model that was asked.';
 COMMENT ON COLUMN public.ml_prediction_bins.day IS 'Day of the rows, UTC.';
 COMMENT ON COLUMN public.ml_prediction_bins.bin IS '1 (up to 0.1) to 10 (above 0.9).';
 COMMENT ON COLUMN public.ml_prediction_bins.num_answers IS 'Answers with such a probability.';
+COMMENT ON COLUMN public.ml_prediction_bins.num_positive IS 'Those of them above the threshold of the model; NULL before version 8: it is 0.5.';
 COMMENT ON VIEW public.ml_fact_predictions IS 'Answers by model, day (UTC) and probability in ten bins, of all its scorings.';
 COMMENT ON COLUMN public.ml_fact_predictions.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_fact_predictions.day IS 'Day of the rows that were scored, UTC.';
@@ -470,6 +482,7 @@ COMMENT ON COLUMN public.ml_fact_predictions.bin IS '1 to 10.';
 COMMENT ON COLUMN public.ml_fact_predictions.bin_start IS 'Answers of the bin are greater; the first has those of 0, too.';
 COMMENT ON COLUMN public.ml_fact_predictions.bin_end IS 'And at most this.';
 COMMENT ON COLUMN public.ml_fact_predictions.num_answers IS 'Answers in the bin.';
+COMMENT ON COLUMN public.ml_fact_predictions.num_positive IS 'Those of them above the threshold of the model.';
 COMMENT ON TABLE public.ml_scorings IS 'A period whose rows a model was asked about, append-only: one row per SCORE job; its answers are in ml_predictions.';
 COMMENT ON COLUMN public.ml_scorings.id IS 'Number of the scoring.';
 COMMENT ON COLUMN public.ml_scorings.created_at IS 'When it was recorded.';
@@ -477,8 +490,9 @@ COMMENT ON COLUMN public.ml_scorings.model_id IS 'Model that was asked.';
 COMMENT ON COLUMN public.ml_scorings.score_start IS 'First moment of the period.';
 COMMENT ON COLUMN public.ml_scorings.score_end IS 'First moment after the period.';
 COMMENT ON COLUMN public.ml_scorings.num_samples IS 'Rows in the period, each of which has an answer.';
-COMMENT ON COLUMN public.ml_scorings.num_positive IS 'Answers above 0.5.';
-COMMENT ON COLUMN public.ml_scorings.share_positive IS 'Share of answers above 0.5.';
+COMMENT ON COLUMN public.ml_scorings.num_positive IS 'Answers above the threshold of the model.';
+COMMENT ON COLUMN public.ml_scorings.share_positive IS 'Share of answers above the threshold of the model.';
+COMMENT ON COLUMN public.ml_scorings.threshold IS 'Threshold of the model; 0.5 before version 8.';
 COMMENT ON COLUMN public.ml_scorings.data_fingerprint IS 'SHA-256 over the rows loaded: the same data gives the same.';
 COMMENT ON COLUMN public.ml_scorings.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_scorings.seconds_scoring IS 'Seconds spent predicting and storing.';
@@ -499,8 +513,9 @@ COMMENT ON COLUMN public.ml_fact_scorings.created_at IS 'When it was recorded.';
 COMMENT ON COLUMN public.ml_fact_scorings.period_start IS 'First moment of the period.';
 COMMENT ON COLUMN public.ml_fact_scorings.period_end IS 'First moment after the period.';
 COMMENT ON COLUMN public.ml_fact_scorings.num_samples IS 'Rows with an answer.';
-COMMENT ON COLUMN public.ml_fact_scorings.num_positive IS 'Answers above 0.5.';
-COMMENT ON COLUMN public.ml_fact_scorings.share_positive IS 'Share of answers above 0.5.';
+COMMENT ON COLUMN public.ml_fact_scorings.num_positive IS 'Answers above the threshold of the model.';
+COMMENT ON COLUMN public.ml_fact_scorings.share_positive IS 'Share of answers above the threshold of the model.';
+COMMENT ON COLUMN public.ml_fact_scorings.threshold IS 'Threshold of the model; 0.5 before version 8.';
 COMMENT ON COLUMN public.ml_fact_scorings.seconds_loading IS 'Seconds spent reading the data.';
 COMMENT ON COLUMN public.ml_fact_scorings.seconds_scoring IS 'Seconds spent predicting and storing.';
 COMMENT ON COLUMN public.ml_fact_scorings.note IS 'What else to know of it, in words; NULL: nothing.';

@@ -529,6 +529,10 @@ BEGIN
             trim_scale(100 * v_label.test_size),
             CASE WHEN v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
         );
+        RETURN QUERY SELECT 'threshold', CASE
+            WHEN v_label.threshold IS NULL THEN v_label.threshold_rule || ': chosen on a further 20 % of the rows, which are not fitted either'
+            ELSE v_label.threshold_rule
+        END;
     END IF;
     RETURN QUERY
     SELECT 'NULL in ' || f.name, ml_internal.count_text(v_rows.num_labelled - v_rows.num_known[f.place], v_rows.num_labelled)

@@ -52,6 +52,25 @@ AS $$
     ORDER BY place;
 $$;
 
+-- What the scores would be if a model had the threshold of 0.5.
+CREATE OR REPLACE FUNCTION ml_internal.half_text(
+    p_accuracy numeric,
+    p_f1 numeric,
+    p_precision numeric,
+    p_recall numeric
+)
+RETURNS text
+LANGUAGE sql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT format(
+        '  at the threshold 0.5: accuracy %s, F1 %s, precision %s, recall %s',
+        coalesce(p_accuracy::text, '-'), coalesce(p_f1::text, '-'), coalesce(p_precision::text, '-'), coalesce(p_recall::text, '-')
+    );
+$$;
+
 CREATE OR REPLACE FUNCTION ml_internal.report_lines(
     model_id bigint
 )
@@ -109,6 +128,9 @@ BEGIN
                 || ml_internal.count_text(v_run.num_fitted_positive, v_run.num_fitted),
                 ml_internal.left_out_text(v_run.num_unlabelled, v_run.num_without_base, v_run.num_uncovered, v_model.uncovered)
             )),
+            ('threshold', CASE
+                WHEN v_model.threshold_rule <> '0.5' THEN ml_internal.threshold_text(v_model.threshold_rule, v_model.threshold, v_run.num_set_aside)
+            END),
             ('warnings', v_run.warnings)
     ) x (what, said)
     WHERE x.said <> '';
@@ -128,6 +150,8 @@ BEGIN
     );
     RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
     RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_run.job_id) AS i (line);
+    RETURN QUERY SELECT ml_internal.half_text(v_run.accuracy_at_half, v_run.f1_at_half, v_run.precision_at_half, v_run.recall_at_half)
+        WHERE v_run.threshold <> 0.5;
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(
@@ -136,6 +160,8 @@ BEGIN
         );
         RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
         RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_test.job_id) AS i (line);
+        RETURN QUERY SELECT ml_internal.half_text(v_test.accuracy_at_half, v_test.f1_at_half, v_test.precision_at_half, v_test.recall_at_half)
+            WHERE v_test.threshold <> 0.5;
     END IF;
 
     RETURN QUERY SELECT ('')::text;
@@ -187,6 +213,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml_internal.half_text(numeric, numeric, numeric, numeric) IS 'Part of ml.report: what the scores would be at the threshold 0.5.';
 COMMENT ON FUNCTION ml_internal.report_lines(bigint) IS 'The lines of ml.report, with names and messages as they are.';
 COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
 COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';

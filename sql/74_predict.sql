@@ -485,7 +485,43 @@ BEGIN
 END
 $$;
 
--- Yes or no, as a test counts it.
+-- Yes or no, as a test counts it: by the model's own threshold. Whether the model may be asked at all, ml.predict says.
+CREATE OR REPLACE FUNCTION ml_internal.threshold_of(
+    model bigint
+)
+RETURNS double precision
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT m.threshold FROM public.ml_models m WHERE m.id = threshold_of.model);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION ml_internal.threshold_of(
+    model text
+)
+RETURNS double precision
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_threshold double precision;
+BEGIN
+    SELECT m.threshold INTO v_threshold
+    FROM public.ml_models m
+    WHERE m.name = threshold_of.model AND NOT m.is_deleted AND m.status <> 'FAILED';
+    IF NOT FOUND THEN
+        v_threshold := ml_internal.threshold_of(ml_internal.find_model(model));
+    END IF;
+    RETURN v_threshold;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION ml.decide(
     model text,
     inputs anyelement
@@ -497,7 +533,7 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN ml.predict(model, inputs) > 0.5;
+    RETURN ml.predict(model, inputs) > ml_internal.threshold_of(model);
 END
 $$;
 
@@ -512,7 +548,7 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN ml.predict(model, inputs) > 0.5;
+    RETURN ml.predict(model, inputs) > ml_internal.threshold_of(model);
 END
 $$;
 
@@ -527,7 +563,7 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN ml.predict(model, inputs) > 0.5;
+    RETURN ml.predict(model, inputs) > ml_internal.threshold_of(model);
 END
 $$;
 
@@ -542,7 +578,7 @@ PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN ml.predict(model, inputs) > 0.5;
+    RETURN ml.predict(model, inputs) > ml_internal.threshold_of(model);
 END
 $$;
 
@@ -605,7 +641,7 @@ AS $$
 $$;
 
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
-    ml.predict, ml.decide,
+    ml.predict, ml.decide, ml_internal.threshold_of,
     ml_internal.require_ready_model, ml_internal.job_with_numbers, ml_internal.features_of, ml_internal.refuse_missing_features,
     ml_internal.inputs_of_row, ml_internal.inputs_of_record, ml_internal.require_features, ml_internal.inputs_of_text,
     ml_internal.walk_trees, ml_internal.scale_inputs, ml_internal.walk_layers, ml_internal.as_singles,
@@ -632,7 +668,9 @@ COMMENT ON FUNCTION ml.predict(text, anyelement) IS 'Probability that a model, b
 COMMENT ON FUNCTION ml.predict(bigint, anyelement) IS 'The same by the number of the model.';
 COMMENT ON FUNCTION ml.predict(text, text) IS 'What if: ml.predict(''storms'', ''volatility_pct=3.1;volume_sol=12''). Each feature is given; NULL is a missing value.';
 COMMENT ON FUNCTION ml.predict(bigint, text) IS 'The same by the number of the model.';
-COMMENT ON FUNCTION ml.decide(text, anyelement) IS 'Whether a model, by name, says yes to a row: a probability above 0.5, as in a test.';
+COMMENT ON FUNCTION ml_internal.threshold_of(bigint) IS 'Part of ml.decide: the threshold of a model.';
+COMMENT ON FUNCTION ml_internal.threshold_of(text) IS 'Part of ml.decide: the threshold of the model with this name.';
+COMMENT ON FUNCTION ml.decide(text, anyelement) IS 'Whether a model, by name, says yes to a row: a probability above its threshold (ml_models.threshold), as in a test.';
 COMMENT ON FUNCTION ml.decide(bigint, anyelement) IS 'The same by the number of the model.';
 COMMENT ON FUNCTION ml.decide(text, text) IS 'What if: whether a model says yes to ''volatility_pct=3.1;volume_sol=12''.';
 COMMENT ON FUNCTION ml.decide(bigint, text) IS 'The same by the number of the model.';

@@ -126,7 +126,7 @@ SELECT
     o.key,
     o.moment,
     o.probability,
-    o.probability > 0.5 AS is_predicted,
+    o.probability > s.threshold AS is_predicted,
     o.outcome,
     o.reason
 FROM public.ml_scorings s
@@ -174,7 +174,7 @@ STABLE
 ROWS 10000
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT o.job_id, outcomes.model, o.key, o.moment, o.probability, o.probability > 0.5, o.outcome, o.reason
+    SELECT o.job_id, outcomes.model, o.key, o.moment, o.probability, o.probability > (SELECT m.threshold FROM public.ml_models m WHERE m.id = outcomes.model), o.outcome, o.reason
     FROM ml_internal.answered_periods(outcomes.model, period_start, period_end) p
     CROSS JOIN LATERAL ml_internal.outcomes_of_jobs(outcomes.model, p.job_ids, p.period_start, p.period_end, of_key) o;
 $$;
@@ -251,6 +251,7 @@ AS $$
     ranked AS (
         SELECT
             p.*,
+            (SELECT m.threshold FROM public.ml_models m WHERE m.id = p_model_id) AS threshold,
             p.positive * (sum(p.negative) OVER (PARTITION BY p.day ORDER BY p.probability) - p.negative / 2.0) AS won
         FROM probabilities p
     ),
@@ -259,10 +260,10 @@ AS $$
             r.day,
             sum(r.num_answers)::bigint AS num_answers,
             sum(r.positive + r.negative)::bigint AS num_known,
-            coalesce(sum(r.positive) FILTER (WHERE r.probability > 0.5), 0)::bigint AS tp,
-            coalesce(sum(r.negative) FILTER (WHERE r.probability > 0.5), 0)::bigint AS fp,
-            coalesce(sum(r.negative) FILTER (WHERE r.probability <= 0.5), 0)::bigint AS tn,
-            coalesce(sum(r.positive) FILTER (WHERE r.probability <= 0.5), 0)::bigint AS fn,
+            coalesce(sum(r.positive) FILTER (WHERE r.probability > r.threshold), 0)::bigint AS tp,
+            coalesce(sum(r.negative) FILTER (WHERE r.probability > r.threshold), 0)::bigint AS fp,
+            coalesce(sum(r.negative) FILTER (WHERE r.probability <= r.threshold), 0)::bigint AS tn,
+            coalesce(sum(r.positive) FILTER (WHERE r.probability <= r.threshold), 0)::bigint AS fn,
             sum(r.won) / nullif(sum(r.positive) * sum(r.negative), 0) AS roc_auc,
             sum(r.positive * (1 - r.probability) ^ 2 + r.negative * r.probability ^ 2) AS squares
         FROM ranked r
@@ -345,7 +346,7 @@ COMMENT ON COLUMN public.ml_prediction_outcomes.model_id IS 'Model that was aske
 COMMENT ON COLUMN public.ml_prediction_outcomes.key IS 'Coin, or what else the key of the source is; empty where it has none.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.moment IS 'Moment of the row.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.probability IS 'Probability that the model gave it of being positive.';
-COMMENT ON COLUMN public.ml_prediction_outcomes.is_predicted IS 'Whether the model said yes: a probability above 0.5, as in a test.';
+COMMENT ON COLUMN public.ml_prediction_outcomes.is_predicted IS 'Whether the model said yes: a probability above its threshold, as in a test.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.outcome IS 'Whether the row came out positive: what a test would say whose period ends long after it; NULL: nobody knows.';
 COMMENT ON COLUMN public.ml_prediction_outcomes.reason IS 'Why there is no outcome: not known yet, the coin stops, rows of this moment differ, no value, no right to read the source ...; NULL: there is one.';
 COMMENT ON VIEW public.ml_prediction_quality IS 'What the answers of each model were worth, per day of the rows that it was asked about, beside its latest test. Of a row that several jobs asked about the newest answer counts. Worked out at each query, a model at a time: name model_id; for a period ask ml.quality, which reads nothing else.';

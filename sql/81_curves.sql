@@ -30,20 +30,29 @@ SELECT
     x.average_precision,
     x.mcc,
     x.log_loss,
-    x.brier_score
+    x.brier_score,
+    x.threshold AS model_threshold,
+    coalesce(x.tp_at_half, x.tp) AS tp_at_half,
+    coalesce(x.fp_at_half, x.fp) AS fp_at_half,
+    x.accuracy_at_half,
+    x.precision_at_half,
+    x.recall_at_half,
+    x.f1_at_half
 FROM (
     -- Each part reads one table alone: so a job, a model or a time is found by its indexes, in joins too.
     SELECT
         r.model_id, 'training' AS source, r.id AS source_id, r.job_id,
         NULL::timestamptz AS test_start, NULL::timestamptz AS test_end,
         r.created_at, r.num_samples, r.num_positive, r.num_negative, r.tp, r.fp, r.tn, r.fn,
-        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision, r.mcc, r.log_loss, r.brier_score
+        r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision, r.mcc, r.log_loss, r.brier_score,
+        r.threshold, r.tp_at_half, r.fp_at_half, r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half
     FROM public.ml_training_runs r
     UNION ALL
     SELECT
         t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start, t.test_end,
         t.created_at, t.num_samples, t.num_positive, t.num_negative, t.tp, t.fp, t.tn, t.fn,
-        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision, t.mcc, t.log_loss, t.brier_score
+        t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision, t.mcc, t.log_loss, t.brier_score,
+        t.threshold, t.tp_at_half, t.fp_at_half, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half
     FROM public.ml_test_results t
 ) x
 JOIN public.ml_models m ON m.id = x.model_id;
@@ -139,6 +148,13 @@ COMMENT ON COLUMN public.ml_measurements.model_name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_measurements.model_type IS 'Kind of model, see ref_model_types.';
 COMMENT ON COLUMN public.ml_measurements.source IS 'training (its held-out rows) or test.';
 COMMENT ON COLUMN public.ml_measurements.source_id IS 'Number of the training run (ml_training_runs) or test result (ml_test_results).';
+COMMENT ON COLUMN public.ml_measurements.model_threshold IS 'Rows with a greater probability were predicted positive; 0.5 before version 8.';
+COMMENT ON COLUMN public.ml_measurements.tp_at_half IS 'True positives if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_measurements.fp_at_half IS 'False positives if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_measurements.accuracy_at_half IS 'Accuracy if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_measurements.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_measurements.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_measurements.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
 COMMENT ON COLUMN public.ml_measurements.job_id IS 'Job that it belongs to.';
 COMMENT ON COLUMN public.ml_measurements.period_start IS 'First moment of the training or test period.';
 COMMENT ON COLUMN public.ml_measurements.period_end IS 'First moment after the period.';
@@ -166,7 +182,7 @@ COMMENT ON COLUMN public.ml_threshold_sweep.source IS 'training (its held-out ro
 COMMENT ON COLUMN public.ml_threshold_sweep.source_id IS 'Number of the training run (ml_training_runs) or test result (ml_test_results).';
 COMMENT ON COLUMN public.ml_threshold_sweep.period_start IS 'First moment of the training or test period.';
 COMMENT ON COLUMN public.ml_threshold_sweep.period_end IS 'First moment after the period.';
-COMMENT ON COLUMN public.ml_threshold_sweep.threshold IS 'A row is predicted positive where its probability is greater than this; 0.5 is what the result itself uses.';
+COMMENT ON COLUMN public.ml_threshold_sweep.threshold IS 'A row is predicted positive where its probability is greater than this; ml_measurements.model_threshold is what the result itself uses.';
 COMMENT ON COLUMN public.ml_threshold_sweep.tp IS 'True positives.';
 COMMENT ON COLUMN public.ml_threshold_sweep.fp IS 'False positives.';
 COMMENT ON COLUMN public.ml_threshold_sweep.tn IS 'True negatives.';

@@ -27,7 +27,9 @@ SELECT
     m.base_variable,
     m.stop_value,
     m.uncovered,
-    m.source
+    m.source,
+    m.threshold_rule,
+    m.threshold
 FROM public.ml_models m;
 
 CREATE OR REPLACE VIEW public.ml_dim_features WITH (security_invoker = true) AS
@@ -154,6 +156,8 @@ COMMENT ON COLUMN public.ml_dim_models.base_variable IS 'Column that a change is
 COMMENT ON COLUMN public.ml_dim_models.stop_value IS 'Change in percent that must not come first; NULL: the label has no stop.';
 COMMENT ON COLUMN public.ml_dim_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: the same row.';
 COMMENT ON COLUMN public.ml_dim_models.source IS 'Source of its rows, see ml_sources.';
+COMMENT ON COLUMN public.ml_dim_models.threshold_rule IS 'How the threshold was to be found, see ml_jobs.train_threshold.';
+COMMENT ON COLUMN public.ml_dim_models.threshold IS 'The model says yes to a row where its probability is greater than this; NULL: not chosen yet.';
 COMMENT ON VIEW public.ml_dim_features IS 'Features as a dimension: the columns of all sources that can be one.';
 COMMENT ON COLUMN public.ml_dim_features.feature IS 'Column of the source, as in features_csv.';
 COMMENT ON COLUMN public.ml_dim_features.data_type IS 'SQL type of the column.';

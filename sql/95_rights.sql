@@ -31,7 +31,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.require_autocommit, ml_internal.find_model,
     ml_internal.last_turn, ml_internal.next_jobs, ml_internal.report_lines, ml_internal.plain_text, ml_internal.is_control,
     ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,
-    ml_internal.period_text, ml_internal.interval_text, ml_internal.commit_is_impossible, ml_internal.draw_scores, ml_internal.page_of_jobs, ml_internal.page_of_kind
+    ml_internal.period_text, ml_internal.interval_text, ml_internal.commit_is_impossible, ml_internal.draw_scores, ml_internal.half_text, ml_internal.page_of_jobs, ml_internal.page_of_kind
 ');
 
 -- Reads everything; submits, cancels and reorders jobs; names, describes and deletes models.

@@ -100,5 +100,139 @@ ADD CONSTRAINT ml_comparisons_winner_was_not_trained_on_it CHECK (
 DROP FUNCTION IF EXISTS ml.compare(bigint, bigint, timestamptz, timestamptz, integer, integer, numeric);
 DROP FUNCTION IF EXISTS ml.compare(text, text, timestamptz, timestamptz, integer, integer, numeric);
 
+-- A model has a threshold of its own; those so far have 0.5. The functions are those of 50_measurements.sql.
+CREATE OR REPLACE FUNCTION ml_internal.counts_fit_half(threshold double precision, tp bigint, fp bigint, tp_at_half bigint, fp_at_half bigint)
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN num_nulls(tp_at_half, fp_at_half) = 2 THEN threshold = 0.5
+        WHEN num_nulls(tp_at_half, fp_at_half) = 1 OR least(tp_at_half, fp_at_half) < 0 THEN false
+        WHEN threshold < 0.5 THEN tp_at_half <= tp AND fp_at_half <= fp
+        WHEN threshold > 0.5 THEN tp_at_half >= tp AND fp_at_half >= fp
+        ELSE tp_at_half = tp AND fp_at_half = fp
+    END;
+$$;
+
+ALTER TABLE IF EXISTS public.ml_models
+ADD COLUMN IF NOT EXISTS threshold_rule text NOT NULL DEFAULT '0.5',
+ADD COLUMN IF NOT EXISTS threshold double precision DEFAULT 0.5,
+ADD CONSTRAINT ml_models_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+ADD CONSTRAINT ml_models_ready_has_threshold CHECK (status <> 'READY' OR threshold IS NOT NULL);
+
+ALTER TABLE public.ml_training_runs
+ADD COLUMN threshold double precision NOT NULL DEFAULT 0.5,
+ADD COLUMN num_set_aside bigint,
+ADD COLUMN num_set_aside_positive bigint,
+ADD COLUMN tp_at_half bigint,
+ADD COLUMN fp_at_half bigint,
+ADD COLUMN accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.accuracy(
+        coalesce(tp_at_half, tp), tn + fp - coalesce(fp_at_half, fp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp)
+    )
+) STORED,
+ADD COLUMN f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.f1_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp))
+) STORED,
+ADD COLUMN precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp))) STORED,
+ADD COLUMN recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.recall_score(coalesce(tp_at_half, tp), tp + fn - coalesce(tp_at_half, tp))
+) STORED,
+ADD CONSTRAINT ml_training_runs_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+ADD CONSTRAINT ml_training_runs_half_fits CHECK (
+    ml_internal.counts_fit_half(threshold, tp, fp, tp_at_half, fp_at_half)
+    AND coalesce(tp_at_half <= num_positive AND fp_at_half <= num_negative, true)
+),
+ADD CONSTRAINT ml_training_runs_set_aside_counts CHECK (num_set_aside_positive BETWEEN 0 AND num_set_aside);
+
+ALTER TABLE public.ml_test_results
+ADD COLUMN threshold double precision NOT NULL DEFAULT 0.5,
+ADD COLUMN tp_at_half bigint,
+ADD COLUMN fp_at_half bigint,
+ADD COLUMN accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.accuracy(
+        coalesce(tp_at_half, tp), tn + fp - coalesce(fp_at_half, fp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp)
+    )
+) STORED,
+ADD COLUMN f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.f1_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp), tp + fn - coalesce(tp_at_half, tp))
+) STORED,
+ADD COLUMN precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp))) STORED,
+ADD COLUMN recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.recall_score(coalesce(tp_at_half, tp), tp + fn - coalesce(tp_at_half, tp))
+) STORED,
+ADD CONSTRAINT ml_test_results_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1),
+ADD CONSTRAINT ml_test_results_half_fits CHECK (
+    ml_internal.counts_fit_half(threshold, tp, fp, tp_at_half, fp_at_half)
+    AND coalesce(tp_at_half <= num_positive AND fp_at_half <= num_negative, true)
+);
+
+ALTER TABLE public.ml_comparisons
+ADD COLUMN a_threshold double precision NOT NULL DEFAULT 0.5,
+ADD COLUMN a_tp_at_half bigint,
+ADD COLUMN a_fp_at_half bigint,
+ADD COLUMN a_accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.accuracy(
+        coalesce(a_tp_at_half, a_tp), a_tn + a_fp - coalesce(a_fp_at_half, a_fp), coalesce(a_fp_at_half, a_fp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp)
+    )
+) STORED,
+ADD COLUMN a_f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.f1_score(coalesce(a_tp_at_half, a_tp), coalesce(a_fp_at_half, a_fp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp))
+) STORED,
+ADD COLUMN a_precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(a_tp_at_half, a_tp), coalesce(a_fp_at_half, a_fp))) STORED,
+ADD COLUMN a_recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.recall_score(coalesce(a_tp_at_half, a_tp), a_tp + a_fn - coalesce(a_tp_at_half, a_tp))
+) STORED,
+ADD COLUMN b_threshold double precision NOT NULL DEFAULT 0.5,
+ADD COLUMN b_tp_at_half bigint,
+ADD COLUMN b_fp_at_half bigint,
+ADD COLUMN b_accuracy_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.accuracy(
+        coalesce(b_tp_at_half, b_tp), b_tn + b_fp - coalesce(b_fp_at_half, b_fp), coalesce(b_fp_at_half, b_fp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp)
+    )
+) STORED,
+ADD COLUMN b_f1_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.f1_score(coalesce(b_tp_at_half, b_tp), coalesce(b_fp_at_half, b_fp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp))
+) STORED,
+ADD COLUMN b_precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(b_tp_at_half, b_tp), coalesce(b_fp_at_half, b_fp))) STORED,
+ADD COLUMN b_recall_at_half numeric(5, 4) GENERATED ALWAYS AS (
+    ml_internal.recall_score(coalesce(b_tp_at_half, b_tp), b_tp + b_fn - coalesce(b_tp_at_half, b_tp))
+) STORED,
+ADD CONSTRAINT ml_comparisons_thresholds_between_0_and_1 CHECK (a_threshold BETWEEN 0 AND 1 AND b_threshold BETWEEN 0 AND 1),
+ADD CONSTRAINT ml_comparisons_half_fits CHECK (
+    ml_internal.counts_fit_half(a_threshold, a_tp, a_fp, a_tp_at_half, a_fp_at_half)
+    AND ml_internal.counts_fit_half(b_threshold, b_tp, b_fp, b_tp_at_half, b_fp_at_half)
+    AND coalesce(greatest(a_tp_at_half, b_tp_at_half) <= a_tp + a_fn AND greatest(a_fp_at_half, b_fp_at_half) <= a_tn + a_fp, true)
+);
+
+ALTER TABLE IF EXISTS public.ml_scorings
+ADD COLUMN IF NOT EXISTS threshold double precision NOT NULL DEFAULT 0.5
+CONSTRAINT ml_scorings_threshold_between_0_and_1 CHECK (threshold BETWEEN 0 AND 1);
+
+ALTER TABLE IF EXISTS public.ml_prediction_bins
+ADD COLUMN IF NOT EXISTS num_positive bigint
+CONSTRAINT ml_prediction_bins_positive_among_answers CHECK (num_positive BETWEEN 0 AND num_answers);
+
+ALTER TABLE IF EXISTS ml_internal.prediction_parts ADD COLUMN IF NOT EXISTS positives bigint [];
+
+-- They have a further argument.
+DO $$
+DECLARE
+    v_routine regprocedure;
+BEGIN
+    FOR v_routine IN
+        SELECT p.oid
+        FROM pg_proc p
+        WHERE (p.pronamespace = 'ml'::regnamespace AND p.proname = 'train')
+            OR (p.proname IN ('preview', 'try_train') AND p.pronamespace IN ('ml'::regnamespace, 'ml_internal'::regnamespace) AND p.pronargs > 1)
+    LOOP
+        EXECUTE format('DROP ROUTINE %s', v_routine);
+    END LOOP;
+END
+$$;
+
 INSERT INTO ml.schema_version (version)
 VALUES (8);

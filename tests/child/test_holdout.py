@@ -1,10 +1,12 @@
 """Held-out rows: whole coins, or the last part of the period."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from worker.child.dataset import Dataset
-from worker.child.holdout import split
+from worker.child.holdout import set_aside, split
 
 MINUTE = 60_000_000
 
@@ -87,3 +89,38 @@ def test_rows_of_one_moment_are_on_one_side() -> None:
     times = np.repeat(np.arange(10), 100) * MINUTE
     parts = split(make(np.zeros(1000), np.arange(1000) % 2, times), 0.25, 42, 0, 10)
     assert not set(times[parts.fitted]) & set(times[parts.held_out])
+
+
+def test_rows_set_aside_are_whole_coins_that_are_neither_fitted_nor_held_out() -> None:
+    data = unequal()
+    parts = split(data, 0.2, 42, 0, 10)
+    more = set_aside(data, parts, 0.25, 42, 0)
+    sides = [set(data.coins[rows]) for rows in (more.fitted, more.set_aside, more.held_out)]
+    assert not sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2]
+    assert np.array_equal(more.held_out, parts.held_out)
+    assert sorted(more.order) == list(range(len(data)))
+    assert abs(len(more.set_aside) / len(parts.fitted) - 0.25) < 0.005
+    assert abs(data.labels[more.set_aside].mean() - data.labels.mean()) < 0.005
+
+
+def test_by_time_the_last_rows_before_those_held_out_are_set_aside_with_a_gap_on_either_side() -> None:
+    times = np.tile(np.arange(1000), 3) * MINUTE
+    data = make(np.repeat(np.arange(3), 1000), np.arange(3000) % 2, times)
+    reach = 10 * MINUTE
+    more = set_aside(data, split(data, 0.2, 42, reach, 10), 0.2, 42, reach)
+    assert times[more.fitted].max() + reach < times[more.set_aside].min()
+    assert times[more.set_aside].max() + reach < times[more.held_out].min()
+    assert more.num_gap == 3000 - len(more.fitted) - len(more.set_aside) - len(more.held_out) == 60
+    assert sorted(more.order) == list(range(3000))
+
+
+@pytest.mark.parametrize("num_coins", [1, 2, 12])
+def test_where_few_coins_are_left_some_or_none_are_set_aside(num_coins: int) -> None:
+    data = make(np.arange(1200) % 12, np.arange(1200) // 12 % 2)
+    parts = split(data, 0.2, 42, 0, 10)
+    few = replace(
+        parts, order=parts.order[data.coins[parts.order] < num_coins], num_fitted=100 * num_coins, num_gap=0
+    )
+    more = set_aside(data, few, 0.2, 42, 0)
+    assert (more.num_set_aside > 0) == (num_coins > 1)
+    assert more.num_fitted >= 100

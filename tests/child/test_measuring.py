@@ -91,19 +91,24 @@ PREDICTIONS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] 
 
 @pytest.mark.parametrize("share", [0.5, 0.01], ids=["even", "rare"])
 @pytest.mark.parametrize("shape", PREDICTIONS)
-def test_a_curve_has_at_most_201_points_exact_at_each_and_the_same_area(shape: str, share: float) -> None:
+@pytest.mark.parametrize("own", [0.5, 0.29, 0.123456])
+def test_a_curve_has_at_most_202_points_exact_at_each_and_the_same_area(
+    shape: str, share: float, own: float
+) -> None:
     rng = np.random.default_rng(1)
     labels = (rng.random(20_000) < share).astype(np.uint8)
     probabilities = PREDICTIONS[shape](rng, labels)
-    points = curve(probabilities, labels)
+    points = curve(probabilities, labels, own)
     thresholds = [point["threshold"] for point in points]
-    assert len(points) <= 201
+    assert len(points) <= 202
     assert thresholds == sorted(set(thresholds))
     assert {k / 100 for k in range(101)} <= set(thresholds)
     assert points == [brute(probabilities, labels, threshold) for threshold in thresholds]
-    found = score(probabilities, labels)
+    found = score(probabilities, labels, own)
+    at_own = next(point for point in points if point["threshold"] == own)
+    assert [at_own[name] for name in ("tp", "fp", "tn", "fn")] == [found.tp, found.fp, found.tn, found.fn]
     middle = next(point for point in points if point["threshold"] == 0.5)
-    assert [middle[name] for name in ("tp", "fp", "tn", "fn")] == [found.tp, found.fp, found.tn, found.fn]
+    assert (middle["tp"], middle["fp"]) == (found.tp_at_half, found.fp_at_half)
     assert area(points, labels) == pytest.approx(found.roc_auc, abs=0.002)
 
 

@@ -32,7 +32,7 @@ def test_whoever_may_read_a_model_gets_its_file(
     model_id, name = model
     result = export(db, name)
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == f"Wrote model_{model_id}.pkl (19 bytes)\n"
+    assert result.stderr == f"Wrote model_{model_id}.pkl (19 bytes); it says yes above 0.5\n"
     assert export(db, model_id, "other.pkl").exit_code == 0
     assert [Path(file).read_bytes() for file in (f"model_{model_id}.pkl", "other.pkl")] == [FILE, FILE]
     assert export(db, model_id, "-").stdout_bytes == FILE

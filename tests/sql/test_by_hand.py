@@ -55,6 +55,7 @@ ARGUMENTS = {
     "stop_value": "train_stop_value",
     "uncovered": "train_uncovered",
     "source": "train_source",
+    "threshold": "train_threshold",
 }
 WHOLE = TRAIN | {
     "train_future_minutes": 10,

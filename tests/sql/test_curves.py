@@ -76,10 +76,10 @@ def test_a_call_that_is_repeated_records_the_curve_once(client: Connection, work
         pytest.param(changed(0, 0, 51, 140, 62), "23514", "ml_curve_points", id="more_than_positive"),
         pytest.param([*CURVE, CURVE[3]], "23505", "ml_curve_points_pkey", id="twice"),
         pytest.param(
-            CURVE + [point(0.9 + n / 10000, 10, 0, 9.5) for n in range(1, 192)],
+            CURVE + [point(0.9 + n / 10000, 10, 0, 9.5) for n in range(1, 193)],
             "23514",
-            "more than 201",
-            id="202",
+            "more than 202",
+            id="203",
         ),
         pytest.param([{"threshold": 0.5, "tp": 40}], "23502", "fp", id="incomplete"),
         pytest.param([{**CURVE[0], "auc": 1}], "42703", "has no auc", id="unknown"),

@@ -55,6 +55,7 @@ REQUEST_FIELDS: dict[str, Any] = {
     "train_stop_value": -5,
     "train_uncovered": "negative",
     "train_source": "trades",
+    "train_threshold": "f1",
     "test_model_id": 1,
     "test_start": "2024-03-01",
     "test_end": "2024-04-01",

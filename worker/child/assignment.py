@@ -7,6 +7,8 @@ from typing import Any
 
 from worker.child.labels import Label
 
+HALF = 0.5  # the threshold of a model that has none of its own
+
 
 @dataclass(frozen=True)
 class Period:
@@ -66,7 +68,8 @@ class Model:
     """What a model predicts, from what, and its file (path, SHA-256 and libraries: None before it is READY).
 
     ``features`` are columns of the source in the order that the model is fitted on; ``params`` are all
-    hyperparameters of its type, name to (kind, value as text).
+    hyperparameters of its type, name to (kind, value as text). A row is predicted positive where its
+    probability is greater than ``threshold``; None where it is still to be chosen, by the rule of the job.
     """
 
     id: int
@@ -80,6 +83,12 @@ class Model:
     artifact_path: str | None
     artifact_sha256: str | None
     library_versions: str | None = None
+    threshold: float | None = HALF
+
+    @property
+    def ready_threshold(self) -> float:
+        """The threshold of a model that is READY, so that it has one."""
+        return HALF if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,10 @@ def read(told: Mapping[str, Any]) -> Assignment:
     """Read what ``ml_internal.assignment`` tells."""
     return Assignment(
         models=tuple(
-            read_model(model, told["library_versions"].get(str(model["id"]))) for model in told["models"]
+            read_model(
+                model, told["library_versions"].get(str(model["id"])), told["thresholds"][str(model["id"])]
+            )
+            for model in told["models"]
         ),
         period=Period(*(datetime.fromisoformat(told[f"period_{side}"]) for side in ("start", "end"))),
         phases=None if told["phases"] is None else tuple(told["phases"]),
@@ -110,7 +122,9 @@ def read(told: Mapping[str, Any]) -> Assignment:
     )
 
 
-def read_model(told: Mapping[str, Any], library_versions: str | None) -> Model:
+def read_model(
+    told: Mapping[str, Any], library_versions: str | None, threshold: float | None = HALF
+) -> Model:
     """Read what ``ml_internal.describe_model`` tells."""
     parts = {
         "label": Label(**told["label"]),
@@ -118,5 +132,6 @@ def read_model(told: Mapping[str, Any], library_versions: str | None) -> Model:
         "params": {name: tuple(param) for name, param in told["params"].items()},
         "fewest": Fewest(**told["fewest"]),
         "library_versions": library_versions,
+        "threshold": threshold,
     }
     return Model(**{**told, **parts})

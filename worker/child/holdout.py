@@ -1,6 +1,6 @@
 """Which rows a model is fitted on, and which are held out to measure it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,14 +16,16 @@ _NEAR_ENOUGH = 0.001  # shares of both classes together
 
 @dataclass(frozen=True)
 class Holdout:
-    """The two parts, and the gap between them.
+    """The two parts, the gap between them, and rows of the first that were set aside for a third use.
 
     Attributes:
         num_coins: coins of all rows.
         kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
-        order: int64, shape (rows,): row numbers, first those to fit on and last those that are held out.
+        order: int64, shape (rows,): row numbers, first those to fit on, then those set aside, and last those
+            that are held out.
         num_fitted: rows to fit on.
-        num_gap: rows in neither part, because their label may lie in the held-out time.
+        num_gap: rows in no part, because their label may lie in the time of another.
+        num_set_aside: rows that are neither fitted nor measured, see :func:`set_aside`.
     """
 
     num_coins: int
@@ -31,6 +33,7 @@ class Holdout:
     order: NDArray[np.int64]
     num_fitted: int
     num_gap: int
+    num_set_aside: int = 0
 
     @property
     def fitted(self) -> NDArray[np.int64]:
@@ -40,7 +43,12 @@ class Holdout:
     @property
     def held_out(self) -> NDArray[np.int64]:
         """Row numbers that are held out."""
-        return self.order[self.num_fitted + self.num_gap :]
+        return self.order[self.num_fitted + self.num_set_aside + self.num_gap :]
+
+    @property
+    def set_aside(self) -> NDArray[np.int64]:
+        """Row numbers that are neither fitted nor held out."""
+        return self.order[self.num_fitted : self.num_fitted + self.num_set_aside]
 
 
 def split(
@@ -69,6 +77,45 @@ def split(
         is_fitted = ~is_held_out
     fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
     return Holdout(len(coins), kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))
+
+
+def set_aside(dataset: Dataset, parts: Holdout, share: float, random_state: int, label_reach: int) -> Holdout:
+    """Of the rows to fit on, set some aside by the same kind of split.
+
+    A threshold that is chosen on rows that were fitted is too high, and one chosen on the rows that it is
+    measured on flatters.
+
+    Args:
+        dataset: labelled rows.
+        parts: how they were split.
+        share: of the rows to fit on, between 0 and 1.
+        random_state: seed of the draw of coins.
+        label_reach: as of :func:`split`.
+
+    Returns:
+        The parts, with fewer rows to fit on. There may be none in a part.
+    """
+    rows = parts.fitted
+    if parts.kind == "time":
+        times = dataset.times[rows]
+        cut = np.quantile(times, 1 - share, method="higher") if len(rows) else 0
+        is_aside = times >= cut
+        is_fitted = times + label_reach < cut
+    else:
+        coins, coin_of_row = np.unique(dataset.coins[rows], return_inverse=True)
+        is_aside = np.zeros(len(rows), dtype=bool)
+        if len(coins) > 1:
+            is_aside = _draw_coins(coin_of_row, dataset.labels[rows], share, random_state)[coin_of_row]
+        is_fitted = ~is_aside
+    gap = rows[~(is_fitted | is_aside)]
+    rest = parts.order[parts.num_fitted :]
+    return replace(
+        parts,
+        order=np.concatenate([rows[is_fitted], rows[is_aside], gap, rest]),
+        num_fitted=int(np.count_nonzero(is_fitted)),
+        num_gap=parts.num_gap + len(gap),
+        num_set_aside=int(np.count_nonzero(is_aside)),
+    )
 
 
 def _draw_coins(

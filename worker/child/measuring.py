@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from worker.child import intervals
+from worker.child.assignment import HALF
 from worker.child.resampling import Blocks
 
 IMPORTANCE_ROWS = 5_000
@@ -19,19 +20,24 @@ CURVE_OWN = 100  # thresholds more, where the probabilities are
 
 @dataclass(frozen=True)
 class Score:
-    """Confusion matrix at a probability of 0.5, and how good the probabilities are.
+    """Confusion matrix at the threshold of the model, and how good the probabilities are.
 
     Attributes:
+        threshold: rows with a greater probability are predicted positive.
+        tp_at_half, fp_at_half: what ``tp`` and ``fp`` would be if the threshold were 0.5.
         roc_auc, average_precision: None with one class only.
         log_loss: in nats, as scikit-learn's; see Gneiting and Raftery, Strictly Proper Scoring Rules, JASA
             102 (2007).
         brier_score: mean square of probability minus label; Brier, Monthly Weather Review 78 (1950).
     """
 
+    threshold: float
     tp: int
     tn: int
     fp: int
     fn: int
+    tp_at_half: int
+    fp_at_half: int
     roc_auc: float | None
     average_precision: float | None
     log_loss: float
@@ -45,6 +51,8 @@ def measure(
     labels: NDArray[np.uint8],
     random_state: int,
     blocks: Blocks,
+    *,
+    threshold: float = HALF,
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns.
 
@@ -52,21 +60,21 @@ def measure(
     """
     found = importance(model, names, features, labels, random_state)
     probabilities = predict(model, features)
-    scored = score(probabilities, labels)
+    scored = score(probabilities, labels, threshold)
     num_positive = int(labels.sum())
     return {
         "num_positive": num_positive,
         "num_negative": len(labels) - num_positive,
         **asdict(scored),
         "feature_importance_csv": to_csv(found),
-        "ml_curve_points": curve(probabilities, labels),
+        "ml_curve_points": curve(probabilities, labels, threshold),
         "ml_intervals": intervals.of_model(blocks, labels, side(probabilities, scored)),
     }
 
 
 def side(probabilities: NDArray[np.float64], scored: Score) -> intervals.Side:
     """What intervals are made of."""
-    return intervals.Side(probabilities, decide(probabilities), scored.roc_auc, scored.average_precision)
+    return intervals.Side(probabilities, probabilities > scored.threshold, scored.roc_auc, scored.average_precision)
 
 
 def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -74,27 +82,35 @@ def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float6
     return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64).clip(0, 1)
 
 
-def decide(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows are said to be positive."""
-    return probabilities > 0.5
-
-
-def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> Score:
+def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8], threshold: float = HALF) -> Score:
     """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database."""
-    positive, predicted = labels == 1, decide(probabilities)
-    tp = int(np.count_nonzero(positive & predicted))
-    fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(positive)) - tp
+    positive = labels == 1
+    tp, fp = _hits(probabilities, positive, threshold)
+    tp_at_half, fp_at_half = (tp, fp) if threshold == HALF else _hits(probabilities, positive, HALF)
+    fn = int(np.count_nonzero(positive)) - tp
     has_both, ranked = 0 < tp + fn < len(labels), _ranked(probabilities, labels)
     return Score(
+        threshold=threshold,
         tp=tp,
         tn=len(labels) - tp - fp - fn,
         fp=fp,
         fn=fn,
+        tp_at_half=tp_at_half,
+        fp_at_half=fp_at_half,
         roc_auc=_roc_auc(*ranked) if has_both else None,
         average_precision=_average_precision(*ranked) if has_both else None,
         log_loss=_log_loss(probabilities, positive),
         brier_score=float(np.mean((probabilities - positive) ** 2)),
     )
+
+
+def _hits(
+    probabilities: NDArray[np.float64], positive: NDArray[np.bool_], threshold: float
+) -> tuple[int, int]:
+    """How many positive and negative rows are above a threshold."""
+    predicted = probabilities > threshold
+    tp = int(np.count_nonzero(positive & predicted))
+    return tp, int(np.count_nonzero(predicted)) - tp
 
 
 def _log_loss(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
@@ -130,12 +146,14 @@ def _average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64
     return float(np.sum(np.diff(positives, prepend=0) * precision) / positives[-1])
 
 
-def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list[dict[str, float]]:
-    """How predictions would come out at other thresholds than 0.5: at most 201, exact at each.
+def curve(
+    probabilities: NDArray[np.float64], labels: NDArray[np.uint8], threshold: float = HALF
+) -> list[dict[str, float]]:
+    """How predictions would come out at other thresholds than the model's: at most 202, exact at each.
 
-    The thresholds are 0, 0.01 to 1, and where there are at most 100 different probabilities each of these:
-    then ROC and precision-recall curves are exact. Otherwise 50 quantiles of either class, so that between
-    two thresholds at most 2% of a class pass, unless they have the same probability.
+    The thresholds are 0, 0.01 to 1, the model's own, and where there are at most 100 different probabilities
+    each of these: then ROC and precision-recall curves are exact. Otherwise 50 quantiles of either class, so
+    that between two thresholds at most 2% of a class pass, unless they have the same probability.
 
     Returns:
         Rows of ``ml_curve_points``, one for each threshold, rising.
@@ -144,7 +162,7 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
     own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
     if len(own) > CURVE_OWN:
         own = np.concatenate([_spread(of_class, CURVE_OWN // 2) for of_class in classes])
-    thresholds = np.union1d(CURVE_GRID, own)
+    thresholds = np.union1d(np.append(CURVE_GRID, threshold), own)
     counts, sums = [], np.zeros(len(thresholds))
     for of_class in classes:
         below = np.searchsorted(of_class, thresholds, side="right")
@@ -154,14 +172,14 @@ def curve(probabilities: NDArray[np.float64], labels: NDArray[np.uint8]) -> list
     (tp, fp), (positives, negatives) = counts, map(len, classes)
     return [
         {
-            "threshold": float(threshold),
+            "threshold": float(at),
             "tp": int(tp[i]),
             "fp": int(fp[i]),
             "tn": int(negatives - fp[i]),
             "fn": int(positives - tp[i]),
             "sum_probability": float(sums[i]),
         }
-        for i, threshold in enumerate(thresholds)
+        for i, at in enumerate(thresholds)
     ]
 
 

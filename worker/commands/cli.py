@@ -470,8 +470,8 @@ def export(model: str, file: Path | None) -> None:
     """
     from worker.commands.export import export as write  # noqa: PLC0415
 
-    path, num_bytes = write(_server_url(), model, file)
-    click.echo(f"Wrote {path} ({num_bytes:,} bytes)", err=True)
+    path, num_bytes, threshold = write(_server_url(), model, file)
+    click.echo(f"Wrote {path} ({num_bytes:,} bytes); it says yes above {threshold}", err=True)
 
 
 @main.command()

@@ -10,7 +10,7 @@ from worker.database.connection import connect
 from worker.errors import ExportError
 
 
-def export(url: str, model: str, file: Path | None) -> tuple[Path, int]:
+def export(url: str, model: str, file: Path | None) -> tuple[Path, int, float]:
     """Write the file of a model from the database's copy.
 
     Args:
@@ -19,7 +19,7 @@ def export(url: str, model: str, file: Path | None) -> tuple[Path, int]:
         file: where to; None for model_ID.pkl in this folder, ``-`` for standard output.
 
     Returns:
-        Where it was written, and the number of bytes.
+        Where it was written, the number of bytes, and the threshold above which the model says yes.
 
     Raises:
         ExportError: there is no such model, the database has no copy of its file, or the file exists.
@@ -39,7 +39,7 @@ def export(url: str, model: str, file: Path | None) -> tuple[Path, int]:
         raise ExportError(f"the database's copy of the file of model {found.model_id} is damaged")
     if file == Path("-"):
         sys.stdout.buffer.write(content)
-        return file, len(content)
+        return file, len(content), found.threshold
     path = file or Path(f"model_{found.model_id}.pkl")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -47,4 +47,4 @@ def export(url: str, model: str, file: Path | None) -> tuple[Path, int]:
         raise ExportError(f"{path} exists already; remove it, or name another file") from None
     with os.fdopen(descriptor, "wb") as target:
         target.write(content)
-    return path, len(content)
+    return path, len(content), found.threshold

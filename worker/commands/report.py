@@ -20,6 +20,7 @@ FEATURES_SHOWN = 15
 _UNDEFINED = "\N{EN DASH}"
 FEW_ROWS = 100  # of a class: below, one row moves a metric by more than 0.01
 DEADLINE_SECONDS = 60.0
+HALF = 0.5  # the threshold of a model that has none of its own
 
 Row = dict[str, Any]
 
@@ -233,6 +234,7 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
         yield f"{line['num_gap']:,} rows before the held-out time were left out: their label lies in it."
     yield from _left_out(line)
     yield from _few_rows(line)
+    yield from _threshold(line)
     best = next(iter(of_source["sweep"][line["place"]]), None)
     if best is None:
         yield "No curve was recorded, so it is missing in the charts."
@@ -243,6 +245,16 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
         )
     if line["warnings"]:
         yield f"The fit warned: {line['warnings']}"
+
+
+def _threshold(line: Row) -> Iterator[str]:
+    """Where the model says yes, if not above 0.5, and what its metrics would be there."""
+    if line["model_threshold"] != HALF:
+        yield (
+            f"The model says yes above {line['model_threshold']:.3g} ({line['model']['threshold_rule']}). "
+            f"At 0.5: accuracy {_metric(line['accuracy_at_half'])}, precision {_metric(line['precision_at_half'])}, "
+            f"recall {_metric(line['recall_at_half'])}, F1 {_metric(line['f1_at_half'])}."
+        )
 
 
 def _holdout(line: Row) -> str:

@@ -20,12 +20,13 @@ class Recorded:
     sha256: str
     num_bytes: int
     is_stored: bool
+    threshold: float
 
 
 _RECORDED: LiteralString = """
     SELECT m.id AS model_id, m.name, r.job_id, r.attempt,
         r.artifact_path AS path, r.artifact_sha256 AS sha256, r.artifact_bytes AS num_bytes,
-        f.job_id IS NOT NULL AS is_stored
+        f.job_id IS NOT NULL AS is_stored, r.threshold
     FROM public.ml_training_runs r
     JOIN public.ml_models m ON m.id = r.model_id
     LEFT JOIN public.ml_model_files f ON f.job_id = r.job_id

@@ -222,12 +222,12 @@ _CURVES: dict[str, LiteralString] = {
     """,
 }
 
-# The last days that have answers: how many, how many above 0.5, and by bin.
+# The last days that have answers: how many, how many above the model's threshold, and by bin.
 _ANSWERS: LiteralString = """
     SELECT a.*
     FROM (
         SELECT p.model_id, p.day, sum(p.num_answers)::bigint AS num_answers,
-            coalesce(sum(p.num_answers) FILTER (WHERE p.bin > 5), 0)::bigint AS num_positive,
+            sum(p.num_positive)::bigint AS num_positive,
             array_agg(p.bin ORDER BY p.bin) AS bins, array_agg(p.num_answers ORDER BY p.bin) AS counts,
             row_number() OVER (PARTITION BY p.model_id ORDER BY p.day DESC) AS place
         FROM public.ml_fact_predictions p

@@ -26,7 +26,7 @@ def run(task: Task) -> Result:
         is_whole = columns == list(range(len(rows.names)))
         features = rows.features if is_whole else rows.features[:, columns]
         probabilities = measuring.predict(pipeline, features)
-        scored = measuring.score(probabilities, rows.labels)
+        scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
         sides.append(measuring.side(probabilities, scored))
         result |= {f"{side}_{name}": value for name, value in asdict(scored).items()}
     blocks = blocks_of(rows.times, max(model.label.reach for model in models))

@@ -14,8 +14,15 @@ def run(task: Task) -> Result:
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
-    blocks = blocks_of(rows.times, model.label.reach)
-    measured = measure(pipeline, rows.names, rows.features, rows.labels, model.random_state, blocks)
+    measured = measure(
+        pipeline,
+        rows.names,
+        rows.features,
+        rows.labels,
+        model.random_state,
+        blocks_of(rows.times, model.label.reach),
+        threshold=model.ready_threshold,
+    )
     return measured | {
         **rows.without_label,
         "data_fingerprint": rows.fingerprint,

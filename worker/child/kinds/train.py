@@ -5,7 +5,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.child import fitting, holdout, libraries, model_file, models, numbers
+from worker.child import fitting, holdout, libraries, model_file, models, numbers, thresholds
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
@@ -30,10 +30,15 @@ def run(task: Task) -> Result:
     seconds_loading = task.seconds
     _require_both_classes(rows, model.fewest)
     parts = holdout.split(rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins)
+    if model.threshold is None:
+        parts = holdout.set_aside(rows, parts, thresholds.SHARE, model.random_state, model.label.reach)
     rows.reorder(parts.order)
-    fitted, held_out = slice(parts.num_fitted), slice(parts.num_fitted + parts.num_gap, None)
-    features, labels = rows.features[fitted], rows.labels[fitted]
+    fitted, aside = parts.num_fitted, parts.num_fitted + parts.num_set_aside
+    set_aside, held_out = slice(fitted, aside), slice(aside + parts.num_gap, None)
+    features, labels = rows.features[:fitted], rows.labels[:fitted]
     _require_both_classes_to_fit(labels, parts, rows)
+    if model.threshold is None:
+        _require_both_classes_set_aside(rows.labels[set_aside], parts, task)
     _require_values_to_fit(features, parts, rows)
 
     started = time.monotonic()
@@ -48,6 +53,15 @@ def run(task: Task) -> Result:
     )
     seconds_fitting = time.monotonic() - started
 
+    threshold = model.threshold
+    if threshold is None:
+        chosen = thresholds.choose(
+            task.assignment.request["threshold"],
+            predict(pipeline, rows.features[set_aside]),
+            rows.labels[set_aside],
+        )
+        threshold = chosen.threshold
+        warnings += chosen.warnings
     task.report(FITTED, f"Measuring on {len(parts.held_out)} held-out rows")
     measured = measure(
         pipeline,
@@ -56,6 +70,7 @@ def run(task: Task) -> Result:
         rows.labels[held_out],
         model.random_state,
         blocks_of(rows.times[held_out], model.label.reach),
+        threshold=threshold,
     )
     task.report(SCORED, "Writing the model file")
     found = models.numbers(model_type, pipeline)
@@ -77,6 +92,8 @@ def run(task: Task) -> Result:
             "num_fitted": len(labels),
             "num_fitted_positive": int(labels.sum()),
             "num_gap": parts.num_gap,
+            "num_set_aside": parts.num_set_aside,
+            "num_set_aside_positive": int(rows.labels[set_aside].sum()),
             **rows.without_label,
             "artifact_path": str(file.path),
             "artifact_sha256": file.sha256,
@@ -107,8 +124,24 @@ def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdo
         raise JobError(
             f"one class only is left to learn from: of {len(rows)} labelled rows "
             f"({rows.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie "
-            f"in the gap before them; of the other {len(labels)}, {positive} are positive. "
-            "Choose a longer period or another threshold"
+            f"in the gap before them; {_said_of_set_aside(parts)}of the other {len(labels)}, {positive} are "
+            "positive. Choose a longer period or another threshold"
+        )
+
+
+def _said_of_set_aside(parts: holdout.Holdout) -> str:
+    return f"{parts.num_set_aside} are set aside for train_threshold; " if parts.num_set_aside else ""
+
+
+def _require_both_classes_set_aside(labels: NDArray[np.uint8], parts: holdout.Holdout, task: Task) -> None:
+    (model,) = task.assignment.models
+    positive, needed = int(labels.sum()), model.fewest.of_a_class
+    if min(positive, len(labels) - positive) < needed:
+        raise JobError(
+            f"train_threshold {task.assignment.request['threshold']} cannot be chosen: of the "
+            f"{parts.num_fitted + len(labels)} rows that are not held out, {len(labels)} are set aside, "
+            f"{positive} of them positive and {len(labels) - positive} negative; needed are {needed} of each "
+            "class. Choose a longer period, a smaller train_test_size, or give train_threshold as a number"
         )
 
 
