@@ -1051,7 +1051,7 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_stop_value numeric,
     p_uncovered text,
     p_source text,
-    p_threshold text
+    p_threshold text DEFAULT NULL
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql

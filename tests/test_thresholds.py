@@ -11,10 +11,14 @@ from tests.one_server import server
 __all__ = ["server"]
 
 RARE: dict[str, Any] = TRAIN | {
-    "train_target_var": "volatility_pct",
-    "train_value": 20,
+    "train_label": "highest_change",
+    "train_target_var": "price_close",
+    "train_operator": ">=",
+    "train_value": 50,
+    "train_future_minutes": 1,
+    "train_features_csv": "price_close,volume_sol",
+    "train_params_csv": "n_estimators=20;max_depth=3",
     "train_model_type": "xgboost",
-    "train_future_minutes": 1440,
 }
 PERIOD = {"start": "2024-03-01", "end": "2024-04-01"}
 
@@ -34,10 +38,10 @@ def service(database: Database, start_worker: Callable[..., Worker]) -> Worker:
     return start_worker(database)
 
 
-def done(anna: Connection, job_type: str, **fields: Any) -> Any:
+def done(anna: Connection, kind: str, /, **fields: Any) -> Any:
     """A job of the period, COMPLETED."""
-    period = {f"{job_type.lower()}_{side}": moment for side, moment in PERIOD.items()}
-    job = wait_for(anna, insert_job(anna, **{"job_type": job_type} | period | fields))
+    period = {f"{kind.lower()}_{side}": moment for side, moment in PERIOD.items()}
+    job = wait_for(anna, insert_job(anna, **{"job_type": kind} | period | fields))
     assert job["status"] == "COMPLETED", job["error_msg"]
     return job
 
@@ -65,7 +69,7 @@ def test_the_rows_of_a_period_are_fitted_set_aside_held_out_or_in_a_gap(
         plain[name] for name in ("num_samples", "num_positive")
     ]
     assert (plain["threshold"], plain["num_set_aside"], plain["f1_score"]) == (0.5, 0, plain["f1_at_half"])
-    assert chosen["num_set_aside"] == pytest.approx(0.2 * plain["num_fitted"], rel=0.05)
+    assert chosen["num_set_aside"] == pytest.approx(0.2 * plain["num_fitted"], rel=0.2)
     assert 0 < chosen["num_set_aside_positive"] < chosen["num_set_aside"]
 
 
@@ -119,9 +123,9 @@ def test_test_comparison_and_scoring_go_by_the_model_s_threshold(
 
 
 def test_with_few_coins_the_last_part_of_the_time_is_set_aside(anna: Connection, service: Worker) -> None:
-    few = "SELECT string_agg(DISTINCT phase_id_at_time::text, ',') AS csv FROM coin_metrics"
-    assert one(anna, few)["csv"]
-    run = trained(anna, "mcc", train_start="2024-02-28", train_end="2024-03-01", train_future_minutes=5)
+    seventh = "SELECT min(timestamp) AS at FROM coin_metrics GROUP BY mint ORDER BY 1 OFFSET 6 LIMIT 1"
+    run = trained(anna, "mcc", train_end=one(anna, seventh)["at"])
+    assert (run["holdout"], run["num_coins"]) == ("time", 6)
     assert run["num_set_aside"] > 0
 
 
@@ -132,7 +136,7 @@ def test_a_precision_that_none_has_costs_no_model(anna: Connection, service: Wor
 
 
 def test_too_few_rows_to_choose_on_fail_with_what_to_do(anna: Connection, service: Worker) -> None:
-    fields = RARE | {"train_threshold": "f1", "train_test_size": 0.97, "train_value": 60}
+    fields = RARE | {"train_threshold": "f1", "train_test_size": 0.97, "train_value": 900}
     job = wait_for(anna, insert_job(anna, **fields))
     assert job["status"] == "FAILED"
     assert "train_threshold f1 cannot be chosen: of the" in job["error_msg"]

@@ -250,11 +250,17 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
 def _threshold(line: Row) -> Iterator[str]:
     """Where the model says yes, if not above 0.5, and what its metrics would be there."""
     if line["model_threshold"] != HALF:
-        yield (
-            f"The model says yes above {line['model_threshold']:.3g} ({line['model']['threshold_rule']}). "
-            f"At 0.5: accuracy {_metric(line['accuracy_at_half'])}, precision {_metric(line['precision_at_half'])}, "
-            f"recall {_metric(line['recall_at_half'])}, F1 {_metric(line['f1_at_half'])}."
+        at_half = ", ".join(
+            f"{name} {_metric(line[f'{column}_at_half'])}"
+            for name, column in (
+                ("accuracy", "accuracy"),
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("F1", "f1"),
+            )
         )
+        rule = line["model"]["threshold_rule"]
+        yield f"The model says yes above {line['model_threshold']:.3g} ({rule}). At 0.5: {at_half}."
 
 
 def _holdout(line: Row) -> str:
