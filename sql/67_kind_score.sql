@@ -322,8 +322,7 @@ FROM public.ml_scorings s;
 CREATE OR REPLACE VIEW public.ml_fact_predictions WITH (security_invoker = true) AS
 SELECT
     b.model_id, b.day, b.bin, (b.bin - 1) / 10.0 AS bin_start, b.bin / 10.0 AS bin_end,
-    sum(b.num_answers)::bigint AS num_answers,
-    sum(coalesce(b.num_positive, CASE WHEN b.bin > 5 THEN b.num_answers ELSE 0 END))::bigint AS num_positive
+    sum(b.num_answers)::bigint AS num_answers
 FROM public.ml_prediction_bins b
 GROUP BY b.model_id, b.day, b.bin;
 
@@ -482,7 +481,6 @@ COMMENT ON COLUMN public.ml_fact_predictions.bin IS '1 to 10.';
 COMMENT ON COLUMN public.ml_fact_predictions.bin_start IS 'Answers of the bin are greater; the first has those of 0, too.';
 COMMENT ON COLUMN public.ml_fact_predictions.bin_end IS 'And at most this.';
 COMMENT ON COLUMN public.ml_fact_predictions.num_answers IS 'Answers in the bin.';
-COMMENT ON COLUMN public.ml_fact_predictions.num_positive IS 'Those of them above the threshold of the model.';
 COMMENT ON TABLE public.ml_scorings IS 'A period whose rows a model was asked about, append-only: one row per SCORE job; its answers are in ml_predictions.';
 COMMENT ON COLUMN public.ml_scorings.id IS 'Number of the scoring.';
 COMMENT ON COLUMN public.ml_scorings.created_at IS 'When it was recorded.';

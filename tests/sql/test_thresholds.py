@@ -270,7 +270,7 @@ def test_answers_and_decisions_go_by_the_threshold(
         assert (scoring["threshold"], str(scoring["share_positive"])) == (threshold, share)
         counted = one(
             reader,
-            "SELECT sum(num_positive) AS n FROM ml_fact_predictions WHERE model_id = %s",
+            "SELECT sum(num_positive) AS n FROM ml_prediction_bins WHERE model_id = %s",
             [model["id"]],
         )
         assert counted["n"] == scoring["num_positive"]

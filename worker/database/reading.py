@@ -230,8 +230,15 @@ _ANSWERS: LiteralString = """
             sum(p.num_positive)::bigint AS num_positive,
             array_agg(p.bin ORDER BY p.bin) AS bins, array_agg(p.num_answers ORDER BY p.bin) AS counts,
             row_number() OVER (PARTITION BY p.model_id ORDER BY p.day DESC) AS place
-        FROM public.ml_fact_predictions p
-        WHERE p.model_id = ANY (%s::bigint[])
+        FROM (
+            SELECT b.model_id, b.day, b.bin, sum(b.num_answers)::bigint AS num_answers,
+                -- NULL is older than thresholds.
+                sum(coalesce(b.num_positive, CASE WHEN b.bin > 5 THEN b.num_answers ELSE 0 END))
+                    AS num_positive
+            FROM public.ml_prediction_bins b
+            WHERE b.model_id = ANY (%s::bigint[])
+            GROUP BY b.model_id, b.day, b.bin
+        ) p
         GROUP BY p.model_id, p.day
     ) a
     WHERE a.place <= 31
