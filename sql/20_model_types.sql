@@ -8,6 +8,7 @@ CREATE TABLE IF NOT EXISTS public.ref_model_types (
     name varchar(50) NOT NULL,
     description text NOT NULL,
     default_params_csv text NOT NULL,
+    takes_weights boolean NOT NULL DEFAULT false,
     CONSTRAINT ref_model_types_pkey PRIMARY KEY (id),
     CONSTRAINT ref_model_types_name_unique UNIQUE (name)
 );
@@ -36,6 +37,7 @@ COMMENT ON COLUMN public.ref_model_types.id IS 'Number of the type.';
 COMMENT ON COLUMN public.ref_model_types.name IS 'Name of the type, as in ml_jobs.train_model_type.';
 COMMENT ON COLUMN public.ref_model_types.description IS 'What the type is good for.';
 COMMENT ON COLUMN public.ref_model_types.default_params_csv IS 'Default hyperparameters, key=value;key=value.';
+COMMENT ON COLUMN public.ref_model_types.takes_weights IS 'Whether its fit knows weights of rows, see ml_jobs.train_weights.';
 COMMENT ON TABLE public.ref_model_params IS 'Every hyperparameter of every model type: what train_params_csv may contain.';
 COMMENT ON COLUMN public.ref_model_params.model_type IS 'Model type that has the hyperparameter.';
 COMMENT ON COLUMN public.ref_model_params.name IS 'Name of the hyperparameter.';

@@ -2,12 +2,13 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
-INSERT INTO public.ref_model_types (id, name, description, default_params_csv)
+INSERT INTO public.ref_model_types (id, name, description, default_params_csv, takes_weights)
 VALUES
-    (1, 'random_forest', 'Good for beginners, robust', 'n_estimators=100;max_depth=10;min_samples_split=2')
+    (1, 'random_forest', 'Good for beginners, robust', 'n_estimators=100;max_depth=10;min_samples_split=2', true)
 ON CONFLICT (name) DO UPDATE SET
     description = EXCLUDED.description,
-    default_params_csv = EXCLUDED.default_params_csv;
+    default_params_csv = EXCLUDED.default_params_csv,
+    takes_weights = EXCLUDED.takes_weights;
 
 INSERT INTO public.ref_model_params (model_type, name, kind, min_value, max_value, choices_csv, default_value, description)
 VALUES

@@ -2,12 +2,13 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
-INSERT INTO public.ref_model_types (id, name, description, default_params_csv)
+INSERT INTO public.ref_model_types (id, name, description, default_params_csv, takes_weights)
 VALUES
-    (3, 'gradient_boosting', 'Similar to xgboost', 'n_estimators=100;max_depth=3;learning_rate=0.1')
+    (3, 'gradient_boosting', 'Similar to xgboost', 'n_estimators=100;max_depth=3;learning_rate=0.1', true)
 ON CONFLICT (name) DO UPDATE SET
     description = EXCLUDED.description,
-    default_params_csv = EXCLUDED.default_params_csv;
+    default_params_csv = EXCLUDED.default_params_csv,
+    takes_weights = EXCLUDED.takes_weights;
 
 INSERT INTO public.ref_model_params (model_type, name, kind, min_value, max_value, choices_csv, default_value, description)
 VALUES

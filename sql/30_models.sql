@@ -38,10 +38,16 @@ CREATE TABLE IF NOT EXISTS public.ml_models (
     source varchar(100) NOT NULL DEFAULT 'coin_metrics',
     threshold_rule text NOT NULL DEFAULT '0.5',
     threshold double precision DEFAULT 0.5,
+    split varchar(20) NOT NULL DEFAULT 'coins',
+    folds integer,
+    weights varchar(20) NOT NULL DEFAULT 'none',
     CONSTRAINT ml_models_pkey PRIMARY KEY (id),
     CONSTRAINT ml_models_model_type_fkey FOREIGN KEY (model_type) REFERENCES public.ref_model_types (name),
     CONSTRAINT ml_models_label_fkey FOREIGN KEY (label) REFERENCES public.ref_labels (name),
     CONSTRAINT ml_models_uncovered_known CHECK (uncovered IN ('leave_out', 'negative')),
+    CONSTRAINT ml_models_split_known CHECK (split IN ('coins', 'time', 'coins_and_time')),
+    CONSTRAINT ml_models_folds_between_2_and_20 CHECK (folds BETWEEN 2 AND 20),
+    CONSTRAINT ml_models_weights_known CHECK (weights IN ('none', 'uniqueness')),
     CONSTRAINT ml_models_train_job_id_unique UNIQUE (train_job_id),
     CONSTRAINT ml_models_name_not_blank CHECK (name ~ E'\\S'),
     CONSTRAINT ml_models_status_known CHECK (status IN ('TRAINING', 'READY', 'FAILED')),
@@ -260,6 +266,9 @@ COMMENT ON COLUMN public.ml_models.source IS 'Source of the rows that it learns 
 COMMENT ON COLUMN public.ml_models.threshold_rule IS 'How the threshold was to be found, see ml_jobs.train_threshold.';
 COMMENT ON COLUMN public.ml_models.threshold IS 'The model says yes to a row where its probability is greater than this; NULL: not chosen yet. 0.5 for models of before version 8.';
 COMMENT ON COLUMN public.ml_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: there is no horizon.';
+COMMENT ON COLUMN public.ml_models.split IS 'What was asked to be held out, see ml_jobs.train_split; ml_training_runs.holdout says what was.';
+COMMENT ON COLUMN public.ml_models.folds IS 'In how many later periods its recipe was measured besides, see ml_folds; NULL: none.';
+COMMENT ON COLUMN public.ml_models.weights IS 'What a row weighed in the fit, see ml_jobs.train_weights.';
 COMMENT ON COLUMN public.ml_models.target_variable IS 'Column of its source that the label is read from.';
 COMMENT ON COLUMN public.ml_models.target_operator IS 'Comparison of the label, see ml_jobs.train_operator.';
 COMMENT ON COLUMN public.ml_models.target_value IS 'Threshold of the label, in percent where it is a change.';

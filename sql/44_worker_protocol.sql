@@ -221,8 +221,9 @@ DECLARE
     v_locked bigint [] := coalesce(p_except, '{}');
     v_is_claimed boolean := false;
     v_failed integer := 0;
-    v_kinds text [] := array_remove(p_kinds, '+sources');
+    v_kinds text [] := array_remove(array_remove(p_kinds, '+sources'), '+splits');
     v_knows_sources boolean := '+sources' = ANY (p_kinds);
+    v_knows_splits boolean := '+splits' = ANY (p_kinds);
 BEGIN
     IF p_worker_id IS NULL OR length(p_worker_id) > 255 OR p_kinds IS NULL OR p_lease IS NULL OR p_lease NOT BETWEEN interval '0' AND interval '1 day' THEN
         RAISE EXCEPTION 'worker % cannot claim a job for %',
@@ -234,6 +235,12 @@ BEGIN
     IF NOT v_knows_sources AND EXISTS (SELECT FROM public.ml_sources s WHERE s.name <> 'coin_metrics') THEN
         v_locked := v_locked || ARRAY(SELECT j.id FROM ml.jobs j WHERE j.status = 'PENDING' AND j.source <> 'coin_metrics');
     END IF;
+    -- And one of version 7 would hold out whole coins, whatever a job says.
+    IF NOT v_knows_splits THEN
+        v_locked := v_locked || ARRAY(
+            SELECT j.id FROM public.ml_jobs j WHERE j.status = 'PENDING' AND (j.train_split <> 'coins' OR j.train_folds > 0 OR j.train_weights <> 'none')
+        );
+    END IF;
     LOOP
         v_job := ml_internal.lock_next_job(v_kinds, v_locked, v_priority, v_last);
         EXIT WHEN v_job.id IS NULL;
@@ -243,6 +250,10 @@ BEGIN
                 v_locked := v_locked || v_job.id;
                 CONTINUE;
             END IF;
+        END IF;
+        IF NOT v_knows_splits AND (v_job.train_split <> 'coins' OR v_job.train_folds > 0 OR v_job.train_weights <> 'none') THEN
+            v_locked := v_locked || v_job.id;
+            CONTINUE;
         END IF;
         BEGIN
             -- What was true when the job was inserted may no longer be: a kind's own triggers look again.
@@ -659,7 +670,7 @@ COMMENT ON FUNCTION ml_internal.may_pass(text) IS 'Whether an error is of the se
 COMMENT ON PROCEDURE ml_internal.fail_claim(public.ml_jobs, text, text, text) IS 'Ends a job that cannot be claimed as FAILED, unless the reason may pass.';
 COMMENT ON FUNCTION ml_internal.last_turn(integer) IS 'Client that had the last turn in this priority; '''' if none had one.';
 COMMENT ON FUNCTION ml_internal.lock_next_job(text [], bigint [], integer, text) IS 'Locks the next PENDING job of these kinds but those to skip: by priority, in it by turns of the clients, of a client by age. In the priority given, this client counts as the one that had the last turn.';
-COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not name +sources among the kinds gets jobs of coin_metrics alone.';
+COMMENT ON FUNCTION ml_internal.claim_job(text, interval, text [], bigint []) IS 'Worker: takes the next PENDING job of these kinds but those it cannot do now (priority, then the clients in turn, then age) and returns its row; none: no row. A worker that does not name +sources among the kinds gets jobs of coin_metrics alone, and without +splits those that are validated as in version 7.';
 COMMENT ON FUNCTION ml_internal.assignment(bigint) IS 'Worker: all that a job asks for: period, phases, models and its own fields without their prefix.';
 COMMENT ON FUNCTION ml_internal.record_progress(bigint, integer, numeric, text, interval) IS 'Worker: heartbeat; moves the progress bar, renews the lease and returns its end.';
 COMMENT ON FUNCTION ml_internal.record_facts(bigint, jsonb, name []) IS 'Part of record_result: rows of those of these fact tables that the object has, by their names.';

@@ -52,6 +52,14 @@ ADD COLUMN IF NOT EXISTS train_threshold text
 CONSTRAINT ml_jobs_train_threshold_known CHECK (
     train_threshold ~ '^(f1|mcc|((precision|recall)>=)?0[.][0-9]{0,30}[1-9]|(precision|recall)>=1)$'
 );
+-- How it is validated: what is held out, in how many later periods the recipe is measured besides, and what a row weighs.
+ALTER TABLE public.ml_jobs
+ADD COLUMN IF NOT EXISTS train_split text
+CONSTRAINT ml_jobs_train_split_known CHECK (train_split IN ('coins', 'time', 'coins_and_time')),
+ADD COLUMN IF NOT EXISTS train_folds integer
+CONSTRAINT ml_jobs_train_folds_between_2_and_20 CHECK (train_folds = 0 OR train_folds BETWEEN 2 AND 20),
+ADD COLUMN IF NOT EXISTS train_weights text
+CONSTRAINT ml_jobs_train_weights_known CHECK (train_weights IN ('none', 'uniqueness'));
 
 CALL ml_internal.keep_constraint(
     'public.ml_jobs', 'ml_jobs_operator_known', 'train_operator IS NULL OR ml_internal.is_positive(train_operator, 0, 0) IS NOT NULL'
@@ -72,7 +80,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     attempt integer NOT NULL,
     model_id bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    holdout varchar(10) NOT NULL,
+    holdout varchar(20) NOT NULL,
     num_coins bigint NOT NULL,
     num_fitted bigint NOT NULL,
     num_fitted_positive bigint NOT NULL,
@@ -119,12 +127,13 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
     ) STORED,
     precision_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.precision_score(coalesce(tp_at_half, tp), coalesce(fp_at_half, fp))) STORED,
     recall_at_half numeric(5, 4) GENERATED ALWAYS AS (ml_internal.recall_score(coalesce(tp_at_half, tp), tp + fn - coalesce(tp_at_half, tp))) STORED,
+    mean_uniqueness numeric(7, 6),
     CONSTRAINT ml_training_runs_pkey PRIMARY KEY (id),
     CONSTRAINT ml_training_runs_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_training_runs_model_id_fkey FOREIGN KEY (model_id) REFERENCES public.ml_models (id),
     CONSTRAINT ml_training_runs_one_a_job UNIQUE (job_id),
     CONSTRAINT ml_training_runs_one_a_model UNIQUE (model_id),
-    CONSTRAINT ml_training_runs_holdout_known CHECK (holdout IN ('coins', 'time')),
+    CONSTRAINT ml_training_runs_holdout_known CHECK (holdout IN ('coins', 'time', 'coins_and_time')),
     CONSTRAINT ml_training_runs_counts_not_negative CHECK (
         least(num_coins, num_fitted_positive, num_gap, num_unlabelled, tp, tn, fp, fn) >= 0
         AND num_fitted_positive <= num_fitted
@@ -142,6 +151,7 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
         ml_internal.counts_fit_half(threshold, tp, fp, tp_at_half, fp_at_half)
         AND coalesce(tp_at_half <= num_positive AND fp_at_half <= num_negative, true)
     ),
+    CONSTRAINT ml_training_runs_mean_uniqueness_between_0_and_1 CHECK (mean_uniqueness BETWEEN 0 AND 1),
     CONSTRAINT ml_training_runs_sha256_is_hexadecimal CHECK (artifact_sha256 ~ '^[0-9a-f]{64}$' AND data_fingerprint ~ '^[0-9a-f]{64}$')
 );
 
@@ -155,7 +165,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_training_runs',
     result_column => 'result_model_id',
     result_filled => '{model_id,num_samples}',
-    result_facts => '{ml_curve_points,ml_intervals,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers}'
+    result_facts => '{ml_curve_points,ml_intervals,ml_folds,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers}'
 );
 
 -- ── Where the model says yes ────────────────────────────────────────────────────────────────────────
@@ -266,6 +276,8 @@ BEGIN
     NEW.train_test_size := coalesce(NEW.train_test_size, 0.2);
     NEW.train_random_state := coalesce(NEW.train_random_state, 42);
     NEW.train_threshold := coalesce(ml_internal.tidy_threshold(NEW.train_threshold), '0.5');
+    NEW.train_split := coalesce(btrim(NEW.train_split), 'coins');
+    NEW.train_weights := coalesce(btrim(NEW.train_weights), 'none');
     RETURN NEW;
 END
 $$;
@@ -364,6 +376,23 @@ BEGIN
         v_column := 'train_model_type';
         v_message := format('train_model_type %L is unknown', left(NEW.train_model_type, 100));
         v_hint := ml_internal.suggest_names(NEW.train_model_type, (SELECT array_agg(t.name::text ORDER BY t.id) FROM public.ref_model_types t));
+    ELSIF NEW.train_split NOT IN ('coins', 'time', 'coins_and_time') THEN
+        v_column := 'train_split';
+        v_message := format('train_split %L is unknown', left(NEW.train_split, 100));
+        v_hint := 'Use coins (the default: whole coins are held out), time (the last part of the period), or coins_and_time (later rows of coins that are not fitted).';
+    ELSIF NEW.train_folds <> 0 AND NEW.train_folds NOT BETWEEN 2 AND 20 THEN
+        v_column := 'train_folds';
+        v_message := format('train_folds %s is not between 2 and 20', NEW.train_folds);
+        v_hint := 'In so many later periods, one after another, the recipe is measured besides; leave it out, or give 0, for none.';
+    ELSIF NEW.train_weights NOT IN ('none', 'uniqueness') THEN
+        v_column := 'train_weights';
+        v_message := format('train_weights %L is unknown', left(NEW.train_weights, 100));
+        v_hint := 'Use none (the default), or uniqueness where labels that overlap shall count less.';
+    ELSIF NEW.train_weights <> 'none' AND NOT EXISTS (SELECT FROM public.ref_model_types t WHERE t.name = NEW.train_model_type AND t.takes_weights) THEN
+        v_column := 'train_weights';
+        v_message := format('the model type %s takes no weights, and train_weights is %s', NEW.train_model_type, NEW.train_weights);
+        v_hint := 'Leave train_weights out, or choose a type that takes them: '
+            || (SELECT string_agg(t.name, ', ' ORDER BY t.id) FROM public.ref_model_types t WHERE t.takes_weights) || '.';
     ELSIF NEW.train_model_name !~ '[^ ]' THEN
         v_column := 'train_model_name';
         v_message := 'train_model_name is blank';
@@ -746,7 +775,11 @@ AS $$
         'random_state', p_job.train_random_state,
         'features_csv', p_job.train_features_csv,
         'phases_csv', p_job.train_phases_csv,
-        'params_csv', ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv)
+        'params_csv', ml_internal.merge_params(t.default_params_csv, p_job.train_params_csv),
+        -- NULL: older than these three.
+        'split', coalesce(p_job.train_split, 'coins'),
+        'folds', nullif(p_job.train_folds, 0),
+        'weights', coalesce(p_job.train_weights, 'none')
     ))
     FROM public.ref_model_types t
     WHERE t.name = p_job.train_model_type;
@@ -774,14 +807,14 @@ BEGIN
             target_variable, target_operator, target_value, future_minutes,
             label, base_variable, stop_value, uncovered, source, threshold_rule, threshold,
             train_start, train_end, test_size, random_state,
-            features_csv, phases_csv, params_csv
+            features_csv, phases_csv, params_csv, split, folds, weights
         )
         SELECT
             m.name, m.model_type, m.description, m.train_job_id,
             m.target_variable, m.target_operator, m.target_value, m.future_minutes,
             m.label, m.base_variable, m.stop_value, m.uncovered, m.source, m.threshold_rule, m.threshold,
             m.train_start, m.train_end, m.test_size, m.random_state,
-            m.features_csv, m.phases_csv, m.params_csv
+            m.features_csv, m.phases_csv, m.params_csv, m.split, m.folds, m.weights
         FROM ml_internal.planned_model(NEW) m
         WHERE NOT EXISTS (SELECT FROM public.ml_models x WHERE x.train_job_id = NEW.id);
     END IF;
@@ -909,7 +942,7 @@ SELECT
     r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
     r.average_precision, r.num_without_base, r.num_uncovered, r.mcc, r.log_loss, r.brier_score,
     r.threshold, r.num_set_aside, r.num_set_aside_positive,
-    r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half
+    r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half, r.mean_uniqueness
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -996,7 +1029,10 @@ CREATE OR REPLACE FUNCTION ml.train(
     stop_value numeric DEFAULT NULL,
     uncovered text DEFAULT NULL,
     source text DEFAULT NULL,
-    threshold text DEFAULT NULL
+    threshold text DEFAULT NULL,
+    split text DEFAULT NULL,
+    folds integer DEFAULT NULL,
+    weights text DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql -- which does not ask for a column until it is used: max_minutes comes with 63_limits.sql
@@ -1011,7 +1047,8 @@ BEGIN
         train_features_csv, train_start, train_end, train_future_minutes,
         train_phases_csv, train_params_csv, train_model_name, train_description,
         train_test_size, train_random_state,
-        train_label, train_base_var, train_stop_value, train_uncovered, train_source, train_threshold
+        train_label, train_base_var, train_stop_value, train_uncovered, train_source, train_threshold,
+        train_split, train_folds, train_weights
     )
     VALUES (
         'TRAIN', priority, max_attempts, max_minutes,
@@ -1019,7 +1056,8 @@ BEGIN
         features, train_start, train_end, future_minutes,
         phases, params, name, description,
         test_size, random_state,
-        label, base, stop_value, uncovered, source, threshold
+        label, base, stop_value, uncovered, source, threshold,
+        split, folds, weights
     )
     RETURNING id INTO v_id;
     RETURN v_id;
@@ -1051,7 +1089,10 @@ CREATE OR REPLACE FUNCTION ml_internal.try_train(
     p_stop_value numeric,
     p_uncovered text,
     p_source text,
-    p_threshold text DEFAULT NULL
+    p_threshold text DEFAULT NULL,
+    p_split text DEFAULT NULL,
+    p_folds integer DEFAULT NULL,
+    p_weights text DEFAULT NULL
 )
 RETURNS public.ml_jobs
 LANGUAGE plpgsql
@@ -1067,7 +1108,7 @@ BEGIN
         v_id := ml.train(
             p_model_type, p_target, p_operator, p_value, p_features, p_train_start, p_train_end, p_future_minutes,
             p_phases, p_params, p_name, p_description, p_test_size, p_random_state, p_priority, p_max_attempts, p_max_minutes,
-            p_label, p_base, p_stop_value, p_uncovered, p_source, p_threshold
+            p_label, p_base, p_stop_value, p_uncovered, p_source, p_threshold, p_split, p_folds, p_weights
         );
         SELECT * INTO v_job FROM public.ml_jobs j WHERE j.id = v_id;
         RAISE EXCEPTION 'taken back' USING ERRCODE = 'ML000', HINT = 'This is caught at once.';
@@ -1101,7 +1142,10 @@ CREATE OR REPLACE FUNCTION ml.preview(
     stop_value numeric DEFAULT NULL,
     uncovered text DEFAULT NULL,
     source text DEFAULT NULL,
-    threshold text DEFAULT NULL
+    threshold text DEFAULT NULL,
+    split text DEFAULT NULL,
+    folds integer DEFAULT NULL,
+    weights text DEFAULT NULL
 )
 RETURNS TABLE (
     what text,
@@ -1122,7 +1166,7 @@ BEGIN
     v_job := ml_internal.try_train(
         model_type, target, operator, value, features, train_start, train_end, future_minutes,
         phases, params, name, description, test_size, random_state, priority, max_attempts, max_minutes,
-        label, base, stop_value, uncovered, source, threshold
+        label, base, stop_value, uncovered, source, threshold, split, folds, weights
     );
     RETURN QUERY SELECT p.what, p.result FROM ml_internal.preview_job(v_job) p;
 EXCEPTION
@@ -1143,7 +1187,8 @@ CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_fact_training_runs');
 
 COMMENT ON FUNCTION ml.preview(
     text, text, text, numeric, text, timestamptz, timestamptz,
-    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text, text, text
+    integer, text, text, text, text, numeric, integer, integer, integer, numeric, text, text, numeric, text, text,
+    text, text, integer, text
 ) IS 'What a TRAIN job would find, before it is inserted; arguments as for ml.train.';
 COMMENT ON FUNCTION ml.train IS 'Inserts a TRAIN job and returns its id. Arguments as the columns of ml_jobs without train_: ml.train(model_type => ''xgboost'', target => ''market_cap_close'', operator => ''>'', value => 50000, ...).';
 COMMENT ON FUNCTION ml_internal.try_train IS 'The TRAIN job that these arguments of ml.train would make, or the error of its INSERT; leaves nothing.';
@@ -1169,11 +1214,10 @@ COMMENT ON COLUMN public.ml_training_runs.job_id IS 'TRAIN job that it completed
 COMMENT ON COLUMN public.ml_training_runs.attempt IS 'Attempt of the job that made it.';
 COMMENT ON COLUMN public.ml_training_runs.model_id IS 'Model that it made.';
 COMMENT ON COLUMN public.ml_training_runs.created_at IS 'When it was recorded.';
-COMMENT ON COLUMN public.ml_training_runs.holdout IS 'What was held out: coins (whole coins) or time (the last part of the period, with a gap before it).';
+COMMENT ON COLUMN public.ml_training_runs.holdout IS 'What was held out: coins (whole coins), time (the last part of the period, with a gap before it), or coins_and_time (that part of coins that were not fitted).';
 COMMENT ON COLUMN public.ml_training_runs.num_coins IS 'Coins among the labelled rows.';
 COMMENT ON COLUMN public.ml_training_runs.num_fitted IS 'Rows that the model was fitted on.';
 COMMENT ON COLUMN public.ml_training_runs.num_fitted_positive IS 'Positive rows among them.';
-COMMENT ON COLUMN public.ml_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time, or in that of the rows set aside.';
 COMMENT ON COLUMN public.ml_training_runs.threshold IS 'Held-out rows with a greater probability were predicted positive; 0.5 before version 8.';
 COMMENT ON COLUMN public.ml_training_runs.num_set_aside IS 'Rows, neither fitted nor held out, that the threshold was chosen on; 0: it was given. NULL before version 8.';
 COMMENT ON COLUMN public.ml_training_runs.num_set_aside_positive IS 'Positive rows among them.';
@@ -1190,6 +1234,7 @@ COMMENT ON COLUMN public.ml_fact_training_runs.accuracy_at_half IS 'Accuracy if 
 COMMENT ON COLUMN public.ml_fact_training_runs.precision_at_half IS 'Precision if the threshold were 0.5; NULL where undefined.';
 COMMENT ON COLUMN public.ml_fact_training_runs.recall_at_half IS 'Recall if the threshold were 0.5; NULL where undefined.';
 COMMENT ON COLUMN public.ml_fact_training_runs.f1_at_half IS 'F1 if the threshold were 0.5; NULL where undefined.';
+COMMENT ON COLUMN public.ml_training_runs.num_gap IS 'Rows in no part: their label may lie in the time of the held-out rows or of those set aside, or they are earlier rows of held-out coins or later ones of fitted coins.';
 COMMENT ON COLUMN public.ml_training_runs.num_unlabelled IS 'Rows left out because they have no label.';
 COMMENT ON COLUMN public.ml_training_runs.num_samples IS 'Held-out rows.';
 COMMENT ON COLUMN public.ml_training_runs.num_positive IS 'Positive rows among the held-out ones.';
@@ -1219,6 +1264,8 @@ COMMENT ON COLUMN public.ml_training_runs.num_uncovered IS 'Rows whose coin has 
 COMMENT ON COLUMN public.ml_training_runs.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_training_runs.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_training_runs.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_training_runs.mean_uniqueness IS 'Mean over the fitted rows of their labels'' average uniqueness: 1 / (labels of the same coin that look ahead at a moment), averaged over a label''s own horizon (Lopez de Prado 2018, chapter 4). Times num_fitted, it is about how many independent rows they are worth. 1 without a horizon; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_training_runs.mean_uniqueness IS 'Mean uniqueness of the labels that it was fitted on, see ml_training_runs; NULL before version 8.';
 COMMENT ON COLUMN public.ml_fact_training_runs.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_fact_training_runs.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_fact_training_runs.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
@@ -1227,11 +1274,11 @@ COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the
 COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';
 COMMENT ON COLUMN public.ml_fact_training_runs.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_fact_training_runs.created_at IS 'When it was recorded.';
-COMMENT ON COLUMN public.ml_fact_training_runs.holdout IS 'What was held out: coins or time.';
+COMMENT ON COLUMN public.ml_fact_training_runs.holdout IS 'What was held out: coins, time or coins_and_time.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_coins IS 'Coins among the labelled rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_fitted IS 'Rows that the model was fitted on.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_fitted_positive IS 'Positive rows among them.';
-COMMENT ON COLUMN public.ml_fact_training_runs.num_gap IS 'Rows left out because their label lies in the held-out time.';
+COMMENT ON COLUMN public.ml_fact_training_runs.num_gap IS 'Rows in neither part, see ml_training_runs.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_unlabelled IS 'Rows left out because they have no label.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_samples IS 'Held-out rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.num_positive IS 'Positive rows among them.';
@@ -1270,6 +1317,9 @@ COMMENT ON COLUMN public.ml_jobs.train_base_var IS 'TRAIN: column of the source 
 COMMENT ON COLUMN public.ml_jobs.train_stop_value IS 'TRAIN: change in percent that must not come first; of the other sign than train_value.';
 COMMENT ON COLUMN public.ml_jobs.train_source IS 'TRAIN: what it learns from, see ml_sources; default coin_metrics. NULL before version 7: coin_metrics.';
 COMMENT ON COLUMN public.ml_jobs.train_threshold IS 'TRAIN: the model says yes where its probability is greater than this: a number between 0 and 1 (default 0.5), or what it is chosen by, on rows that are neither fitted nor measured: f1, mcc, precision>=0.8 (the highest recall with that precision) or recall>=0.8 (the highest precision with that recall). NULL before version 8: 0.5.';
+COMMENT ON COLUMN public.ml_jobs.train_split IS 'TRAIN: what is held out: coins (whole coins; with few, the last part of the period; default), time (the last part of the period), coins_and_time (that part of coins that are not fitted). NULL before version 8: coins.';
+COMMENT ON COLUMN public.ml_jobs.train_folds IS 'TRAIN: in how many later periods the recipe is measured besides (walk-forward), 2 to 20, see ml_folds; NULL or 0: none.';
+COMMENT ON COLUMN public.ml_jobs.train_weights IS 'TRAIN: what a row weighs in the fit: none (all the same; default), uniqueness (less where labels overlap, see ml_training_runs.mean_uniqueness). NULL before version 8: none.';
 COMMENT ON COLUMN public.ml_jobs.train_uncovered IS 'TRAIN: what rows are whose coin has no row where the window ends: leave_out (default) or negative.';
 COMMENT ON COLUMN public.ml_jobs.train_future_minutes IS 'TRAIN: horizon of the label in minutes; NULL: the label is read in the same row.';
 COMMENT ON COLUMN public.ml_jobs.result_model_id IS 'TRAIN: the model, once COMPLETED.';

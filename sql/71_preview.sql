@@ -527,12 +527,18 @@ BEGIN
         RETURN QUERY SELECT 'held out', format(
             '%s %% of the rows: %s',
             trim_scale(100 * v_label.test_size),
-            CASE WHEN v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins THEN 'the last part of the period' ELSE 'whole coins' END
+            CASE
+                WHEN v_label.split = 'coins_and_time'
+                    THEN format('the last part of the period; of these the coins that are not fitted: %s %%, and new ones', trim_scale(100 * v_label.test_size))
+                WHEN v_label.split = 'time' OR v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins THEN 'the last part of the period'
+                ELSE 'whole coins'
+            END
         );
         RETURN QUERY SELECT 'threshold', CASE
             WHEN v_label.threshold IS NULL THEN v_label.threshold_rule || ': chosen on a further 20 % of the rows, which are not fitted either'
             ELSE v_label.threshold_rule
         END;
+        RETURN QUERY SELECT 'folds', format('%s later periods, each measured by a fit on all rows before it', v_label.folds) WHERE v_label.folds > 0;
     END IF;
     RETURN QUERY
     SELECT 'NULL in ' || f.name, ml_internal.count_text(v_rows.num_labelled - v_rows.num_known[f.place], v_rows.num_labelled)
@@ -571,6 +577,9 @@ BEGIN
         UNION ALL
         SELECT 6, format('too little to learn from: needed are %s labelled rows, and %s of each class', v_fewest.rows, v_fewest.of_a_class)
         WHERE v_makes AND v_rows.num_labelled > 0 AND (v_rows.num_labelled < v_fewest.rows OR v_rarer < v_fewest.of_a_class)
+        UNION ALL
+        SELECT 7, format('fewer than %s coins: too few to hold out later rows of some that are not fitted; choose split => ''time''', v_fewest.coins)
+        WHERE v_makes AND v_label.split = 'coins_and_time' AND v_rows.sample IS NULL AND v_rows.num_labelled > 0 AND v_rows.num_coins < v_fewest.coins
     ) x
     ORDER BY x.place;
     IF FOUND THEN
@@ -589,7 +598,7 @@ BEGIN
         SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_reads_labels AND v_rows.num_labelled < 1000
         UNION ALL
         SELECT 4, format('fewer than %s coins: the last part of the period is held out instead of whole coins', v_fewest.coins)
-        WHERE v_makes AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
+        WHERE v_makes AND v_label.split = 'coins' AND v_rows.sample IS NULL AND v_rows.num_coins < v_fewest.coins
         UNION ALL
         SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
         WHERE v_reads_labels AND v_rows.num_labelled < 0.8 * v_rows.num_rows

@@ -107,6 +107,7 @@ BEGIN
     LIMIT 1;
     IF v_run.id IS NOT NULL THEN
         RETURN QUERY SELECT 'Held out: ' || ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn);
+        RETURN QUERY SELECT 'Folds:    ' || f.said FROM ml_internal.folds_text(v_run.job_id) f (said) WHERE f.said <> '';
     END IF;
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT 'Test:     ' || ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn);
@@ -131,6 +132,10 @@ BEGIN
             ('threshold', CASE
                 WHEN v_model.threshold_rule <> '0.5' THEN ml_internal.threshold_text(v_model.threshold_rule, v_model.threshold, v_run.num_set_aside)
             END),
+            ('overlap', CASE WHEN v_run.mean_uniqueness < 1 THEN format(
+                'mean uniqueness of the labels %s%s', round(v_run.mean_uniqueness, 4),
+                CASE v_model.weights WHEN 'uniqueness' THEN ', by which rows are weighted' END
+            ) END),
             ('warnings', v_run.warnings)
     ) x (what, said)
     WHERE x.said <> '';
@@ -146,12 +151,31 @@ BEGIN
 
     RETURN QUERY SELECT format(
         'Held out: %s rows, %s', ml_internal.count_text(v_run.num_samples),
-        CASE v_run.holdout WHEN 'coins' THEN 'whole coins' ELSE 'the last part of the period' END
+        CASE v_run.holdout
+            WHEN 'coins' THEN 'whole coins'
+            WHEN 'coins_and_time' THEN 'later rows of coins that were not fitted'
+            ELSE 'the last part of the period'
+        END
     );
     RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
     RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_run.job_id) AS i (line);
     RETURN QUERY SELECT ml_internal.half_text(v_run.accuracy_at_half, v_run.f1_at_half, v_run.precision_at_half, v_run.recall_at_half)
         WHERE v_run.threshold <> 0.5;
+    RETURN QUERY
+    SELECT f.line
+    FROM (
+        SELECT 0 AS place, '' AS line
+        UNION ALL
+        SELECT 0, 'Folds: its recipe fitted on all rows before each of these periods'
+        UNION ALL
+        SELECT x.fold, format('  fold %s, %s: ', x.fold, ml_internal.period_text(x.measured_start, x.measured_end)) || coalesce(
+            x.reason, format('F1 %s, ROC AUC %s', coalesce(x.f1_score::text, '-'), coalesce(x.roc_auc::text, '-'))
+        )
+        FROM public.ml_folds x
+        WHERE x.job_id = v_run.job_id
+    ) f
+    WHERE EXISTS (SELECT FROM public.ml_folds x WHERE x.job_id = v_run.job_id)
+    ORDER BY f.place, f.line;
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT ('')::text;
         RETURN QUERY SELECT format(

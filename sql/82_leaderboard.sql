@@ -37,7 +37,8 @@ SELECT
     i.f1_upper AS test_f1_upper,
     i.roc_auc_lower AS test_roc_auc_lower,
     i.roc_auc_upper AS test_roc_auc_upper,
-    i.effective_rows AS test_effective_rows
+    i.effective_rows AS test_effective_rows,
+    ml_internal.folds_text(m.train_job_id) AS later_periods
 FROM public.ml_models m
 LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
@@ -117,6 +118,7 @@ COMMENT ON COLUMN public.ml_leaderboard.test_overlap IS 'For a model whose tests
 COMMENT ON COLUMN public.ml_leaderboard.tests IS 'Number of its tests.';
 COMMENT ON COLUMN public.ml_leaderboard.comparisons_won IS 'Number of comparisons that it won, see ml_comparisons.winner_id.';
 COMMENT ON COLUMN public.ml_leaderboard.created_at IS 'When its training was first claimed.';
+COMMENT ON COLUMN public.ml_leaderboard.later_periods IS 'What its recipe gave in one later period after another, see ml_fact_folds; NULL: its job asked for no folds.';
 COMMENT ON COLUMN public.ml_leaderboard.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON COLUMN public.ml_leaderboard.test_f1_lower IS 'Lower end of the 95% interval of F1 in its latest test, see ml_intervals; NULL: there is none.';
 COMMENT ON COLUMN public.ml_leaderboard.test_f1_upper IS 'Upper end of it.';

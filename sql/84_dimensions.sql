@@ -29,7 +29,10 @@ SELECT
     m.uncovered,
     m.source,
     m.threshold_rule,
-    m.threshold
+    m.threshold,
+    m.split,
+    m.folds,
+    m.weights
 FROM public.ml_models m;
 
 CREATE OR REPLACE VIEW public.ml_dim_features WITH (security_invoker = true) AS
@@ -155,6 +158,9 @@ COMMENT ON COLUMN public.ml_dim_models.label IS 'Kind of label, see ref_labels.'
 COMMENT ON COLUMN public.ml_dim_models.base_variable IS 'Column that a change is measured from; NULL: the label is no change.';
 COMMENT ON COLUMN public.ml_dim_models.stop_value IS 'Change in percent that must not come first; NULL: the label has no stop.';
 COMMENT ON COLUMN public.ml_dim_models.uncovered IS 'What rows are whose coin has no row where the window ends: leave_out or negative; NULL: the same row.';
+COMMENT ON COLUMN public.ml_dim_models.split IS 'What was asked to be held out, see ml_jobs.train_split.';
+COMMENT ON COLUMN public.ml_dim_models.folds IS 'In how many later periods its recipe was measured besides, see ml_folds; NULL: none.';
+COMMENT ON COLUMN public.ml_dim_models.weights IS 'What a row weighed in the fit, see ml_jobs.train_weights.';
 COMMENT ON COLUMN public.ml_dim_models.source IS 'Source of its rows, see ml_sources.';
 COMMENT ON COLUMN public.ml_dim_models.threshold_rule IS 'How the threshold was to be found, see ml_jobs.train_threshold.';
 COMMENT ON COLUMN public.ml_dim_models.threshold IS 'The model says yes to a row where its probability is greater than this; NULL: not chosen yet.';

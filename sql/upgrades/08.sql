@@ -218,7 +218,26 @@ CONSTRAINT ml_prediction_bins_positive_among_answers CHECK (num_positive BETWEEN
 
 ALTER TABLE IF EXISTS ml_internal.prediction_parts ADD COLUMN IF NOT EXISTS positives bigint [];
 
--- They have a further argument.
+-- How a model is validated.
+ALTER TABLE public.ml_models
+ADD COLUMN split varchar(20) NOT NULL DEFAULT 'coins'
+CONSTRAINT ml_models_split_known CHECK (split IN ('coins', 'time', 'coins_and_time')),
+ADD COLUMN folds integer
+CONSTRAINT ml_models_folds_between_2_and_20 CHECK (folds BETWEEN 2 AND 20),
+ADD COLUMN weights varchar(20) NOT NULL DEFAULT 'none'
+CONSTRAINT ml_models_weights_known CHECK (weights IN ('none', 'uniqueness'));
+
+DROP VIEW IF EXISTS public.ml_fact_training_runs;
+ALTER TABLE public.ml_training_runs
+ALTER COLUMN holdout TYPE varchar(20),
+DROP CONSTRAINT ml_training_runs_holdout_known,
+ADD CONSTRAINT ml_training_runs_holdout_known CHECK (holdout IN ('coins', 'time', 'coins_and_time')),
+ADD COLUMN mean_uniqueness numeric(7, 6)
+CONSTRAINT ml_training_runs_mean_uniqueness_between_0_and_1 CHECK (mean_uniqueness BETWEEN 0 AND 1);
+
+ALTER TABLE public.ref_model_types ADD COLUMN takes_weights boolean NOT NULL DEFAULT false;
+
+-- They have further arguments.
 DO $$
 DECLARE
     v_routine regprocedure;

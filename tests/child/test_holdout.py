@@ -7,6 +7,7 @@ import pytest
 
 from worker.child.dataset import Dataset
 from worker.child.holdout import set_aside, split
+from worker.child.holdout import Kind, split
 
 MINUTE = 60_000_000
 
@@ -124,3 +125,72 @@ def test_where_few_coins_are_left_some_or_none_are_set_aside(num_coins: int) -> 
     more = set_aside(data, few, 0.2, 42, 0)
     assert (more.num_set_aside > 0) == (num_coins > 1)
     assert more.num_fitted >= 100
+def grid(num_coins: int = 20, rows: int = 500) -> Dataset:
+    """Coins that all have a row each minute."""
+    coins = np.repeat(np.arange(num_coins), rows)
+    labels = np.random.default_rng(1).random(len(coins)) < 0.3
+    return make(coins, labels, np.tile(np.arange(rows), num_coins) * MINUTE)
+
+
+def test_by_time_is_by_time_with_any_number_of_coins() -> None:
+    data, reach = grid(), 10 * MINUTE
+    parts = split(data, 0.2, 42, reach, 10, kind="time")
+    assert (parts.kind, parts.num_coins) == ("time", 20)
+    assert len(parts.held_out) == 0.2 * len(data)
+    assert set(data.coins[parts.held_out]) == set(data.coins[parts.fitted])
+    assert data.times[parts.fitted].max() + reach < data.times[parts.held_out].min()
+
+
+@pytest.mark.parametrize("reach", [0, 10 * MINUTE])
+def test_by_both_later_rows_of_coins_that_are_not_fitted_are_held_out(reach: int) -> None:
+    data = grid()
+    parts = split(data, 0.2, 42, reach, 10, kind="coins_and_time")
+    by_time = split(data, 0.2, 42, reach, 10, kind="time")
+    assert parts.kind == "coins_and_time"
+    drawn = set(data.coins[parts.held_out])
+    assert len(drawn) == 4
+    assert not drawn & set(data.coins[parts.fitted])
+    # All later rows of those, all earlier ones of the others, and nothing else.
+    assert set(parts.held_out) == {row for row in by_time.held_out if data.coins[row] in drawn}
+    assert set(parts.fitted) == {row for row in by_time.fitted if data.coins[row] not in drawn}
+    assert parts.num_gap == len(data) - len(parts.fitted) - len(parts.held_out)
+    assert sorted(parts.order) == list(range(len(data)))
+
+
+def test_by_both_coins_that_are_new_by_then_are_held_out_and_those_that_are_gone_are_fitted() -> None:
+    """No row is given away that a coin's life alone puts on one side."""
+    coins = np.repeat(np.arange(30), 100)
+    starts = np.repeat(np.repeat([0, 450, 900], 10), 100)  # 10 early, 10 across the cut at 500, 10 late
+    data = make(coins, np.arange(3000) % 2, (np.tile(np.arange(100), 30) + starts) * MINUTE)
+    parts = split(data, 0.5, 42, 0, 10, kind="coins_and_time")
+    held_out, fitted = (set(data.coins[part]) for part in (parts.held_out, parts.fitted))
+    assert set(range(20, 30)) < held_out
+    assert set(range(10)) < fitted
+    assert len(held_out & set(range(10, 20))) == len(fitted & set(range(10, 20))) == 5
+
+
+@pytest.mark.parametrize("kind", ["coins", "coins_and_time"])
+def test_few_coins_are_split_by_time_whatever_is_asked(kind: Kind) -> None:
+    assert split(grid(num_coins=9), 0.2, 42, 0, 10, kind=kind).kind == "time"
+
+
+@pytest.mark.parametrize("kind", ["coins", "time", "coins_and_time"])
+def test_the_fitted_rows_can_be_split_once_more(kind: Kind) -> None:
+    """In the order that they are fitted in, and by the same rule."""
+    data, reach = grid(num_coins=40), 10 * MINUTE
+    parts = split(data, 0.2, 42, reach, 10, kind=kind)
+    data.reorder(parts.order)
+    rows = slice(parts.num_fitted)
+    part = replace(
+        data,
+        features=data.features[rows],
+        labels=data.labels[rows],
+        coins=data.coins[rows],
+        times=data.times[rows],
+    )
+    again = split(part, 0.25, 42, reach, 10, kind=parts.kind)
+    assert again.kind == kind
+    if kind != "time":
+        assert not set(part.coins[again.held_out]) & set(part.coins[again.fitted])
+    if kind != "coins":
+        assert part.times[again.fitted].max() + reach < part.times[again.held_out].min()

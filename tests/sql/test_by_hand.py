@@ -56,6 +56,9 @@ ARGUMENTS = {
     "uncovered": "train_uncovered",
     "source": "train_source",
     "threshold": "train_threshold",
+    "split": "train_split",
+    "folds": "train_folds",
+    "weights": "train_weights",
 }
 WHOLE = TRAIN | {
     "train_future_minutes": 10,
@@ -65,6 +68,9 @@ WHOLE = TRAIN | {
     "train_description": "typed",
     "train_test_size": "0.3",
     "train_random_state": 7,
+    "train_split": "coins_and_time",
+    "train_folds": 5,
+    "train_weights": "uniqueness",
     "priority": 2,
     "max_attempts": 4,
 }

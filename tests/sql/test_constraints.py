@@ -7,6 +7,8 @@ import pytest
 
 from tests.conftest import Connection, Database
 from tests.sql.helpers import CURVE, LAYERS, TREES, complete, jobs_in_every_state, running_job, violates
+from tests.sql.test_folds import FOLDS, THREE
+from tests.sql.test_folds import running as running_folds
 
 PENDING, RUNNING, COMPLETED, FAILED = (
     f"status = '{status}'" for status in ("PENDING", "RUNNING", "COMPLETED", "FAILED")
@@ -138,6 +140,30 @@ CHECKS = [
         "num_positive = num_answers + 1",
         "true",
     ),
+    ("ml_jobs_train_split_known", "ml_jobs", "train_split = 'rows'", PENDING),
+    ("ml_jobs_train_folds_between_2_and_20", "ml_jobs", "train_folds = 1", PENDING),
+    ("ml_jobs_train_folds_between_2_and_20", "ml_jobs", "train_folds = 21", PENDING),
+    ("ml_jobs_train_weights_known", "ml_jobs", "train_weights = 'age'", PENDING),
+    ("ml_models_split_known", "ml_models", "split = 'rows'", "true"),
+    ("ml_models_folds_between_2_and_20", "ml_models", "folds = 1", "true"),
+    ("ml_models_weights_known", "ml_models", "weights = 'age'", "true"),
+    (
+        "ml_training_runs_mean_uniqueness_between_0_and_1",
+        "ml_training_runs",
+        "mean_uniqueness = 1.1",
+        "true",
+    ),
+    ("ml_folds_fold_between_1_and_20", "ml_folds", "fold = 21", "fold = 3"),
+    ("ml_folds_fitted_before_measured", "ml_folds", "fitted_end = measured_end", "true"),
+    ("ml_folds_fitted_before_measured", "ml_folds", "fitted_start = measured_start", "true"),
+    ("ml_folds_counts_not_negative", "ml_folds", "num_purged = -1", "true"),
+    ("ml_folds_counts_not_negative", "ml_folds", "num_fitted = 0", "true"),
+    ("ml_folds_counts_not_negative", "ml_folds", "num_samples = 0", "true"),
+    ("ml_folds_measured_or_reason", "ml_folds", "reason = 'none'", "true"),
+    ("ml_folds_measured_or_reason", "ml_folds", "tp = NULL", "true"),
+    ("ml_folds_confusion_matrix_adds_up", "ml_folds", "tp = tp + 1", "true"),
+    ("ml_folds_scores_within_bounds", "ml_folds", "roc_auc = 1.1", "true"),
+    ("ml_folds_scores_within_bounds", "ml_folds", "brier_score = -0.1", "true"),
     ("ml_models_uncovered_known", "ml_models", "uncovered = 'lost'", "true"),
     ("ml_training_runs_windows_not_negative", "ml_training_runs", "num_uncovered = -1", "true"),
     ("ml_test_results_windows_not_negative", "ml_test_results", "num_without_base = -1", "true"),
@@ -258,6 +284,7 @@ def history(module_db: Database) -> Database:
         for job_type in ("TEST", "COMPARE", "SCORE"):
             curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
             complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
+        complete(wanda, running_folds(anna, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
         for numbers in (TREES, LAYERS):
             complete(wanda, running_job(anna, wanda), "TRAIN", **numbers)
         running = jobs_in_every_state(anna, wanda)["RUNNING"]

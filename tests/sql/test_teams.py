@@ -34,6 +34,7 @@ from tests.sql.helpers import (
     refused,
     running_job,
 )
+from tests.sql.test_folds import FOLDS, THREE, running
 from worker.commands.install import install
 
 # Two teams, whose members insert as the team, and a client on its own.
@@ -67,6 +68,7 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
             brings_file = running_job(ruth, wanda)
             call(wanda, "store_model_file", brings_file, 1, FILE)
             complete(wanda, brings_file, "TRAIN", artifact_sha256=hashlib.sha256(FILE).hexdigest())
+            complete(wanda, running(ruth, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
             for numbers in (TREES, LAYERS):
                 complete(wanda, running_job(ruth, wanda), "TRAIN", **numbers)
             jobs_in_every_state(ruth, wanda)

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from worker.child.models import ModelType
-from worker.child.models._shared import Features, Labels, Params
+from worker.child.models._shared import Features, Labels, Params, Weights
 from worker.child.progress import Report
 from worker.errors import JobError
 
@@ -43,9 +43,17 @@ def _parse(kind: str, text: str) -> Any:
 
 
 def fit(
-    model_type: ModelType, pipeline: Pipeline, features: Features, labels: Labels, report: Report
+    model_type: ModelType,
+    pipeline: Pipeline,
+    features: Features,
+    labels: Labels,
+    report: Report,
+    *,
+    weights: Weights = None,
 ) -> list[str]:
     """Fit the pipeline in place, reporting progress as a share and in words.
+
+    Weights are those of the rows for the model; medians and deviations of the features are of all rows alike.
 
     Returns:
         What the user should know of the fit, for example that it did not converge.
@@ -65,6 +73,7 @@ def fit(
                 prepared,
                 labels,
                 lambda share, message: report(share_before + (1 - share_before) * share, message),
+                *([] if weights is None else [weights]),
             )
         except ValueError as error:
             raise JobError(f"the model cannot be fitted with these hyperparameters: {error}") from error

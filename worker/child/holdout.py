@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from worker.child.dataset import Dataset
 
+Kind = Literal["coins", "time", "coins_and_time"]
+
 _MOST_DRAWS = 1000
 _FEWEST_DRAWS = 20
 _MOST_STEPS = 10_000_000  # draws by coins
@@ -20,16 +22,18 @@ class Holdout:
 
     Attributes:
         num_coins: coins of all rows.
-        kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is.
+        kind: ``coins`` if whole coins are held out, ``time`` if the last part of the period is,
+            ``coins_and_time`` if later rows of coins that are not fitted are.
         order: int64, shape (rows,): row numbers, first those to fit on, then those set aside, and last those
             that are held out.
         num_fitted: rows to fit on.
-        num_gap: rows in no part, because their label may lie in the time of another.
+        num_gap: rows in no part: their label may lie in the time of another, or they are earlier rows of
+            held-out coins, or later ones of fitted coins.
         num_set_aside: rows that are neither fitted nor measured, see :func:`set_aside`.
     """
 
     num_coins: int
-    kind: Literal["coins", "time"]
+    kind: Kind
     order: NDArray[np.int64]
     num_fitted: int
     num_gap: int
@@ -52,35 +56,59 @@ class Holdout:
 
 
 def split(
-    dataset: Dataset, test_size: float, random_state: int, label_reach: int, fewest_coins: int
+    dataset: Dataset,
+    test_size: float,
+    random_state: int,
+    label_reach: int,
+    fewest_coins: int,
+    *,
+    kind: Kind = "coins",
 ) -> Holdout:
-    """Hold out whole coins; with few coins, the last part of the period.
+    """Hold out whole coins, the last part of the period, or that part of coins that are not fitted.
 
-    Rows of one coin resemble each other: a model that has seen some of them is not measured by others.
+    Rows of one coin resemble each other: a model that has seen some of them is not measured by others. Nor is
+    one by rows of the time that it has seen, where coins rise and fall together. Rows before the held-out
+    time whose label may reach into it are purged: M. López de Prado, Advances in Financial Machine Learning
+    (2018), chapter 7.
+
+    With few coins no whole ones can be held out, and the last part of the period is.
 
     Args:
-        dataset: labelled rows.
-        test_size: share of the rows to hold out, between 0 and 1.
+        dataset: labelled rows: all, or some that are to be split once more.
+        test_size: share of the rows to hold out, between 0 and 1; with ``coins_and_time`` of the rows for the
+            time, and of the later rows for the coins among those that have earlier rows as well.
         random_state: seed of the draw of coins.
         label_reach: microseconds from a row to the latest moment that its label may be read at.
         fewest_coins: coins of which some can be held out whole.
+        kind: what to hold out.
     """
     coins, coin_of_row = np.unique(dataset.coins, return_inverse=True)
     if len(coins) < fewest_coins:
-        kind: Literal["coins", "time"] = "time"
+        kind = "time"
+    if kind == "coins":
+        is_held_out = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)[coin_of_row]
+        is_fitted = ~is_held_out
+    else:
         cut = np.quantile(dataset.times, 1 - test_size, method="higher")
         is_held_out = dataset.times >= cut
         is_fitted = dataset.times + label_reach < cut
-    else:
-        kind = "coins"
-        is_held_out = _draw_coins(coin_of_row, dataset.labels, test_size, random_state)[coin_of_row]
-        is_fitted = ~is_held_out
+    if kind == "coins_and_time":
+        is_drawn = _draw_later_coins(
+            coin_of_row,
+            dataset.labels,
+            is_early=is_fitted,
+            is_late=is_held_out,
+            test_size=test_size,
+            random_state=random_state,
+        )[coin_of_row]
+        is_held_out &= is_drawn
+        is_fitted &= ~is_drawn
     fitted, gap, held_out = map(np.flatnonzero, (is_fitted, ~(is_fitted | is_held_out), is_held_out))
     return Holdout(len(coins), kind, np.concatenate([fitted, gap, held_out]), len(fitted), len(gap))
 
 
 def set_aside(dataset: Dataset, parts: Holdout, share: float, random_state: int, label_reach: int) -> Holdout:
-    """Of the rows to fit on, set some aside by the same kind of split.
+    """Of the rows to fit on, set some aside: whole coins, or by time the last of them.
 
     A threshold that is chosen on rows that were fitted is too high, and one chosen on the rows that it is
     measured on flatters.
@@ -109,13 +137,45 @@ def set_aside(dataset: Dataset, parts: Holdout, share: float, random_state: int,
         is_fitted = ~is_aside
     gap = rows[~(is_fitted | is_aside)]
     rest = parts.order[parts.num_fitted :]
-    return replace(
-        parts,
-        order=np.concatenate([rows[is_fitted], rows[is_aside], gap, rest]),
-        num_fitted=int(np.count_nonzero(is_fitted)),
-        num_gap=parts.num_gap + len(gap),
-        num_set_aside=int(np.count_nonzero(is_aside)),
+    return (
+        replace(
+            parts,
+            order=np.concatenate([rows[is_fitted], rows[is_aside], gap, rest]),
+            num_fitted=int(np.count_nonzero(is_fitted)),
+            num_gap=parts.num_gap + len(gap),
+            num_set_aside=int(np.count_nonzero(is_aside)),
+        ),
     )
+
+
+def _draw_later_coins(
+    coin_of_row: NDArray[np.int64],
+    labels: NDArray[np.uint8],
+    *,
+    is_early: NDArray[np.bool_],
+    is_late: NDArray[np.bool_],
+    test_size: float,
+    random_state: int,
+) -> NDArray[np.bool_]:
+    """The coins whose later rows are held out.
+
+    Those without an early row cannot be fitted in any case, and those without a late one would be held out
+    for nothing: it is drawn among the others, by their late rows.
+    """
+    num_coins = int(coin_of_row.max()) + 1
+    has_early, has_late = (
+        np.bincount(coin_of_row[rows], minlength=num_coins) > 0 for rows in (is_early, is_late)
+    )
+    is_drawn = ~has_early
+    has_both = has_early & has_late
+    both = np.flatnonzero(has_both)
+    if len(both) > 1:
+        rows = is_late & has_both[coin_of_row]
+        number = np.cumsum(has_both) - 1
+        is_drawn[both[_draw_coins(number[coin_of_row[rows]], labels[rows], test_size, random_state)]] = True
+    elif np.count_nonzero(has_early) > 1:
+        is_drawn[both] = True
+    return is_drawn
 
 
 def _draw_coins(

@@ -74,7 +74,9 @@ def measure(
 
 def side(probabilities: NDArray[np.float64], scored: Score) -> intervals.Side:
     """What intervals are made of."""
-    return intervals.Side(probabilities, probabilities > scored.threshold, scored.roc_auc, scored.average_precision)
+    return intervals.Side(
+        probabilities, probabilities > scored.threshold, scored.roc_auc, scored.average_precision
+    )
 
 
 def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:

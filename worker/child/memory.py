@@ -41,6 +41,8 @@ def require(
     num_features: int,
     label_bytes: int = 0,
     *,
+    more: int = 0,
+    times: float = 1.0,
     taken: int = 0,
 ) -> None:
     """See that a job fits, and tell other jobs what it will take.
@@ -51,6 +53,8 @@ def require(
         rows: about how many rows it will load.
         num_features: how many features of each.
         label_bytes: what reading the labels takes for each row, before anything is fitted.
+        more: what a row takes beside what its model does.
+        times: how many times as many rows are fitted at once as usual.
         taken: bytes that the job has already, where it asks for the second time.
 
     Raises:
@@ -60,7 +64,8 @@ def require(
     if available() is None:
         return
     to_load = rows * (4 * (num_features + 2) + 16 + label_bytes)
-    need = int(max(to_load, *(_bytes(needs, model_type, rows, num_features) for model_type in model_types)))
+    to_use = max(_bytes(needs, model_type, rows, num_features) for model_type in model_types)
+    need = int(max(to_load, times * to_use + rows * more))
     words = (
         f"this job needs about {_gigabytes(need)} of memory for about {rows} rows of {num_features} "
         "features, and"

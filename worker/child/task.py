@@ -141,6 +141,8 @@ def load_rows(
     *,
     with_labels: bool = True,
     stay_connected: bool = False,
+    more: int = 0,
+    times: float = 1.0,
 ) -> Dataset:
     """Load the rows of the task's period and phases.
 
@@ -150,6 +152,8 @@ def load_rows(
         needs: what the models will do with the rows.
         with_labels: whether only labelled rows are wanted, with their labels; else all are, without.
         stay_connected: whether the kind has a use for the connection afterwards; else it is closed.
+        more: bytes that a row takes beside, see :func:`memory.require`.
+        times: how many times as many rows are fitted at once as usual.
 
     Raises:
         JobError: they would not fit into memory, there are none, or a feature is of no use.
@@ -166,7 +170,14 @@ def load_rows(
     def require_memory(rows: int) -> None:
         taken = memory.resident() - before
         memory.require(
-            needs, {model.model_type for model in of}, rows, len(features), label_bytes, taken=taken
+            needs,
+            {model.model_type for model in of},
+            rows,
+            len(features),
+            label_bytes,
+            more=more,
+            times=times,
+            taken=taken,
         )
 
     try:

@@ -230,8 +230,17 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
         yield f"{line['overlap_note']}: the metrics flatter."
     if line["source"] == "training":
         yield _holdout(line)
+    if line["folds"]:
+        yield f"Fitted anew on all rows before each: {line['folds']}."
     if line["num_gap"]:
-        yield f"{line['num_gap']:,} rows before the held-out time were left out: their label lies in it."
+        yield _gap(line)
+    if line["mean_uniqueness"] is not None and line["mean_uniqueness"] < 1:
+        worth = line["mean_uniqueness"] * line["num_fitted"]
+        weighs = ", and a row weighs by it" if line["model"]["weights"] == "uniqueness" else ""
+        yield (
+            f"The labels of its rows overlap: their mean uniqueness is {line['mean_uniqueness']:.4f}, "
+            f"so they are worth about {worth:,.0f} independent rows{weighs}."
+        )
     yield from _left_out(line)
     yield from _few_rows(line)
     yield from _threshold(line)
@@ -268,7 +277,24 @@ def _holdout(line: Row) -> str:
     if line["holdout"] == "coins":
         seed = line["model"]["random_state"]
         return f"Whole coins were held out, drawn by the seed {seed} from {coins}: no coin is on both sides."
+    if line["holdout"] == "coins_and_time":
+        seed = line["model"]["random_state"]
+        return (
+            "The last part of the period was held out, of coins that were not fitted: drawn by the seed "
+            f"{seed} from {coins}, or new by then."
+        )
+    if line["model"]["split"] == "time":
+        return "The last part of the period was held out: the same coins, later."
     return f"With only {coins}, the last part of the period was held out: the same coins, later."
+
+
+def _gap(line: Row) -> str:
+    if line["holdout"] == "coins_and_time":
+        return (
+            f"{line['num_gap']:,} rows are in neither part: earlier ones of held-out coins, later ones of "
+            "fitted coins, and those whose label lies in the held-out time."
+        )
+    return f"{line['num_gap']:,} rows before the held-out time were left out: their label lies in it."
 
 
 def _left_out(line: Row) -> Iterator[str]:

@@ -14,7 +14,8 @@ from worker.database.connection import Connection, fetch_value
 from worker.protocol import Job
 
 BYTES_A_SECOND = 5e6  # of a model's numbers, that a busy server records: 20e6 is usual
-KNOWS = ["+sources"]  # what this worker knows beside the kinds of job: older ones do not get such jobs
+# What this worker knows beside the kinds of job: older ones do not get such jobs.
+KNOWS = ["+sources", "+splits"]
 
 
 class SupersededError(psycopg.DatabaseError):

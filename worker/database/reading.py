@@ -180,7 +180,8 @@ _MODELS_OF_REPORT: LiteralString = """
 # The training run of each model, and its latest test, of those outside its training period if there are any.
 _MEASUREMENTS: LiteralString = """
     SELECT DISTINCT ON (s.model_id, s.source)
-        s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, t.overlap_note,
+        s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, r.mean_uniqueness, t.overlap_note,
+        CASE s.source WHEN 'training' THEN ml_internal.folds_text(s.job_id) END AS folds,
         coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled,
         coalesce(r.num_without_base, t.num_without_base) AS num_without_base,
         coalesce(r.num_uncovered, t.num_uncovered) AS num_uncovered,

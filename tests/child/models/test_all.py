@@ -1,5 +1,6 @@
 """The five model types: hyperparameters, missing values, scale, determinism, progress."""
 
+import inspect
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
@@ -382,3 +383,76 @@ def test_the_default_of_ref_model_types_stands_in_ref_model_params(
             for item in row["default_params_csv"].split(";"):
                 name, value = item.split("=")
                 assert values[name] == value
+
+
+# Each type, both kinds of forest, each solver of logistic regression.
+WEIGHTED: list[tuple[str, dict[str, tuple[str, str]]]] = [
+    *((model_type, {}) for model_type in TYPES),
+    ("random_forest", {"criterion": ("choice", "entropy")}),
+    ("random_forest", {"min_samples_leaf": ("integer", "5")}),
+    ("random_forest", {"class_weight": ("choice", "balanced")}),
+    *(
+        ("logistic_regression", {"solver": ("choice", solver)})
+        for solver in ("newton-cholesky", "sag", "saga")
+    ),
+]
+
+
+def weighted(
+    reference: list[dict[str, Any]],
+    model_type: str,
+    own: dict[str, tuple[str, str]],
+    data: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray | None,
+) -> np.ndarray:
+    """What a model says that was fitted with these weights."""
+    module = models.load(model_type)
+    params = defaults(reference, model_type) | own
+    if "max_iter" in params:
+        params["max_iter"] = ("integer", "50")
+    model = module.make(parse_params(params), 42, 1)
+    fit(module, model, *data, lambda _share, _message: None, weights=weights)
+    return np.asarray(model.predict_proba(data[0])[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("model_type", "own"), [case for case in WEIGHTED if "criterion" not in case[1]], ids=str
+)
+def test_equal_weights_are_no_weights(
+    reference: list[dict[str, Any]], model_type: str, own: dict[str, tuple[str, str]]
+) -> None:
+    """But for scikit-learn's forest, which then draws otherwise: ``as_weights`` gives it none."""
+    data = rows(1000)
+    plain = weighted(reference, model_type, own, data, None)
+    assert plain == pytest.approx(
+        weighted(reference, model_type, own, data, np.ones(1000, np.float32)), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(("model_type", "own"), WEIGHTED, ids=str)
+def test_rows_of_little_weight_say_little(
+    reference: list[dict[str, Any]], model_type: str, own: dict[str, tuple[str, str]]
+) -> None:
+    """Half of the rows have their labels turned round: a fit that gives them no weight learns the truth."""
+    (features, labels), (others, truth) = rows(3000), rows(3000, seed=1)
+    turned = labels.copy()
+    turned[::2] = 1 - turned[::2]
+    weights = np.full(3000, 1.998, np.float32)
+    weights[::2] = 0.002
+    module = models.load(model_type)
+    found = []
+    for given in (weights, None):
+        params = defaults(reference, model_type) | own
+        model = module.make(parse_params(params), 42, 1)
+        fit(module, model, features, turned, lambda _share, _message: None, weights=given)
+        found.append(roc_auc_score(truth, model.predict_proba(others)[:, 1]))
+    assert found[0] > 0.75 > 0.65 > found[1]
+
+
+def test_the_types_that_take_weights_are_those_that_the_database_names(
+    make_database: Callable[[], Database],
+) -> None:
+    with make_database().connect("rosa") as reader:
+        for row in reader.execute("SELECT name, takes_weights FROM ref_model_types").fetchall():
+            takes = "weights" in inspect.signature(models.load(row["name"]).fit).parameters
+            assert row["takes_weights"] == takes, row["name"]

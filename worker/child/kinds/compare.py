@@ -31,7 +31,9 @@ def run(task: Task) -> Result:
         result |= {f"{side}_{name}": value for name, value in asdict(scored).items()}
     blocks = blocks_of(rows.times, max(model.label.reach for model in models))
     confidence = task.assignment.request.get("confidence")  # a database of version 7 tells none
-    result |= intervals.of_pair(blocks, rows.labels, *sides, None if confidence is None else float(confidence))
+    result |= intervals.of_pair(
+        blocks, rows.labels, *sides, None if confidence is None else float(confidence)
+    )
     return result | {
         **rows.without_label,
         "data_fingerprint": rows.fingerprint,

@@ -4,13 +4,17 @@ import time
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
-from worker.child import fitting, holdout, libraries, model_file, models, numbers, thresholds
+from worker.child import fitting, folds, holdout, libraries, model_file, models, numbers, thresholds
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
+from worker.child.models._shared import Weights
+from worker.child.progress import Report
 from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, store_file
+from worker.child.uniqueness import as_weights, uniqueness
 from worker.errors import JobError
 
 FITTED = 0.85  # of the progress bar
@@ -25,44 +29,69 @@ def run(task: Task) -> Result:
         OSError: the file cannot be written.
     """
     (model,) = task.assignment.models
+    asked = task.assignment.request
+    kind: holdout.Kind = asked["split"] or "coins"  # NULL: older than the field, as the others
+    num_folds: int = asked["folds"] or 0
+    is_weighted = asked["weights"] == "uniqueness"
     params = fitting.parse_params(model.params)
-    rows = load_rows(task, [model], "TO_TRAIN", stay_connected=True)
+    rows = load_rows(
+        task,
+        [model],
+        "TO_TRAIN",
+        stay_connected=True,
+        more=folds.BYTES * ((num_folds > 0) + is_weighted),
+        times=max(1.0, folds.share_fitted(num_folds) / (1 - model.test_size)),
+    )
     seconds_loading = task.seconds
     _require_both_classes(rows, model.fewest)
-    parts = holdout.split(rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins)
+    parts = holdout.split(
+        rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins, kind=kind
+    )
+    _require_coins(parts, kind, model.fewest)
     if model.threshold is None:
         parts = holdout.set_aside(rows, parts, thresholds.SHARE, model.random_state, model.label.reach)
     rows.reorder(parts.order)
-    fitted, aside = parts.num_fitted, parts.num_fitted + parts.num_set_aside
-    set_aside, held_out = slice(fitted, aside), slice(aside + parts.num_gap, None)
-    features, labels = rows.features[:fitted], rows.labels[:fitted]
+    aside = parts.num_fitted + parts.num_set_aside
+    fitted, set_aside, held_out = (
+        slice(parts.num_fitted),
+        slice(parts.num_fitted, aside),
+        slice(aside + parts.num_gap, None),
+    )
+    features, labels = rows.features[fitted], rows.labels[fitted]
+    num_fitted_positive = int(labels.sum())
     _require_both_classes_to_fit(labels, parts, rows)
     if model.threshold is None:
         _require_both_classes_set_aside(rows.labels[set_aside], parts, task)
     _require_values_to_fit(features, parts, rows)
 
-    started = time.monotonic()
     model_type = models.load(model.model_type)
-    pipeline = model_type.make(params, model.random_state, task.threads)
-    warnings = fitting.fit(
-        model_type,
-        pipeline,
+
+    def fit(
+        features: NDArray[np.float32], labels: NDArray[np.uint8], weights: Weights, report: Report
+    ) -> tuple[Pipeline, list[str]]:
+        pipeline = model_type.make(params, model.random_state, task.threads)
+        return pipeline, fitting.fit(model_type, pipeline, features, labels, report, weights=weights)
+
+    # Of the bar each fit has a part as long as its rows are many.
+    fitted_at = LOADED + (FITTED - LOADED) / (1 + folds.share_of_all(num_folds) / (1 - model.test_size))
+    started = time.monotonic()
+    unique = uniqueness(rows.coins[fitted], rows.times[fitted], model.label.horizon)
+    pipeline, warnings = fit(
         features,
         labels,
-        lambda share, message: task.report(LOADED + (FITTED - LOADED) * share, message),
+        as_weights(unique) if is_weighted else None,
+        lambda share, message: task.report(LOADED + (fitted_at - LOADED) * share, message),
     )
     seconds_fitting = time.monotonic() - started
 
     threshold = model.threshold
     if threshold is None:
         chosen = thresholds.choose(
-            task.assignment.request["threshold"],
-            predict(pipeline, rows.features[set_aside]),
-            rows.labels[set_aside],
+            asked["threshold"], predict(pipeline, rows.features[set_aside]), rows.labels[set_aside]
         )
         threshold = chosen.threshold
         warnings += chosen.warnings
-    task.report(FITTED, f"Measuring on {len(parts.held_out)} held-out rows")
+    task.report(fitted_at, f"Measuring on {len(parts.held_out)} held-out rows")
     measured = measure(
         pipeline,
         rows.names,
@@ -72,7 +101,7 @@ def run(task: Task) -> Result:
         blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
     )
-    task.report(SCORED, "Writing the model file")
+    task.report(SCORED if num_folds == 0 else fitted_at, "Writing the model file")
     found = models.numbers(model_type, pipeline)
     facts = None if found is None else numbers.facts(found, rows.names)
     if facts is None:
@@ -83,14 +112,27 @@ def run(task: Task) -> Result:
         facts["ml_model_samples"] = numbers.samples(some, predict(pipeline, some))
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     store_file(task, file)
+    engine = model_type.engine(pipeline[-1])
+    if num_folds > 0:
+        del pipeline  # that of a fold may need its room
+        rows.reorder(folds.order(rows))
+        measured["ml_folds"] = folds.measure(
+            rows,
+            folds.cut(rows.times, num_folds, model.label.reach),
+            lambda *given: fit(*given)[0],
+            horizon=model.label.horizon if is_weighted else None,
+            choosing=folds.Choosing(model.threshold, asked["threshold"], model.label.reach),
+            period=task.assignment.period,
+            report=lambda share, message: task.report(fitted_at + (SCORED - fitted_at) * share, message),
+        )
     return (
         measured
         | (facts or {})
         | {
             "holdout": parts.kind,
             "num_coins": parts.num_coins,
-            "num_fitted": len(labels),
-            "num_fitted_positive": int(labels.sum()),
+            "num_fitted": parts.num_fitted,
+            "num_fitted_positive": num_fitted_positive,
             "num_gap": parts.num_gap,
             "num_set_aside": parts.num_set_aside,
             "num_set_aside_positive": int(rows.labels[set_aside].sum()),
@@ -100,10 +142,11 @@ def run(task: Task) -> Result:
             "artifact_bytes": file.num_bytes,
             "data_fingerprint": rows.fingerprint,
             "library_versions_csv": libraries.to_csv(),
-            "engine": model_type.engine(pipeline[-1]),
+            "engine": engine,
             "seconds_loading": seconds_loading,
             "seconds_fitting": round(seconds_fitting, 3),
             "warnings": "; ".join(warnings) or None,
+            "mean_uniqueness": float(unique.mean(dtype=np.float64)),
         }
     )
 
@@ -118,13 +161,22 @@ def _require_both_classes(rows: Dataset, fewest: Fewest) -> None:
         )
 
 
+def _require_coins(parts: holdout.Holdout, asked: holdout.Kind, fewest: Fewest) -> None:
+    if asked == "coins_and_time" and (parts.kind != asked or len(parts.held_out) == 0):
+        raise JobError(
+            "there are too few coins to hold out later rows of some that are not fitted, as train_split "
+            f"coins_and_time asks: {parts.num_coins} have labelled rows, needed are {fewest.coins}, and one "
+            "at least with later rows. Choose a longer period, or train_split time"
+        )
+
+
 def _require_both_classes_to_fit(labels: NDArray[np.uint8], parts: holdout.Holdout, rows: Dataset) -> None:
     positive = int(labels.sum())
     if not 0 < positive < len(labels):
         raise JobError(
             f"one class only is left to learn from: of {len(rows)} labelled rows "
-            f"({rows.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} lie "
-            f"in the gap before them; {_said_of_set_aside(parts)}of the other {len(labels)}, {positive} are "
+            f"({rows.num_positive} positive), {len(parts.held_out)} are held out and {parts.num_gap} "
+            f"are in neither part; {_said_of_set_aside(parts)}of the other {len(labels)}, {positive} are "
             "positive. Choose a longer period or another threshold"
         )
 

@@ -13,7 +13,7 @@ from worker.errors import JobError
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-    from worker.child.models._shared import Features, Labels, Params
+    from worker.child.models._shared import Features, Labels, Params, Weights
     from worker.child.numbers import Numbers
     from worker.child.progress import Report
 
@@ -44,8 +44,19 @@ class ModelType(Protocol):
     def make(self, params: "Params", random_state: int, threads: int, /) -> "Pipeline":
         """Build the unfitted pipeline; its last step is the model."""
 
-    def fit(self, model: Any, features: "Features", labels: "Labels", report: "Report", /) -> None:
-        """Fit the last step of the pipeline in place, reporting progress as a share and in words."""
+    def fit(
+        self,
+        model: Any,
+        features: "Features",
+        labels: "Labels",
+        report: "Report",
+        weights: "Weights" = None,
+        /,
+    ) -> None:
+        """Fit the last step of the pipeline in place, reporting progress as a share and in words.
+
+        Weights are given to types alone of which ``ref_model_types`` says that they take them.
+        """
 
     def engine(self, model: Any, /) -> str:
         """The library that fits the last step of the pipeline."""

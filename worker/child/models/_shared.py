@@ -17,6 +17,7 @@ from worker.child.progress import Report, seldom
 Params = dict[str, Any]
 Features = NDArray[np.float32]
 Labels = NDArray[np.uint8]
+Weights = NDArray[np.float32] | None  # of the rows, 1 on average; None: all count the same
 
 # What the pickles of all types refer to: arrays, the pipeline, and its first two steps (see model_file).
 NAMES = frozenset(

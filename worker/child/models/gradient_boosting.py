@@ -6,7 +6,7 @@ from sklearn.ensemble._hist_gradient_boosting import gradient_boosting
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, telling, wrapped
+from worker.child.models._shared import Features, Labels, Params, Weights, telling, wrapped
 from worker.child.numbers import Trees, first_above
 from worker.child.progress import Report, seldom
 
@@ -37,7 +37,13 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
     return Pipeline([("model", model)])
 
 
-def fit(model: HistGradientBoostingClassifier, features: Features, labels: Labels, report: Report) -> None:
+def fit(
+    model: HistGradientBoostingClassifier,
+    features: Features,
+    labels: Labels,
+    report: Report,
+    weights: Weights = None,
+) -> None:
     """Fit in one go, told of each tree."""
     report_seldom = seldom(report)
     trees = 0
@@ -49,7 +55,7 @@ def fit(model: HistGradientBoostingClassifier, features: Features, labels: Label
         tell_it(trees / model.max_iter, f"Training: {trees}/{model.max_iter} trees")
 
     with wrapped(gradient_boosting.TreeGrower, "grow", telling(tell)):
-        model.fit(features, labels)
+        model.fit(features, labels, sample_weight=weights)
 
 
 def engine(_model: HistGradientBoostingClassifier) -> str:

@@ -9,7 +9,15 @@ from sklearn.linear_model import LogisticRegression, _logistic, _sag
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.models._shared import (
+    Features,
+    Labels,
+    Params,
+    Weights,
+    imputed_and_scaled,
+    telling,
+    wrapped,
+)
 from worker.child.numbers import Layers
 from worker.child.numbers import imputed_and_scaled as layers
 from worker.child.progress import Report, seldom, share_of_limit
@@ -35,7 +43,9 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
     return imputed_and_scaled(LogisticRegression(**params, random_state=random_state))
 
 
-def fit(model: LogisticRegression, features: Features, labels: Labels, report: Report) -> None:
+def fit(
+    model: LogisticRegression, features: Features, labels: Labels, report: Report, weights: Weights = None
+) -> None:
     """Fit in one go, told of each pass over the rows."""
     most = model.max_iter * _PASSES.get(model.solver, 1)
     report_seldom = seldom(report)
@@ -53,7 +63,7 @@ def fit(model: LogisticRegression, features: Features, labels: Labels, report: R
             stack.enter_context(wrapped(_logistic.LinearModelLoss, name, telling(tell)))
         for name in ("sag32", "sag64"):
             stack.enter_context(wrapped(_sag, name, lambda call: _by_epoch(call, tell)))
-        model.fit(features, labels)
+        model.fit(features, labels, sample_weight=weights)
 
 
 def _by_epoch(loop: Callable[..., Any], tell: Callable[[], None]) -> Callable[..., Any]:

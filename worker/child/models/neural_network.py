@@ -8,7 +8,15 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, imputed_and_scaled, telling, wrapped
+from worker.child.models._shared import (
+    Features,
+    Labels,
+    Params,
+    Weights,
+    imputed_and_scaled,
+    telling,
+    wrapped,
+)
 from worker.child.numbers import Layers
 from worker.child.numbers import imputed_and_scaled as layers
 from worker.child.progress import Report, seldom, share_of_limit
@@ -39,7 +47,9 @@ def make(params: Params, random_state: int, _threads: int) -> Pipeline:
     return imputed_and_scaled(MLPClassifier(**renamed, random_state=np.random.RandomState(random_state)))
 
 
-def fit(model: MLPClassifier, features: Features, labels: Labels, report: Report) -> None:
+def fit(
+    model: MLPClassifier, features: Features, labels: Labels, report: Report, weights: Weights = None
+) -> None:
     """Fit an epoch at a time, until the loss no longer falls. Warns if it still does at the last."""
     best, stalled = np.inf, 0
     most = model.max_iter
@@ -56,7 +66,7 @@ def fit(model: MLPClassifier, features: Features, labels: Labels, report: Report
     for epoch in range(1, most + 1):
         share_of_epoch = 0.0
         with wrapped(MLPClassifier, "_backprop", telling(tell)):
-            model.partial_fit(features, labels, classes=[0, 1])
+            model.partial_fit(features, labels, sample_weight=weights, classes=[0, 1])
         report(share_of_limit(epoch, most), f"Training epoch {epoch}/{most}")
         stalled = stalled + 1 if model.loss_ > best - model.tol else 0
         best = min(best, model.loss_)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Trees
+from worker.child.models._shared import Features, Labels, Params, Trees, Weights
 from worker.child.numbers import Trees as Sum
 from worker.child.progress import Report
 
@@ -54,16 +54,22 @@ def make(params: Params, random_state: int, threads: int) -> Pipeline:
     return Pipeline([("shrink", MaxAbsScaler()), ("bound", bound), ("stretch", stretch), ("model", model)])
 
 
-def fit(model: RandomForestClassifier, features: Features, labels: Labels, report: Report) -> None:
+def fit(
+    model: RandomForestClassifier,
+    features: Features,
+    labels: Labels,
+    report: Report,
+    weights: Weights = None,
+) -> None:
     """Grow the trees, told of each or of some at a time."""
     total = model.n_estimators
     if isinstance(model, HistogramForest):
-        model.fit(features, labels, callbacks=[Trees(total, report)])
+        model.fit(features, labels, weights, callbacks=[Trees(total, report)])
         return
     model.set_params(warm_start=True)  # trees are drawn from the seed as if they were fitted in one go
     step = max(1, min(_TREES_A_STEP, total // 10), total // 50)
     for trees in [*range(step, total, step), total]:
-        model.set_params(n_estimators=trees).fit(features, labels)
+        model.set_params(n_estimators=trees).fit(features, labels, sample_weight=weights)
         report(trees / total, f"Training: {trees}/{total} trees")
     # Threads would add up the votes in the order in which they finish; predictions must not depend on that.
     model.set_params(warm_start=False, n_jobs=1)
@@ -194,9 +200,12 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
         self,
         features: NDArray[np.float32],
         labels: NDArray[np.uint8],
+        sample_weight: Weights = None,
         callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
     ) -> Self:
         """Grow the trees, one a round; ``callbacks`` are told of each.
+
+        Where rows have weights, a leaf that must keep more than one row counts them by weight.
 
         Raises:
             ValueError: a hyperparameter is out of its bounds.
@@ -204,6 +213,9 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
         self._validate_params()
         rows, num_features = features.shape
         weights = np.ones(rows) if self.class_weight is None else compute_sample_weight("balanced", labels)
+        if sample_weight is not None:
+            weights = weights * sample_weight
+        counts_rows = self.class_weight is None and (sample_weight is None or self.min_samples_leaf > 1)
         # The gradient and hessian of the squared error where nothing is predicted yet.
         gradient, hessian = (-weights * labels).astype(np.float32), weights.astype(np.float32)
         varies = np.array([_varies(column) for column in features.T])
@@ -224,7 +236,7 @@ class HistogramForest(RandomForestClassifier):  # type: ignore[misc]
             "max_depth": self.max_depth or 0,
             "max_leaves": self.max_leaf_nodes or 0,
             "grow_policy": "lossguide" if self.max_leaf_nodes else "depthwise",
-            "min_child_weight": self.min_samples_leaf if self.class_weight is None else 0,
+            "min_child_weight": self.min_samples_leaf if counts_rows else 0,
             "reg_lambda": 0,
             "seed": self.random_state,
             "nthread": self.n_jobs,

@@ -4,7 +4,7 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from worker.child.models import _shared
-from worker.child.models._shared import Features, Labels, Params, Trees, use_threads
+from worker.child.models._shared import Features, Labels, Params, Trees, Weights, use_threads
 from worker.child.numbers import Trees as Sum
 from worker.child.progress import Report
 
@@ -25,9 +25,12 @@ def make(params: Params, random_state: int, threads: int) -> Pipeline:
     return Pipeline([("model", model)])
 
 
-def fit(model: XGBClassifier, features: Features, labels: Labels, report: Report) -> None:
+def fit(
+    model: XGBClassifier, features: Features, labels: Labels, report: Report, weights: Weights = None
+) -> None:
     """Fit in one go, told of each tree."""
-    model.set_params(callbacks=[Trees(int(model.n_estimators or 0), report)]).fit(features, labels)
+    model.set_params(callbacks=[Trees(int(model.n_estimators or 0), report)])
+    model.fit(features, labels, sample_weight=weights)
     model.set_params(callbacks=None)  # the model file holds no callback
 
 
