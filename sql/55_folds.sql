@@ -141,7 +141,7 @@ BEGIN
             ELSE concat(
                 format(
                     'in %s later period%s F1 was %s, ROC AUC %s',
-                    CASE WHEN f.num_measured < f.num_folds THEN f.num_measured || ' of ' END || f.num_folds,
+                    concat(CASE WHEN f.num_measured < f.num_folds THEN f.num_measured || ' of ' END, f.num_folds),
                     CASE WHEN f.num_folds > 1 THEN 's' END,
                     ml_internal.range_text(f.least_f1, f.greatest_f1),
                     ml_internal.range_text(f.least_auc, f.greatest_auc)

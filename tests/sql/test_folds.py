@@ -24,8 +24,8 @@ ROWS: dict[str, Any] = {
 
 
 def fold(number: int, positives: int = 40, **own: Any) -> dict[str, Any]:
-    """A row of ``ml_folds``, ten days after the one before."""
-    days = [f"2024-01-{10 * number - 9:02d}", f"2024-01-{10 * number:02d}", f"2024-01-{10 * number + 1:02d}"]
+    """A row of ``ml_folds``, a week after the one before."""
+    days = [f"2024-01-{7 * number - 6:02d}", f"2024-01-{7 * number:02d}", f"2024-01-{7 * number + 1:02d}"]
     moments = dict(zip(("fitted_end", "measured_start", "measured_end"), days, strict=True))
     counts = {
         "num_fitted": 100 * number,
@@ -176,11 +176,11 @@ def test_the_folds_are_kept_with_their_metrics_and_name_the_model(
         pytest.param([*THREE, fold(4)], "are not those from 1 to 3", id="too_many"),
         pytest.param([fold(1), fold(2), fold(4)], "are not those from 1 to 3", id="wrong_number"),
         pytest.param(
-            [fold(1), fold(2), fold(3, measured_start="2024-01-20 12:00", fitted_end="2024-01-20")],
+            [fold(1), fold(2), fold(3, measured_start="2024-01-14 12:00", fitted_end="2024-01-14")],
             "overlap",
             id="overlapping",
         ),
-        pytest.param([fold(1), fold(2), fold(3, num_fitted=150)], "ever fewer rows", id="fewer_rows"),
+        pytest.param([fold(1), fold(2), fold(3, num_fitted=150)], "are fitted on ever fewer rows", id="fewer_rows"),
     ],
 )
 def test_folds_that_do_not_fit_each_other_are_refused_with_the_result(
