@@ -180,7 +180,9 @@ def test_the_folds_are_kept_with_their_metrics_and_name_the_model(
             "overlap",
             id="overlapping",
         ),
-        pytest.param([fold(1), fold(2), fold(3, num_fitted=150)], "are fitted on ever fewer rows", id="fewer_rows"),
+        pytest.param(
+            [fold(1), fold(2), fold(3, num_fitted=150)], "are fitted on ever fewer rows", id="fewer_rows"
+        ),
     ],
 )
 def test_folds_that_do_not_fit_each_other_are_refused_with_the_result(
