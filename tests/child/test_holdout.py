@@ -125,6 +125,8 @@ def test_where_few_coins_are_left_some_or_none_are_set_aside(num_coins: int) -> 
     more = set_aside(data, few, 0.2, 42, 0)
     assert (more.num_set_aside > 0) == (num_coins > 1)
     assert more.num_fitted >= 100
+
+
 def grid(num_coins: int = 20, rows: int = 500) -> Dataset:
     """Coins that all have a row each minute."""
     coins = np.repeat(np.arange(num_coins), rows)
