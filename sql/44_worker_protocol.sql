@@ -473,6 +473,7 @@ BEGIN
     END;
 
     PERFORM ml_internal.record_facts(p_job_id, p_result, v_kind.result_facts);
+    PERFORM ml_internal.show_warnings(p_job_id);
     RETURN v_id;
 END
 $$;

@@ -165,7 +165,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_training_runs',
     result_column => 'result_model_id',
     result_filled => '{model_id,num_samples}',
-    result_facts => '{ml_curve_points,ml_intervals,ml_folds,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers}'
+    result_facts => '{ml_curve_points,ml_intervals,ml_folds,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers,ml_warnings,ml_feature_stats,ml_fitted_coins}'
 );
 
 -- ── Where the model says yes ────────────────────────────────────────────────────────────────────────

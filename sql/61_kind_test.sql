@@ -96,7 +96,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_test_results',
     result_column => 'result_test_id',
     result_filled => '{model_id,test_start,test_end,num_samples,has_overlap,overlap_note}',
-    result_facts => '{ml_curve_points,ml_intervals}',
+    result_facts => '{ml_curve_points,ml_intervals,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
     page => 'page_of_tests'
 );
 
@@ -152,6 +152,10 @@ $$;
 CREATE OR REPLACE TRIGGER ml_test_results_20_fill
 BEFORE INSERT ON public.ml_test_results
 FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_test_result();
+
+CREATE OR REPLACE TRIGGER ml_test_results_70_warn_of_period
+AFTER INSERT ON public.ml_test_results
+FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period();
 
 -- What ml.wait, ml_jobs and top show.
 CREATE OR REPLACE FUNCTION ml_internal.show_test_result()

@@ -226,7 +226,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_comparisons',
     result_column => 'result_comparison_id',
     result_filled => '{model_a_id,model_b_id,test_start,test_end,winner_id,confidence,verdict,a_overlap_note,b_overlap_note}',
-    result_facts => '{ml_intervals}',
+    result_facts => '{ml_intervals,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
     page => 'page_of_comparisons'
 );
 
@@ -423,6 +423,10 @@ $$;
 CREATE OR REPLACE TRIGGER ml_comparisons_20_fill
 BEFORE INSERT ON public.ml_comparisons
 FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_comparison();
+
+CREATE OR REPLACE TRIGGER ml_comparisons_70_warn_of_period
+AFTER INSERT ON public.ml_comparisons
+FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period();
 
 -- What ml.wait, ml_jobs and top show.
 CREATE OR REPLACE FUNCTION ml_internal.show_comparison()

@@ -90,7 +90,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_scorings',
     result_column => 'result_scoring_id',
     result_filled => '{model_id,score_start,score_end,num_samples,num_positive,threshold}',
-    result_facts => '{ml_predictions}',
+    result_facts => '{ml_predictions,ml_warnings,ml_feature_shifts}',
     page => 'page_of_scorings',
     stays_with_model => false,
     reads_labels => false

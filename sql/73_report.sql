@@ -105,6 +105,16 @@ BEGIN
     WHERE t.model_id = v_model.id
     ORDER BY t.has_overlap, t.created_at DESC, t.id DESC
     LIMIT 1;
+    -- First of all, what speaks against the figures: of the training, of the test that is shown, and of the latest comparison.
+    RETURN QUERY
+    SELECT w.line
+    FROM ml_internal.page_of_warnings(v_model.id, ARRAY[v_run.job_id, v_test.job_id, (
+        SELECT c.job_id
+        FROM public.ml_comparisons c
+        WHERE v_model.id IN (c.model_a_id, c.model_b_id)
+        ORDER BY c.created_at DESC, c.id DESC
+        LIMIT 1
+    )]) w (line);
     IF v_run.id IS NOT NULL THEN
         RETURN QUERY SELECT 'Held out: ' || ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn);
         RETURN QUERY SELECT 'Folds:    ' || f.said FROM ml_internal.folds_text(v_run.job_id) f (said) WHERE f.said <> '';
@@ -136,7 +146,8 @@ BEGIN
                 'mean uniqueness of the labels %s%s', round(v_run.mean_uniqueness, 4),
                 CASE v_model.weights WHEN 'uniqueness' THEN ', by which rows are weighted' END
             ) END),
-            ('warnings', v_run.warnings)
+            -- Of runs of before version 8; those of later ones are said above.
+            ('warnings', CASE WHEN NOT EXISTS (SELECT FROM public.ml_warnings w WHERE w.job_id = v_run.job_id) THEN v_run.warnings END)
     ) x (what, said)
     WHERE x.said <> '';
     RETURN QUERY SELECT ('')::text;
@@ -186,6 +197,16 @@ BEGIN
         RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_test.job_id) AS i (line);
         RETURN QUERY SELECT ml_internal.half_text(v_test.accuracy_at_half, v_test.f1_at_half, v_test.precision_at_half, v_test.recall_at_half)
             WHERE v_test.threshold <> 0.5;
+        RETURN QUERY
+        SELECT format(
+            '  %-17s %s, %s: F1 %s, ROC AUC %s',
+            CASE WHEN s.is_seen THEN 'coins it has seen' ELSE 'other coins' END,
+            ml_internal.count_text(s.num_coins), ml_internal.count_text(s.num_samples, v_test.num_samples) || ' of the rows',
+            coalesce(s.f1_score::text, '-'), coalesce(s.roc_auc::text, '-')
+        )
+        FROM public.ml_seen_unseen s
+        WHERE s.job_id = v_test.job_id
+        ORDER BY s.is_seen DESC;
     END IF;
 
     RETURN QUERY SELECT ('')::text;

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,7 @@ from worker.database.dataset import Stream
 from worker.errors import JobError
 
 _OTHER_PHASE = np.int8(4)  # is taken from what the rows of other phases say
+MOST_APART = 20_000  # rows without a label whose features are kept
 _FEWEST_ROWS = 1 << 12  # that room is made for
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # of the server's times
 _NO_NUMBERS = np.empty(0)
@@ -50,6 +51,11 @@ class Dataset:
         num_uncovered: rows whose coin has no row where the window ends, left out or negative.
         fingerprint: SHA-256 over all of this.
         coin_names: names of the coins, in UTF-8, by their numbers.
+        states: int8, shape (rows,); where a label with a horizon compares a level, what the row's own value
+            says now: 1, 0, or -1 where it says nothing. Otherwise empty.
+        apart: float32, shape (some, features); features of rows without a label or without a covered window,
+            a sample of at most 20,000. Those at the end of the period, which nobody can label, are not meant.
+        num_apart: how many such rows there are.
     """
 
     names: tuple[str, ...]
@@ -62,6 +68,9 @@ class Dataset:
     num_uncovered: int
     fingerprint: str
     coin_names: tuple[bytes, ...]
+    states: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
+    apart: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    num_apart: int = 0
 
     @property
     def num_positive(self) -> int:
@@ -82,8 +91,9 @@ class Dataset:
 
     def reorder(self, order: NDArray[Any]) -> None:
         """Put the rows into another order, in place: a second matrix may not fit into memory."""
-        for array in (*self.features.T, self.labels, self.coins, self.times):
-            array[:] = array[order]
+        for array in (*self.features.T, self.labels, self.coins, self.times, self.states):
+            if len(array):
+                array[:] = array[order]
 
 
 def decode(
@@ -120,14 +130,16 @@ def decode(
     _require_rows(num_rows, stream.source)
     if label:
         _require_labels(num_rows, len(arranged.order), label)
-    place = arranged.order
+    place, apart_place = arranged.order, some_of(arranged.apart, MOST_APART)
     if num_rows < len(received.says.view()):
-        place = received.places[place]
+        place, apart_place = received.places[place], received.places[apart_place]
     received.says.release(place[:0])
     matrix = np.empty((len(features), len(place)), np.float32)
+    apart = np.empty((len(features), len(apart_place)), np.float32)
     digest = hashlib.sha256(",".join(features).encode())
 
     def put_in_order(number: int) -> NDArray[np.float32]:
+        apart[number] = received.columns[number].view()[apart_place]
         column = received.columns[number].release(place, into=matrix[number])
         if label:
             _require_value(column, features[number])
@@ -153,7 +165,17 @@ def decode(
         num_uncovered=arranged.num_uncovered,
         fingerprint=digest.hexdigest(),
         coin_names=received.coin_names,
+        states=arranged.states,
+        apart=apart.T,
+        num_apart=len(arranged.apart),
     )
+
+
+def some_of(items: NDArray[Any], most: int, seed: int = 0) -> NDArray[Any]:
+    """All items, or at most so many of them in their order, drawn by a seed."""
+    if len(items) <= most:
+        return items
+    return items[np.unique(np.random.default_rng(seed).integers(0, len(items), most))]
 
 
 class _Growing:
@@ -211,13 +233,15 @@ class _Received:
 
 @dataclass(frozen=True)
 class _Arranged:
-    """Rows by coin and time: which of those received, their labels if any, and how many a coin has."""
+    """Rows by coin and time: which of those received, their labels and states if any, how many a coin has."""
 
     order: NDArray[Any]
     labels: NDArray[np.uint8]
     sizes: NDArray[np.int64]
     num_without_base: int
     num_uncovered: int
+    states: NDArray[np.int8]
+    apart: NDArray[Any]  # rows without a label or a covered window, but for the end of the period
 
 
 def _is_chosen(says: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -286,6 +310,8 @@ def _arrange(received: _Received, label: Label | None, period_end: datetime) -> 
     order, bounds = _group(coins)
     reach = label.reach if label else 0
     labels = np.empty(len(order) if label else 0, np.uint8)
+    states = np.empty(len(order) if label and label.has_state else 0, np.int8)
+    apart: list[NDArray[Any]] = [order[:0]]
     sizes = np.zeros(len(bounds) - 1, np.int64)
     # A coin's times, moved behind those of the coin before: then all are in one order.
     first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
@@ -310,19 +336,32 @@ def _arrange(received: _Received, label: Label | None, period_end: datetime) -> 
         is_chosen, said = _is_chosen(says[rows]), _said(says[rows])
         numbers = [number.view()[rows] for number in received.numbers]
         targets, goals, stops = numbers + [_NO_NUMBERS] * (3 - len(numbers))
+        is_cut = times[rows] >= cut
         own_labels, is_covered = kinds_of_label.apply(
-            label, Rows(moments, said, targets, goals, stops, label.horizon), times[rows] >= cut
+            label, Rows(moments, said, targets, goals, stops, label.horizon), is_cut
         )
         without_base = np.isnan(goals) if numbers else np.zeros(len(rows), bool)
         num_without_base += int(np.count_nonzero(is_chosen & without_base))
         num_uncovered += int(np.count_nonzero(is_chosen & ~without_base & ~is_covered))
         is_labelled = is_chosen & (own_labels >= 0)
+        apart.append(rows[is_chosen & ~is_cut & ~(is_labelled & is_covered)])
         size = int(np.count_nonzero(is_labelled))
         sizes[start:end] = np.bincount(own_coins[is_labelled], minlength=end - start)
         order[kept : kept + size] = rows[is_labelled]
         labels[kept : kept + size] = own_labels[is_labelled]
+        if len(states):
+            own_states = kinds_of_label.compare(label, targets, goals) if numbers else said
+            states[kept : kept + size] = own_states[is_labelled]
         kept += size
-    return _Arranged(order[:kept], labels[:kept], sizes, num_without_base, num_uncovered)
+    return _Arranged(
+        order[:kept],
+        labels[:kept],
+        sizes,
+        num_without_base,
+        num_uncovered,
+        states[:kept],
+        np.concatenate(apart),
+    )
 
 
 def _whole_coins(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:

@@ -50,6 +50,7 @@ def measure(
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],
     random_state: int,
+    probabilities: NDArray[np.float64],
     blocks: Blocks,
     *,
     threshold: float = HALF,
@@ -59,7 +60,6 @@ def measure(
     ``blocks`` are those of the rows.
     """
     found = importance(model, names, features, labels, random_state)
-    probabilities = predict(model, features)
     scored = score(probabilities, labels, threshold)
     num_positive = int(labels.sum())
     return {

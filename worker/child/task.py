@@ -8,15 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from worker.child import dataset, labels, libraries, memory, model_file, models
 from worker.child.assignment import Assignment, Model
 from worker.child.dataset import Dataset
+from worker.child.feature_stats import Bins
 from worker.child.model_file import Artifact
 from worker.child.progress import Report, seldom
-from worker.database import model_files
+from worker.database import model_files, trained
 from worker.database.connection import Connection, UnsuitableDatabaseError, ping
 from worker.database.dataset import can_split, count_rows, estimate_rows, no_rows_text, stream_dataset
 from worker.database.deadlines import deadline
@@ -30,6 +33,7 @@ _PING_SECONDS = 3.0  # to see whether a connection is still good
 _LONGEST_PAUSE_SECONDS = 15.0  # between two trials to store a file
 _MORE = 1.5  # times as many rows as foreseen: the room for them is asked for again
 _MOST_GUESSED = 1_000_000  # rows that room is made for before they come, where the planner guesses
+_ROWS_WITH_TARGET = 20_000  # that are read beside the others
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 
@@ -92,6 +96,43 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
                 f"{libraries.told(made_by)}; train it again to be sure"
             )
     return pipelines, "; ".join(notes) or None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a model was fitted on, as far as it is known: of models of before version 8 it is not.
+
+    Attributes:
+        bins: how its features were distributed.
+        coins: names of the coins, in UTF-8.
+    """
+
+    bins: dict[str, Bins]
+    coins: frozenset[bytes] | None
+
+
+def read_fitted(task: Task, *, with_coins: bool = True) -> dict[int, Fitted]:
+    """What the task's models were fitted on, by their numbers; to be read before the rows are loaded."""
+    ids = [model.id for model in task.assignment.models]
+    bins = trained.feature_bins(task.connection, ids)
+    coins = trained.fitted_coins(task.connection, ids) if with_coins else {}
+    return {model_id: Fitted(bins[model_id], coins.get(model_id)) for model_id in ids}
+
+
+def rows_with_target(task: Task, model: Model) -> NDArray[np.float64] | None:
+    """Where a label is read in the same row: the target and the features of some rows, one row each."""
+    if model.label.future_minutes is not None:
+        return None
+    assignment = task.assignment
+    return trained.rows_with_target(
+        task.connection,
+        model.label.target,
+        model.features,
+        assignment.period,
+        assignment.phases,
+        assignment.source,
+        _ROWS_WITH_TARGET,
+    )
 
 
 def store_file(task: Task, file: Artifact) -> None:

@@ -45,7 +45,7 @@ def estimate_rows(
 def count_rows(connection: Connection, period: Period, phases: Sequence[int] | None, source: Source) -> int:
     """Rows of the source in the period and these phases, which takes as long as to read them."""
     query = sql.SQL("SELECT count(*) FROM {} m WHERE {}").format(
-        _sql(source.relation), _is_within(period, phases, source)
+        _sql(source.relation), is_within(period, phases, source)
     )
     return int(fetch_value(connection, query))
 
@@ -54,7 +54,7 @@ def _plan(
     connection: Connection, period: Period, phases: Sequence[int] | None, source: Source
 ) -> dict[str, Any]:
     query = sql.SQL("EXPLAIN (FORMAT JSON) SELECT FROM {} m WHERE {}").format(
-        _sql(source.relation), _is_within(period, phases, source)
+        _sql(source.relation), is_within(period, phases, source)
     )
     plan: dict[str, Any] = fetch_value(connection, query)[0]["Plan"]
     return plan
@@ -236,7 +236,7 @@ def _query(
     ).format(
         fields=sql.SQL(", ").join(fields),
         relation=_sql(source.relation),
-        where=_is_within(period, None if has_other_phases else phases, source),
+        where=is_within(period, None if has_other_phases else phases, source),
     )
 
 
@@ -268,7 +268,7 @@ def _numbers(label: Label, types: dict[str, str | None]) -> list[sql.Composed]:
     return [_numeric(label.target, types), *goals]
 
 
-def _is_within(period: Period, phases: Sequence[int] | None, source: Source) -> sql.Composed:
+def is_within(period: Period, phases: Sequence[int] | None, source: Source) -> sql.Composed:
     """Condition that a row ``m`` is of the period and of these phases."""
     bound = _sql(source.bound)
     return sql.SQL("{moment} >= {start} AND {moment} < {end} AND {is_of}").format(
@@ -284,6 +284,11 @@ def _is_of(phases: Sequence[int] | None, source: Source) -> sql.Composable:
     if phases is None or source.phase is None:
         return sql.SQL("true")
     return sql.SQL("{} = ANY ({})").format(_sql(source.phase), list(phases))
+
+
+def relation_of(source: Source) -> sql.SQL:
+    """The relation of a source."""
+    return _sql(source.relation)
 
 
 def _sql(told: str) -> sql.SQL:

@@ -4,8 +4,9 @@ import time
 from dataclasses import asdict
 
 from worker.child import intervals, measuring
+from worker.child.found import of_answers
 from worker.child.resampling import blocks_of
-from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_models
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_fitted, read_models
 
 
 def run(task: Task) -> Result:
@@ -15,17 +16,18 @@ def run(task: Task) -> Result:
     """
     models = task.assignment.models
     pipelines, note = read_models(task)
+    fitted = read_fitted(task)
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     result: Result = {"num_samples": len(rows)}
-    sides = []
+    sides, answers = [], {}
     for number, (side, model, pipeline) in enumerate(zip("ab", models, pipelines, strict=True)):
         share = LOADED + (SCORED - LOADED) * number / len(models)
         task.report(share, f"Scoring {len(rows)} rows by model {model.id}")
         columns = [rows.names.index(feature) for feature in model.features]
         is_whole = columns == list(range(len(rows.names)))
         features = rows.features if is_whole else rows.features[:, columns]
-        probabilities = measuring.predict(pipeline, features)
+        answers[model.id] = probabilities = measuring.predict(pipeline, features)
         scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
         sides.append(measuring.side(probabilities, scored))
         result |= {f"{side}_{name}": value for name, value in asdict(scored).items()}
@@ -34,10 +36,14 @@ def run(task: Task) -> Result:
     result |= intervals.of_pair(
         blocks, rows.labels, *sides, None if confidence is None else float(confidence)
     )
-    return result | {
-        **rows.without_label,
-        "data_fingerprint": rows.fingerprint,
-        "note": note,
-        "seconds_loading": seconds_loading,
-        "seconds_scoring": round(time.monotonic() - started, 3),
-    }
+    return (
+        result
+        | of_answers(rows, models, fitted, answers)
+        | {
+            **rows.without_label,
+            "data_fingerprint": rows.fingerprint,
+            "note": note,
+            "seconds_loading": seconds_loading,
+            "seconds_scoring": round(time.monotonic() - started, 3),
+        }
+    )

@@ -2,31 +2,39 @@
 
 import time
 
-from worker.child.measuring import measure
+from worker.child.found import of_answers
+from worker.child.measuring import measure, predict
 from worker.child.resampling import blocks_of
-from worker.child.task import LOADED, Result, Task, load_rows, read_models
+from worker.child.task import LOADED, Result, Task, load_rows, read_fitted, read_models
 
 
 def run(task: Task) -> Result:
     """Measure the model; the result is a row of ``ml_test_results``."""
     (model,) = task.assignment.models
     (pipeline,), note = read_models(task)
+    fitted = read_fitted(task)
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
+    probabilities = predict(pipeline, rows.features)
     measured = measure(
         pipeline,
         rows.names,
         rows.features,
         rows.labels,
         model.random_state,
+        probabilities,
         blocks_of(rows.times, model.label.reach),
         threshold=model.ready_threshold,
     )
-    return measured | {
-        **rows.without_label,
-        "data_fingerprint": rows.fingerprint,
-        "note": note,
-        "seconds_loading": seconds_loading,
-        "seconds_scoring": round(time.monotonic() - started, 3),
-    }
+    return (
+        measured
+        | of_answers(rows, [model], fitted, {model.id: probabilities})
+        | {
+            **rows.without_label,
+            "data_fingerprint": rows.fingerprint,
+            "note": note,
+            "seconds_loading": seconds_loading,
+            "seconds_scoring": round(time.monotonic() - started, 3),
+        }
+    )

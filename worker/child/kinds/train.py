@@ -6,14 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from worker.child import fitting, folds, holdout, libraries, model_file, models, numbers, thresholds
+from worker.child import (
+    feature_stats,
+    fitting,
+    folds,
+    holdout,
+    libraries,
+    model_file,
+    models,
+    numbers,
+    thresholds,
+    traps,
+)
 from worker.child.assignment import Fewest
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
 from worker.child.models._shared import Weights
 from worker.child.progress import Report
 from worker.child.resampling import blocks_of
-from worker.child.task import LOADED, SCORED, Result, Task, load_rows, store_file
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows, rows_with_target, store_file
 from worker.child.uniqueness import as_weights, uniqueness
 from worker.errors import JobError
 
@@ -34,6 +45,7 @@ def run(task: Task) -> Result:
     num_folds: int = asked["folds"] or 0
     is_weighted = asked["weights"] == "uniqueness"
     params = fitting.parse_params(model.params)
+    targets = rows_with_target(task, model)
     rows = load_rows(
         task,
         [model],
@@ -48,6 +60,7 @@ def run(task: Task) -> Result:
         rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins, kind=kind
     )
     _require_coins(parts, kind, model.fewest)
+    found = traps.of_training(rows, parts, model.label, model.random_state, targets)
     if model.threshold is None:
         parts = holdout.set_aside(rows, parts, thresholds.SHARE, model.random_state, model.label.reach)
     rows.reorder(parts.order)
@@ -58,7 +71,7 @@ def run(task: Task) -> Result:
         slice(aside + parts.num_gap, None),
     )
     features, labels = rows.features[fitted], rows.labels[fitted]
-    num_fitted_positive = int(labels.sum())
+    num_fitted_positive, num_set_aside_positive = int(labels.sum()), int(rows.labels[set_aside].sum())
     _require_both_classes_to_fit(labels, parts, rows)
     if model.threshold is None:
         _require_both_classes_set_aside(rows.labels[set_aside], parts, task)
@@ -92,24 +105,30 @@ def run(task: Task) -> Result:
         threshold = chosen.threshold
         warnings += chosen.warnings
     task.report(fitted_at, f"Measuring on {len(parts.held_out)} held-out rows")
+    probabilities = predict(pipeline, rows.features[held_out])
     measured = measure(
         pipeline,
         rows.names,
         rows.features[held_out],
         rows.labels[held_out],
         model.random_state,
+        probabilities,
         blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
     )
+    stats = feature_stats.describe(rows.names, rows.features, model.random_state)
+    found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
+    found += [*traps.degenerate(probabilities, threshold), *traps.constant(stats)]
     task.report(SCORED if num_folds == 0 else fitted_at, "Writing the model file")
-    found = models.numbers(model_type, pipeline)
-    facts = None if found is None else numbers.facts(found, rows.names)
+    told = models.numbers(model_type, pipeline)
+    facts = None if told is None else numbers.facts(told, rows.names)
     if facts is None:
-        why = "its type gives no numbers" if found is None else "it has too many numbers"
-        warnings.append(f"ml.predict cannot be asked for this model: {why}")
+        why = "its type gives no numbers" if told is None else "it has too many numbers"
+        found.append(traps.Trap("not_in_sql", "info", f"ml.predict cannot be asked for this model: {why}"))
     else:
         some = rows.features[held_out][numbers.sampled(len(rows.features[held_out]))]
         facts["ml_model_samples"] = numbers.samples(some, predict(pipeline, some))
+    coins = [rows.coin_names[coin].decode() for coin in np.unique(rows.coins[:aside])]
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     store_file(task, file)
     engine = model_type.engine(pipeline[-1])
@@ -129,13 +148,16 @@ def run(task: Task) -> Result:
         measured
         | (facts or {})
         | {
+            "ml_warnings": traps.facts(found, model.id),
+            "ml_feature_stats": stats,
+            "ml_fitted_coins": [{"num_coins": len(coins), "keys": coins}],
             "holdout": parts.kind,
             "num_coins": parts.num_coins,
             "num_fitted": parts.num_fitted,
             "num_fitted_positive": num_fitted_positive,
             "num_gap": parts.num_gap,
             "num_set_aside": parts.num_set_aside,
-            "num_set_aside_positive": int(rows.labels[set_aside].sum()),
+            "num_set_aside_positive": num_set_aside_positive,
             **rows.without_label,
             "artifact_path": str(file.path),
             "artifact_sha256": file.sha256,
@@ -145,8 +167,8 @@ def run(task: Task) -> Result:
             "engine": engine,
             "seconds_loading": seconds_loading,
             "seconds_fitting": round(seconds_fitting, 3),
-            "warnings": "; ".join(warnings) or None,
             "mean_uniqueness": float(unique.mean(dtype=np.float64)),
+            "warnings": traps.text(found),
         }
     )
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.child import modules
-from worker.child.labels._shared import UNLABELLED, Label, Rows, Says
+from worker.child.labels._shared import UNLABELLED, Label, Rows, Says, compare
 from worker.errors import JobError
 
 GROUP = "ml_worker.labels"
 
-__all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "load", "names", "preload"]
+__all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "compare", "load", "names", "preload"]
 
 
 class Kind(Protocol):

@@ -52,6 +52,11 @@ class Label:
         return 2 * self.horizon
 
     @property
+    def has_state(self) -> bool:
+        """Whether it compares a level later, which each row has now, too."""
+        return self.future_minutes is not None and self.base is None
+
+    @property
     def direction(self) -> int:
         """1 where the label is about rising, -1 where it is about falling."""
         return -1 if self.operator in ("<", "<=") else 1
