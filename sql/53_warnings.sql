@@ -220,7 +220,7 @@ JOIN public.ml_models m ON m.id = w.model_id
 JOIN public.ref_warnings r ON r.code = w.code;
 
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ref_warnings, public.ml_warnings, public.ml_fact_warnings');
-CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.rank_of_severity, ml_internal.period_warnings, ml_internal.page_of_warnings');
+CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml_internal.rank_of_severity, ml_internal.overlap_note, ml_internal.period_warnings, ml_internal.page_of_warnings');
 
 COMMENT ON TABLE public.ref_warnings IS 'Codes of ml_warnings: what each means, and what to do.';
 COMMENT ON COLUMN public.ref_warnings.code IS 'Code, as in ml_warnings.';

@@ -616,6 +616,11 @@ BEGIN
         )
         FROM unnest(v_features) WITH ORDINALITY AS f (name, place)
         WHERE v_rows.num_lost[f.place] > 0
+        UNION ALL
+        SELECT CASE t.severity WHEN 'severe' THEN 0 WHEN 'warning' THEN 9 ELSE 10 END, format('%s (%s, %s)', t.sentence, t.severity, t.code)
+        FROM ml_internal.preview_traps(
+            v_models, v_makes, v_features, v_phases, v_start, v_end, v_rows.num_rows, v_rows.num_positive
+        ) t
     ) x
     ORDER BY x.place;
     IF NOT FOUND THEN

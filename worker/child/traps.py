@@ -21,7 +21,7 @@ from worker.child.labels import Label
 TELLING = 0.99  # ROC AUC from which on the label is told
 FEW_POSITIVE = 50  # rows of a class, below which a fit is one of few
 _MOST_ROWS = 20_000  # of a sample
-_SCREEN_ROWS = 4_000  # that pairs of features are looked for in
+_SCREEN_ROWS = 2_000  # that pairs of features are looked for in
 _SCREENED, _SUSPECT = 0.9, 6  # ROC AUC of a pair that is looked at again, and of how many
 _MOST_PAIRS = 300  # of features, that are tried
 _MOST_TOLD = 20  # warnings of one code

@@ -94,6 +94,7 @@ def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str,
     environment.filters |= {"number": _number, "metric": _metric, "moment": _moment, "share": _share}
     return environment.get_template("report.html.j2").render(
         models=models,
+        warnings=_warnings(models, rows["warnings"]),
         verdicts=list(_verdicts(models, rows["measurements"])),
         sections=list(_sections(models, rows)),
         comparisons=rows["comparisons"],
@@ -120,6 +121,14 @@ def _in_order(model_ids: Sequence[int], found: Sequence[Row]) -> list[Row]:
         if model["status"] != "READY":
             raise ReportError(f"{said} is {model['status']}, not READY; job {model['job_id']} says why")
     return [by_id[model_id] for model_id in model_ids]
+
+
+def _warnings(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+    """What speaks against the figures, the severest first."""
+    places = {model["model_id"]: place for place, model in enumerate(models)}
+    order = ("severe", "warning", "info")
+    ranked = sorted(rows, key=lambda row: (order.index(row["severity"]), places[row["model_id"]], row["job_id"]))
+    return [row | {"place": places[row["model_id"]]} for row in ranked]
 
 
 def _verdicts(models: Sequence[Row], measurements: Sequence[Row]) -> Iterator[Row]:
@@ -184,7 +193,7 @@ def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Itera
             "notes": [
                 {"place": line["place"], "model": line["model"], "notes": notes}
                 for line in lines
-                if (notes := list(_notes(line, of_source)))
+                if (notes := [*_notes(line, of_source), *_seen(line, rows["seen"])])
             ],
             "missing": [model for model in models if model["model_id"] not in measured],
         }
@@ -319,6 +328,17 @@ def _left_out(line: Row) -> Iterator[str]:
                 else "They were left out."
             )
         )
+
+
+def _seen(line: Row, rows: Sequence[Row]) -> Iterator[str]:
+    """The measurement apart for coins that the model was fitted on and for others."""
+    for row in rows:
+        if row["job_id"] == line["job_id"]:
+            coins = "coins that it was fitted on" if row["is_seen"] else "other coins"
+            yield (
+                f"{row['num_samples']:,} of {line['num_samples']:,} rows are of {row['num_coins']:,} {coins}: "
+                f"F1 {_metric(row['f1_score'])}, ROC AUC {_metric(row['roc_auc'])}."
+            )
 
 
 def _few_rows(line: Row) -> Iterator[str]:

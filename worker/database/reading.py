@@ -180,7 +180,9 @@ _MODELS_OF_REPORT: LiteralString = """
 # The training run of each model, and its latest test, of those outside its training period if there are any.
 _MEASUREMENTS: LiteralString = """
     SELECT DISTINCT ON (s.model_id, s.source)
-        s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.warnings, r.mean_uniqueness, t.overlap_note,
+        s.*, r.holdout, r.num_coins, r.num_fitted, r.num_gap, r.mean_uniqueness, t.overlap_note,
+        CASE WHEN NOT EXISTS (SELECT FROM public.ml_warnings w WHERE w.job_id = r.job_id) THEN r.warnings END
+            AS warnings,
         CASE s.source WHEN 'training' THEN ml_internal.folds_text(s.job_id) END AS folds,
         coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled,
         coalesce(r.num_without_base, t.num_without_base) AS num_without_base,
@@ -196,6 +198,21 @@ _COMPARISONS: LiteralString = """
     SELECT c.* FROM public.ml_fact_comparisons c
     WHERE c.model_a_id = ANY (%(models)s::bigint[]) AND c.model_b_id = ANY (%(models)s::bigint[])
     ORDER BY c.created_at DESC, c.comparison_id DESC
+"""
+# What speaks against these measurements, and against comparisons among the models: of each code the first.
+_WARNINGS: LiteralString = """
+    SELECT DISTINCT ON (w.model_id, w.job_id, w.code, w.severity)
+        w.model_id, w.job_id, w.job_type, w.severity, w.code, w.sentence, w.advice,
+        count(*) OVER (PARTITION BY w.model_id, w.job_id, w.code, w.severity) AS alike
+    FROM public.ml_fact_warnings w
+    WHERE w.model_id = ANY (%s::bigint[]) AND w.job_id = ANY (%s::bigint[])
+    ORDER BY w.model_id, w.job_id, w.code, w.severity, w.warning_id
+"""
+_SEEN: LiteralString = """
+    SELECT s.job_id, s.is_seen, s.num_coins, s.num_samples, s.f1_score, s.roc_auc
+    FROM public.ml_seen_unseen s
+    WHERE s.model_id = ANY (%s::bigint[]) AND s.job_id = ANY (%s::bigint[])
+    ORDER BY s.job_id, s.is_seen DESC
 """
 _CURVES: dict[str, LiteralString] = {
     "roc": """
@@ -253,7 +270,8 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
     Returns:
         ``models``, ``measurements`` (training run and latest test), their ``roc``, ``pr`` and ``calibration``
         as points x, y, ``sweep`` (the threshold of the best F1), ``importances``, ``comparisons`` among
-        the models, and ``answers`` by day.
+        the models, ``answers`` by day, ``warnings`` of all these, and measurements apart for coins that were
+        ``seen`` in training.
     """
     ids = list(model_ids)
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
@@ -264,6 +282,9 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
             "comparisons": cursor.execute(_COMPARISONS, {"models": ids}).fetchall(),
             "answers": cursor.execute(_ANSWERS, [ids]).fetchall(),
         }
+        jobs = [row["job_id"] for row in (*found["measurements"], *found["comparisons"])]
+        found["warnings"] = cursor.execute(_WARNINGS, [ids, jobs]).fetchall()
+        found["seen"] = cursor.execute(_SEEN, [ids, jobs]).fetchall()
         shown = {
             source: [row["source_id"] for row in found["measurements"] if row["source"] == source]
             for source in ("training", "test")
