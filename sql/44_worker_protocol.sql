@@ -305,6 +305,7 @@ BEGIN
             'models', coalesce(m.models, '[]'),
             'library_versions', coalesce(m.libraries, '{}'),
             'thresholds', m.thresholds,
+            'fitted', coalesce(m.fitted, '{}'),
             'source', ml_internal.describe_source(j.source),
             'request', (
                 SELECT jsonb_object_agg(substr(f.key, length(j.job_type) + 2), f.value)
@@ -321,7 +322,14 @@ BEGIN
                 -- Not in describe_model, where a worker of version 5 would not expect it.
                 jsonb_object_agg(m.id, r.library_versions_csv) FILTER (WHERE r.id IS NOT NULL) AS libraries,
                 -- Nor would one of version 7; NULL: to be chosen.
-                jsonb_object_agg(m.id, m.threshold) AS thresholds
+                jsonb_object_agg(m.id, m.threshold) AS thresholds,
+                jsonb_object_agg(m.id, jsonb_build_object(
+                    'share_positive', r.num_fitted_positive::double precision / nullif(r.num_fitted, 0),
+                    'rule', CASE WHEN r.baseline_feature IS NOT NULL THEN jsonb_build_object(
+                        'feature', r.baseline_feature, 'direction', r.baseline_direction, 'threshold', r.baseline_threshold
+                    ) END,
+                    'is_older', r.best_baseline IS NULL
+                )) FILTER (WHERE r.num_fitted > 0) AS fitted
             FROM ml.job_models u
             JOIN public.ml_models m ON m.id = u.model_id
             LEFT JOIN public.ml_training_runs r ON r.model_id = m.id

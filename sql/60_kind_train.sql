@@ -157,6 +157,16 @@ CREATE TABLE IF NOT EXISTS public.ml_training_runs (
 
 CREATE INDEX IF NOT EXISTS ml_training_runs_created ON public.ml_training_runs (created_at) INCLUDE (model_id, artifact_bytes);
 
+-- The single feature with a threshold that every test of the model is shown beside, chosen on the fitted rows.
+CALL ml_internal.add_baseline('ml_training_runs');
+ALTER TABLE public.ml_training_runs
+ADD COLUMN IF NOT EXISTS baseline_feature text,
+ADD COLUMN IF NOT EXISTS baseline_direction text
+CONSTRAINT ml_training_runs_baseline_direction_known CHECK (baseline_direction IN ('>', '<')),
+ADD COLUMN IF NOT EXISTS baseline_threshold double precision
+CONSTRAINT ml_training_runs_baseline_threshold_finite CHECK (baseline_threshold NOT IN ('NaN', 'Infinity', '-Infinity'))
+CONSTRAINT ml_training_runs_baseline_rule_is_whole CHECK (num_nulls(baseline_feature, baseline_direction, baseline_threshold) IN (0, 3));
+
 CALL ml_internal.define_kind(
     'TRAIN',
     needs => '{train_target_var,train_operator,train_value,train_start,train_end,train_features_csv,train_model_type}',
@@ -165,7 +175,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_training_runs',
     result_column => 'result_model_id',
     result_filled => '{model_id,num_samples}',
-    result_facts => '{ml_curve_points,ml_intervals,ml_folds,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers,ml_warnings,ml_feature_stats,ml_fitted_coins}'
+    result_facts => '{ml_curve_points,ml_intervals,ml_baselines,ml_folds,ml_model_inputs,ml_model_trees,ml_model_layers,ml_model_samples,ml_model_numbers,ml_warnings,ml_feature_stats,ml_fitted_coins}'
 );
 
 -- ── Where the model says yes ────────────────────────────────────────────────────────────────────────
@@ -916,9 +926,11 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT m.id, format(
-        'model %s, %s: %s, F1 %s, ROC AUC %s on held-out rows%s',
-        m.id, m.name, ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'), coalesce(r.roc_auc::text, 'none'),
-        ', at the threshold ' || nullif(r.threshold, 0.5)
+        'model %s, %s: %s, ROC AUC %s on held-out rows%s',
+        m.id, m.name, coalesce(
+            ml_internal.baseline_verdict(r.best_baseline, r.f1_score, r.baseline_f1, r.baseline_lower, r.baseline_upper, r.baseline_note),
+            format('%s, F1 %s', ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'))
+        ), coalesce(r.roc_auc::text, 'none'), ', at the threshold ' || nullif(r.threshold, 0.5)
     )
     INTO NEW.result_model_id, NEW.progress_msg
     FROM public.ml_training_runs r
@@ -942,7 +954,8 @@ SELECT
     r.artifact_bytes, r.seconds_loading, r.seconds_fitting, r.warnings,
     r.average_precision, r.num_without_base, r.num_uncovered, r.mcc, r.log_loss, r.brier_score,
     r.threshold, r.num_set_aside, r.num_set_aside_positive,
-    r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half, r.mean_uniqueness
+    r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half, r.mean_uniqueness,
+    r.best_baseline, r.baseline_f1, r.baseline_difference, r.baseline_lower, r.baseline_upper, r.beats_baseline
 FROM public.ml_training_runs r;
 
 -- ── What the worker is told ─────────────────────────────────────────────────────────────────────────
@@ -1269,6 +1282,15 @@ COMMENT ON COLUMN public.ml_fact_training_runs.mean_uniqueness IS 'Mean uniquene
 COMMENT ON COLUMN public.ml_fact_training_runs.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_fact_training_runs.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_fact_training_runs.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_training_runs.best_baseline IS 'Baseline with the highest F1 on the same rows, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_training_runs.baseline_f1 IS 'F1 of that baseline.';
+COMMENT ON COLUMN public.ml_fact_training_runs.baseline_difference IS 'F1 of the model less that of the baseline.';
+COMMENT ON COLUMN public.ml_fact_training_runs.baseline_lower IS 'Lower end of the 95 % interval of the difference.';
+COMMENT ON COLUMN public.ml_fact_training_runs.baseline_upper IS 'Upper end of the 95 % interval of the difference.';
+COMMENT ON COLUMN public.ml_fact_training_runs.beats_baseline IS 'Whether the 95 % interval of the difference from the best baseline is above 0; NULL before version 8.';
+COMMENT ON COLUMN public.ml_training_runs.baseline_feature IS 'Best single feature on the fitted rows, by F1; NULL where none has two values, and before version 8.';
+COMMENT ON COLUMN public.ml_training_runs.baseline_direction IS '> or <: the side of its threshold that is positive.';
+COMMENT ON COLUMN public.ml_training_runs.baseline_threshold IS 'Threshold with the best F1 on the fitted rows.';
 COMMENT ON VIEW public.ml_fact_training_runs IS 'Training runs as facts, one row each; measured on held-out rows.';
 COMMENT ON COLUMN public.ml_fact_training_runs.training_run_id IS 'Number of the training run.';
 COMMENT ON COLUMN public.ml_fact_training_runs.job_id IS 'Number of the job.';

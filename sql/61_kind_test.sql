@@ -89,6 +89,8 @@ CONSTRAINT ml_jobs_result_test_id_fkey REFERENCES public.ml_test_results (id);
 CREATE INDEX IF NOT EXISTS ml_jobs_result_test ON public.ml_jobs (result_test_id) WHERE result_test_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_jobs_test_model ON public.ml_jobs (test_model_id) WHERE test_model_id IS NOT NULL;
 
+CALL ml_internal.add_baseline('ml_test_results');
+
 CALL ml_internal.define_kind(
     'TEST',
     needs => '{test_model_id,test_start,test_end}',
@@ -96,7 +98,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_test_results',
     result_column => 'result_test_id',
     result_filled => '{model_id,test_start,test_end,num_samples,has_overlap,overlap_note}',
-    result_facts => '{ml_curve_points,ml_intervals,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
+    result_facts => '{ml_curve_points,ml_intervals,ml_baselines,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
     page => 'page_of_tests'
 );
 
@@ -166,9 +168,11 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     SELECT t.id, format(
-        'test %s of model %s: %s, F1 %s, ROC AUC %s%s',
-        t.id, t.model_id, ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'), coalesce(t.roc_auc::text, 'none'),
-        ', at the threshold ' || nullif(t.threshold, 0.5)
+        'test %s of model %s: %s, ROC AUC %s%s',
+        t.id, t.model_id, coalesce(
+            ml_internal.baseline_verdict(t.best_baseline, t.f1_score, t.baseline_f1, t.baseline_lower, t.baseline_upper, t.baseline_note),
+            format('%s, F1 %s', ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'))
+        ), coalesce(t.roc_auc::text, 'none'), ', at the threshold ' || nullif(t.threshold, 0.5)
     ) || coalesce('; ' || t.note, '')
     INTO NEW.result_test_id, NEW.progress_msg
     FROM public.ml_test_results t
@@ -190,7 +194,8 @@ SELECT
     t.tp, t.fp, t.tn, t.fn, t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc,
     t.seconds_loading, t.seconds_scoring, t.average_precision, t.note,
     t.num_without_base, t.num_uncovered, t.mcc, t.log_loss, t.brier_score,
-    t.threshold, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half
+    t.threshold, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half,
+    t.best_baseline, t.baseline_f1, t.baseline_difference, t.baseline_lower, t.baseline_upper, t.beats_baseline
 FROM public.ml_test_results t;
 
 -- Its part of ml.report.
@@ -212,7 +217,8 @@ BEGIN
         coalesce(t.accuracy::text, '-'), coalesce(t.f1_score::text, '-'),
         CASE WHEN t.threshold <> 0.5 THEN format(' (at 0.5: %s)', coalesce(t.f1_at_half::text, '-')) END,
         coalesce(t.roc_auc::text, '-')
-    ) || coalesce('; ' || t.overlap_note, '') || coalesce('; ' || t.note, '')
+    ) || coalesce('; F1 of ' || ml_internal.baseline_text(t.best_baseline) || ': ' || t.baseline_f1, '')
+    || coalesce('; ' || t.overlap_note, '') || coalesce('; ' || t.note, '')
     FROM public.ml_test_results t
     WHERE t.model_id = p_model_id
     ORDER BY t.created_at DESC, t.id DESC
@@ -319,6 +325,12 @@ COMMENT ON COLUMN public.ml_test_results.brier_score IS 'Brier score: mean squar
 COMMENT ON COLUMN public.ml_fact_tests.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_fact_tests.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_fact_tests.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_tests.best_baseline IS 'Baseline with the highest F1 on the same rows, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_tests.baseline_f1 IS 'F1 of that baseline.';
+COMMENT ON COLUMN public.ml_fact_tests.baseline_difference IS 'F1 of the model less that of the baseline.';
+COMMENT ON COLUMN public.ml_fact_tests.baseline_lower IS 'Lower end of the 95 % interval of the difference.';
+COMMENT ON COLUMN public.ml_fact_tests.baseline_upper IS 'Upper end of the 95 % interval of the difference.';
+COMMENT ON COLUMN public.ml_fact_tests.beats_baseline IS 'Whether the 95 % interval of the difference from the best baseline is above 0; NULL before version 8.';
 COMMENT ON VIEW public.ml_fact_tests IS 'Test results as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_tests.test_id IS 'Number of the test result.';
 COMMENT ON COLUMN public.ml_fact_tests.job_id IS 'Number of the job.';

@@ -219,6 +219,9 @@ CREATE INDEX IF NOT EXISTS ml_jobs_result_comparison ON public.ml_jobs (result_c
 CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_a ON public.ml_jobs (compare_model_a_id) WHERE compare_model_a_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_b ON public.ml_jobs (compare_model_b_id) WHERE compare_model_b_id IS NOT NULL;
 
+CALL ml_internal.add_baseline('ml_comparisons', 'a_');
+CALL ml_internal.add_baseline('ml_comparisons', 'b_');
+
 CALL ml_internal.define_kind(
     'COMPARE',
     needs => '{compare_model_a_id,compare_model_b_id,compare_start,compare_end}',
@@ -226,7 +229,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_comparisons',
     result_column => 'result_comparison_id',
     result_filled => '{model_a_id,model_b_id,test_start,test_end,winner_id,confidence,verdict,a_overlap_note,b_overlap_note}',
-    result_facts => '{ml_intervals,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
+    result_facts => '{ml_intervals,ml_baselines,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
     page => 'page_of_comparisons'
 );
 
@@ -436,7 +439,15 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT c.id, concat_ws('; ', c.verdict, c.note)
+    SELECT c.id, concat_ws('; ', c.verdict, CASE
+        WHEN c.a_beats_baseline AND c.b_beats_baseline THEN 'both beat their best baseline'
+        WHEN c.a_beats_baseline THEN format('model %s alone beats its best baseline', c.model_a_id)
+        WHEN c.b_beats_baseline THEN format('model %s alone beats its best baseline', c.model_b_id)
+        WHEN num_nulls(c.a_beats_baseline, c.b_beats_baseline) = 0 THEN format(
+            'neither provably beats its best baseline (F1 of %s: %s)',
+            ml_internal.baseline_text(c.a_best_baseline), c.a_baseline_f1
+        )
+    END, c.note)
     INTO NEW.result_comparison_id, NEW.progress_msg
     FROM public.ml_comparisons c
     WHERE c.job_id = NEW.id;
@@ -466,7 +477,8 @@ SELECT
     c.roc_auc_difference, c.roc_auc_difference_lower, c.roc_auc_difference_upper,
     c.num_blocks, c.block_seconds, c.undecided_reason,
     c.a_threshold, c.a_accuracy_at_half, c.a_precision_at_half, c.a_recall_at_half, c.a_f1_at_half,
-    c.b_threshold, c.b_accuracy_at_half, c.b_precision_at_half, c.b_recall_at_half, c.b_f1_at_half
+    c.b_threshold, c.b_accuracy_at_half, c.b_precision_at_half, c.b_recall_at_half, c.b_f1_at_half,
+    c.a_best_baseline, c.a_baseline_f1, c.a_beats_baseline, c.b_best_baseline, c.b_baseline_f1, c.b_beats_baseline
 FROM public.ml_comparisons c;
 
 -- Its part of ml.report.
@@ -653,6 +665,12 @@ COMMENT ON COLUMN public.ml_fact_comparisons.b_average_precision IS 'Second mode
 COMMENT ON COLUMN public.ml_fact_comparisons.b_mcc IS 'Second model: Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_fact_comparisons.b_log_loss IS 'Second model: log loss of the probabilities, in nats: less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_fact_comparisons.b_brier_score IS 'Second model: Brier score: mean square of probability minus label; less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_best_baseline IS 'First model: baseline with the highest F1 on the same rows, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_baseline_f1 IS 'First model: F1 of that baseline.';
+COMMENT ON COLUMN public.ml_fact_comparisons.a_beats_baseline IS 'First model: whether the 95 % interval of the difference from the best baseline is above 0; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_best_baseline IS 'Second model: baseline with the highest F1 on the same rows, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_baseline_f1 IS 'Second model: F1 of that baseline.';
+COMMENT ON COLUMN public.ml_fact_comparisons.b_beats_baseline IS 'Second model: whether the 95 % interval of the difference from the best baseline is above 0; NULL before version 8.';
 COMMENT ON VIEW public.ml_fact_comparisons IS 'Comparisons as facts, one row each.';
 COMMENT ON COLUMN public.ml_fact_comparisons.comparison_id IS 'Number of the comparison.';
 COMMENT ON COLUMN public.ml_fact_comparisons.job_id IS 'Number of the job.';

@@ -1,15 +1,18 @@
 -- SELECT ml.report(7): one page of text about a model, as it prints well in psql: what it predicts, from what,
--- how well beside the trivial answer, what it looks at, and its tests and comparisons so far.
+-- how well beside its baselines, what it looks at, and its tests and comparisons so far.
 
 SET search_path TO pg_catalog, pg_temp;
 
--- The scores of a confusion matrix and the matrix itself, beside those of always giving one answer.
+-- The scores of a confusion matrix and the matrix itself, beside those of the best baseline of the job, or else of
+-- always giving one answer.
 CREATE OR REPLACE FUNCTION ml_internal.draw_scores(
     p_tp bigint,
     p_tn bigint,
     p_fp bigint,
     p_fn bigint,
-    p_roc_auc numeric
+    p_roc_auc numeric,
+    p_job_id bigint,
+    p_baseline text
 )
 RETURNS SETOF text
 LANGUAGE sql
@@ -20,9 +23,16 @@ AS $$
     WITH answers AS (
         SELECT 'model' AS name, p_tp AS tp, p_tn AS tn, p_fp AS fp, p_fn AS fn, p_roc_auc AS roc_auc
         UNION ALL
-        SELECT 'always positive', p_tp + p_fn, 0, p_fp + p_tn, 0, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'positive'
+        SELECT ml_internal.baseline_text(b.baseline), b.tp, b.tn, b.fp, b.fn, b.roc_auc
+        FROM public.ml_baselines b
+        WHERE b.job_id = p_job_id AND b.baseline = p_baseline
         UNION ALL
-        SELECT 'always negative', 0, p_tn + p_fp, 0, p_fn + p_tp, p_roc_auc * 0 + 0.5 WHERE ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn) = 'negative'
+        SELECT 'always ' || x.answer, x.tp, x.tn, x.fp, x.fn, p_roc_auc * 0 + 0.5
+        FROM (
+            VALUES ('positive', p_tp + p_fn, 0, p_fp + p_tn, 0), ('negative', 0, p_tn + p_fp, 0, p_fn + p_tp)
+        ) x (answer, tp, tn, fp, fn)
+        WHERE x.answer = ml_internal.trivial_answer(p_tp, p_tn, p_fp, p_fn)
+            AND p_baseline IS NULL
     ),
     scores AS (
         SELECT s.place, s.name, string_agg(lpad(coalesce(s.score, '-'), CASE a.name WHEN 'model' THEN 9 ELSE 17 END), '' ORDER BY a.name = 'model' DESC) AS line
@@ -116,11 +126,19 @@ BEGIN
         LIMIT 1
     )]) w (line);
     IF v_run.id IS NOT NULL THEN
-        RETURN QUERY SELECT 'Held out: ' || ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn);
+        RETURN QUERY SELECT 'Held out: ' || coalesce(
+            ml_internal.baseline_verdict(
+                v_run.best_baseline, v_run.f1_score, v_run.baseline_f1, v_run.baseline_lower, v_run.baseline_upper, v_run.baseline_note
+            ), ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn)
+        );
         RETURN QUERY SELECT 'Folds:    ' || f.said FROM ml_internal.folds_text(v_run.job_id) f (said) WHERE f.said <> '';
     END IF;
     IF v_test.id IS NOT NULL THEN
-        RETURN QUERY SELECT 'Test:     ' || ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn);
+        RETURN QUERY SELECT 'Test:     ' || coalesce(
+            ml_internal.baseline_verdict(
+                v_test.best_baseline, v_test.f1_score, v_test.baseline_f1, v_test.baseline_lower, v_test.baseline_upper, v_test.baseline_note
+            ), ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn)
+        );
         RETURN QUERY SELECT '          but ' || v_test.overlap_note WHERE v_test.has_overlap;
     END IF;
     RETURN QUERY SELECT ('')::text;
@@ -168,10 +186,11 @@ BEGIN
             ELSE 'the last part of the period'
         END
     );
-    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc) AS d (line);
+    RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_run.tp, v_run.tn, v_run.fp, v_run.fn, v_run.roc_auc, v_run.job_id, v_run.best_baseline) AS d (line);
     RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_run.job_id) AS i (line);
     RETURN QUERY SELECT ml_internal.half_text(v_run.accuracy_at_half, v_run.f1_at_half, v_run.precision_at_half, v_run.recall_at_half)
         WHERE v_run.threshold <> 0.5;
+    RETURN QUERY SELECT d.line FROM ml_internal.draw_baselines(v_run.job_id) AS d (line);
     RETURN QUERY
     SELECT f.line
     FROM (
@@ -193,10 +212,11 @@ BEGIN
             'Latest test: %s rows, %s%s', ml_internal.count_text(v_test.num_samples), ml_internal.period_text(v_test.test_start, v_test.test_end),
             ml_internal.left_out_text(v_test.num_unlabelled, v_test.num_without_base, v_test.num_uncovered, v_model.uncovered)
         );
-        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc) AS d (line);
+        RETURN QUERY SELECT d.line FROM ml_internal.draw_scores(v_test.tp, v_test.tn, v_test.fp, v_test.fn, v_test.roc_auc, v_test.job_id, v_test.best_baseline) AS d (line);
         RETURN QUERY SELECT i.line FROM ml_internal.interval_lines(v_test.job_id) AS i (line);
         RETURN QUERY SELECT ml_internal.half_text(v_test.accuracy_at_half, v_test.f1_at_half, v_test.precision_at_half, v_test.recall_at_half)
             WHERE v_test.threshold <> 0.5;
+        RETURN QUERY SELECT d.line FROM ml_internal.draw_baselines(v_test.job_id) AS d (line);
         RETURN QUERY
         SELECT format(
             '  %-17s %s, %s: F1 %s, ROC AUC %s',
@@ -257,8 +277,8 @@ AS $$
     SELECT ml.report(ml_internal.find_model(model_name));
 $$;
 
-COMMENT ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric) IS 'Part of ml.report: scores and confusion matrix, beside those of always giving one answer.';
+COMMENT ON FUNCTION ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric, bigint, text) IS 'Part of ml.report: scores and confusion matrix, beside those of the best baseline, or before version 8 of always giving one answer.';
 COMMENT ON FUNCTION ml_internal.half_text(numeric, numeric, numeric, numeric) IS 'Part of ml.report: what the scores would be at the threshold 0.5.';
 COMMENT ON FUNCTION ml_internal.report_lines(bigint) IS 'The lines of ml.report, with names and messages as they are.';
-COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside the trivial answer, what it looks at, its tests and comparisons.';
+COMMENT ON FUNCTION ml.report(bigint) IS 'A page about a model, line by line: what it predicts, how well beside its best baseline, what it looks at, its tests and comparisons.';
 COMMENT ON FUNCTION ml.report(text) IS 'A page about the model with this name, line by line.';

@@ -37,7 +37,10 @@ SELECT
     x.accuracy_at_half,
     x.precision_at_half,
     x.recall_at_half,
-    x.f1_at_half
+    x.f1_at_half,
+    x.best_baseline,
+    x.baseline_f1,
+    x.beats_baseline
 FROM (
     -- Each part reads one table alone: so a job, a model or a time is found by its indexes, in joins too.
     SELECT
@@ -45,14 +48,16 @@ FROM (
         NULL::timestamptz AS test_start, NULL::timestamptz AS test_end,
         r.created_at, r.num_samples, r.num_positive, r.num_negative, r.tp, r.fp, r.tn, r.fn,
         r.accuracy, r.precision_score, r.recall, r.f1_score, r.roc_auc, r.average_precision, r.mcc, r.log_loss, r.brier_score,
-        r.threshold, r.tp_at_half, r.fp_at_half, r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half
+        r.threshold, r.tp_at_half, r.fp_at_half, r.accuracy_at_half, r.precision_at_half, r.recall_at_half, r.f1_at_half,
+        r.best_baseline, r.baseline_f1, r.beats_baseline
     FROM public.ml_training_runs r
     UNION ALL
     SELECT
         t.model_id, 'test' AS source, t.id AS source_id, t.job_id, t.test_start, t.test_end,
         t.created_at, t.num_samples, t.num_positive, t.num_negative, t.tp, t.fp, t.tn, t.fn,
         t.accuracy, t.precision_score, t.recall, t.f1_score, t.roc_auc, t.average_precision, t.mcc, t.log_loss, t.brier_score,
-        t.threshold, t.tp_at_half, t.fp_at_half, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half
+        t.threshold, t.tp_at_half, t.fp_at_half, t.accuracy_at_half, t.precision_at_half, t.recall_at_half, t.f1_at_half,
+        t.best_baseline, t.baseline_f1, t.beats_baseline
     FROM public.ml_test_results t
 ) x
 JOIN public.ml_models m ON m.id = x.model_id;
@@ -173,6 +178,9 @@ COMMENT ON COLUMN public.ml_measurements.f1_score IS 'Harmonic mean of precision
 COMMENT ON COLUMN public.ml_measurements.roc_auc IS 'Area under the ROC curve: 0.5 chance, 1 perfect; NULL where there was only one class.';
 COMMENT ON COLUMN public.ml_measurements.mcc IS 'Matthews correlation, -1 to 1, chance 0; NULL where the rows or the answers have one class only.';
 COMMENT ON COLUMN public.ml_measurements.log_loss IS 'Log loss of the probabilities, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_measurements.best_baseline IS 'Baseline with the highest F1 on the same rows, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_measurements.baseline_f1 IS 'F1 of that baseline.';
+COMMENT ON COLUMN public.ml_measurements.beats_baseline IS 'Whether the 95 % interval of the difference from the best baseline is above 0; NULL before version 8.';
 COMMENT ON COLUMN public.ml_measurements.brier_score IS 'Brier score: mean square of probability minus label; less is better; NULL before version 7.';
 COMMENT ON COLUMN public.ml_measurements.average_precision IS 'Average precision; NULL where there was only one class, and before version 5.';
 COMMENT ON VIEW public.ml_threshold_sweep IS 'How a model would have done at every threshold: where is F1 best? Filter by model_id, or by source and source_id.';

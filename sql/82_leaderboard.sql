@@ -38,7 +38,10 @@ SELECT
     i.roc_auc_lower AS test_roc_auc_lower,
     i.roc_auc_upper AS test_roc_auc_upper,
     i.effective_rows AS test_effective_rows,
-    ml_internal.folds_text(m.train_job_id) AS later_periods
+    ml_internal.folds_text(m.train_job_id) AS later_periods,
+    t.best_baseline,
+    t.baseline_f1,
+    t.beats_baseline
 FROM public.ml_models m
 LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
 LEFT JOIN LATERAL (
@@ -125,6 +128,9 @@ COMMENT ON COLUMN public.ml_leaderboard.test_f1_upper IS 'Upper end of it.';
 COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc_lower IS 'Lower end of the 95% interval of ROC AUC in its latest test; NULL: there is none.';
 COMMENT ON COLUMN public.ml_leaderboard.test_roc_auc_upper IS 'Upper end of it.';
 COMMENT ON COLUMN public.ml_leaderboard.test_effective_rows IS 'So many independent rows would tell its accuracy as well, see ml_intervals.';
+COMMENT ON COLUMN public.ml_leaderboard.best_baseline IS 'Baseline with the highest F1 in its latest test, see ml_baselines; NULL before version 8.';
+COMMENT ON COLUMN public.ml_leaderboard.baseline_f1 IS 'F1 of that baseline.';
+COMMENT ON COLUMN public.ml_leaderboard.beats_baseline IS 'Whether F1 in its latest test is above that of the baseline beyond chance; NULL before version 8.';
 COMMENT ON VIEW public.ml_model_features IS 'Features of each model as rows, the most important first.';
 COMMENT ON COLUMN public.ml_model_features.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_model_features.model_name IS 'Name of the model.';

@@ -280,6 +280,88 @@ def test_a_model_learns_the_future_with_a_horizon(anna: Connection, service: Wor
     ]
 
 
+HORIZON = pd.Timedelta(minutes=5)
+
+
+def labelled_by_pandas(kind: str) -> pd.DataFrame:
+    """Rows of March with their label and what persistence says of each, read without the service."""
+    frame = sample.make_metrics(SAMPLE_COINS)
+    frame["at"] = pd.to_datetime(frame["timestamp"], format="ISO8601")
+    frame = frame[frame["at"] >= pd.Timestamp("2024-03-01", tz="UTC")].sort_values("at")
+    level = frame["market_cap_close"]
+    ahead = pd.merge_asof(
+        frame[["mint"]].assign(key=frame["at"] + HORIZON, is_at=frame["at"], now=level),
+        frame[["mint"]].assign(found_at=frame["at"], found=level),
+        left_on="key",
+        right_on="found_at",
+        by="mint",
+        direction="forward",
+        tolerance=HORIZON,
+    )
+    goal = 50_000 if kind == "value" else 1.3 * ahead["now"]
+    ahead["label"] = (ahead["found"] > goal).astype(int).where(ahead["found"].notna())
+    before = pd.merge_asof(
+        ahead[["mint"]].assign(key=ahead["is_at"] - HORIZON),
+        ahead[["mint", "is_at", "label"]].rename(columns={"label": "before"}),
+        left_on="key",
+        right_on="is_at",
+        by="mint",
+    )["before"]
+    own = (ahead["now"] > 50_000).astype(int).where(ahead["now"].notna())
+    ahead["persistence"] = own if kind == "value" else before
+    ahead["volume_sol"] = frame["volume_sol"].to_numpy(np.float32)
+    return ahead[ahead["label"].notna()]
+
+
+@pytest.mark.parametrize("kind", ["value", "change"])
+def test_the_baselines_of_a_test_and_a_comparison_are_those_of_pandas(
+    anna: Connection, service: Worker, kind: str
+) -> None:
+    fields = TRAIN | {"train_future_minutes": 5, "train_features_csv": "volume_sol", "train_label": kind}
+    fields |= {"train_value": 50_000 if kind == "value" else 30}
+    pair = [insert_job(anna, **fields, train_random_state=seed) for seed in (1, 2)]
+    models = [wait_for(anna, job_id)["result_model_id"] for job_id in pair]
+    test = insert_job(anna, **TEST, test_model_id=models[0])
+    compare = insert_job(anna, **COMPARE, compare_model_a_id=models[0], compare_model_b_id=models[1])
+    for job_id in (test, compare):
+        assert wait_for(anna, job_id)["status"] == "COMPLETED", job_row(anna, job_id)["error_msg"]
+    frame = labelled_by_pandas(kind)
+    runs = [one(anna, "SELECT * FROM ml_training_runs WHERE model_id = %s", [model]) for model in models]
+
+    def rule_of(run: dict[str, Any]) -> pd.Series:
+        bound = np.float32(run["baseline_threshold"])
+        return (
+            frame["volume_sol"] > bound if run["baseline_direction"] == ">" else frame["volume_sol"] < bound
+        )
+
+    expected = {
+        ("always_positive", 0): pd.Series(True, frame.index),
+        ("always_negative", 0): pd.Series(False, frame.index),
+        ("persistence", 0): frame["persistence"] == 1,
+    }
+    for place, run in enumerate(runs, 1):
+        share = run["num_fitted_positive"] / run["num_fitted"]
+        expected["positive_share", place] = pd.Series(share > 0.5, frame.index)
+        expected["best_feature", place] = rule_of(run)
+    query = "SELECT * FROM ml_baselines WHERE job_id = %s"
+    for job_id, num in ((test, 5), (compare, 7)):
+        rows = anna.execute(query, [job_id]).fetchall()
+        assert len(rows) == num
+        for row in rows:
+            answers = expected[row["baseline"], row["place"]]
+            matrix = reference.confusion_matrix(frame["label"], answers, labels=[0, 1]).ravel().tolist()
+            assert [row[name] for name in ("tn", "fp", "fn", "tp")] == matrix, row
+            if row["baseline"] == "persistence":
+                assert row["num_unknown"] == frame["persistence"].isna().sum()
+    result = one(anna, "SELECT * FROM ml_test_results WHERE job_id = %s", [test])
+    best = one(anna, f"{query} AND baseline = %s", [test, result["best_baseline"]])
+    assert best["f1_score"] == result["baseline_f1"]
+    assert float(result["baseline_difference"]) == pytest.approx(
+        float((result["f1_score"] or 0) - result["baseline_f1"]), abs=1.01e-4
+    )
+    assert result["beats_baseline"] is ((result["baseline_lower"] or 0) > 0)
+
+
 def test_each_kind_of_label_is_learned_tested_and_compared(
     database: Database, anna: Connection, service: Worker
 ) -> None:

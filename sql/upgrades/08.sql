@@ -253,5 +253,8 @@ BEGIN
 END
 $$;
 
+-- It shows a measurement beside the baselines of its job.
+DROP FUNCTION IF EXISTS ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric);
+
 INSERT INTO ml.schema_version (version)
 VALUES (8);

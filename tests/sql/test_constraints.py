@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from tests.conftest import Connection, Database
-from tests.sql.helpers import CURVE, LAYERS, TREES, complete, jobs_in_every_state, running_job, violates
+from tests.sql.helpers import (
+    BASELINES,
+    BEATEN,
+    CURVE,
+    LAYERS,
+    TREES,
+    complete,
+    jobs_in_every_state,
+    running_job,
+    violates,
+)
 from tests.sql.test_folds import FOLDS, THREE
 from tests.sql.test_folds import running as running_folds
 
@@ -258,6 +268,42 @@ CHECKS = [
     ("ml_curve_points_nothing_above_1", "ml_curve_points", "tp = 1, sum_probability = 1", "threshold = 1"),
     ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 24", "threshold = 0.5"),
     ("ml_curve_points_sum_fits_threshold", "ml_curve_points", "sum_probability = 51", "threshold = 0.5"),
+    ("ml_baselines_baseline_known", "ml_baselines", "baseline = 'naive'", "true"),
+    ("ml_baselines_place_of_model", "ml_baselines", "place = 1", "baseline = 'persistence'"),
+    ("ml_baselines_place_of_model", "ml_baselines", "place = 3", "baseline = 'best_feature'"),
+    ("ml_baselines_counted_or_reason", "ml_baselines", "tp = NULL", "true"),
+    ("ml_baselines_counted_or_reason", "ml_baselines", "rule = NULL", "true"),
+    ("ml_baselines_counted_or_reason", "ml_baselines", "reason = 'why'", "true"),
+    (
+        "ml_baselines_counted_or_reason",
+        "ml_baselines",
+        "tp = NULL, tn = NULL, fp = NULL, fn = NULL, rule = NULL, roc_auc = NULL, average_precision = NULL",
+        "baseline = 'always_positive'",
+    ),
+    ("ml_baselines_counts_not_negative", "ml_baselines", "fp = -1", "true"),
+    ("ml_baselines_counts_not_negative", "ml_baselines", "num_unknown = 201", "true"),
+    ("ml_baselines_scores_of_answers", "ml_baselines", "roc_auc = 1.1", "true"),
+    ("ml_baselines_scores_of_answers", "ml_baselines", "log_loss = -1", "baseline = 'positive_share'"),
+    *(
+        (f"{table}_{side}baseline_interval_or_note", table, f"{side}{change}", where)
+        for table, side, change, where in (
+            ("ml_training_runs", "", "baseline_f1 = 0.5", "true"),
+            ("ml_test_results", "", "baseline_lower = 0.5", "best_baseline IS NOT NULL"),
+            ("ml_test_results", "", "baseline_lower = NULL", "best_baseline IS NOT NULL"),
+            ("ml_test_results", "", "baseline_note = 'why'", "best_baseline IS NOT NULL"),
+            ("ml_test_results", "", "best_baseline = NULL", "best_baseline IS NOT NULL"),
+            ("ml_comparisons", "a_", "baseline_note = 'why'", "true"),
+            ("ml_comparisons", "b_", "best_baseline = 'persistence'", "true"),
+        )
+    ),
+    ("ml_training_runs_baseline_direction_known", "ml_training_runs", "baseline_direction = '='", "true"),
+    (
+        "ml_training_runs_baseline_threshold_finite",
+        "ml_training_runs",
+        "baseline_feature = 'x', baseline_direction = '>', baseline_threshold = 'NaN'",
+        "true",
+    ),
+    ("ml_training_runs_baseline_rule_is_whole", "ml_training_runs", "baseline_feature = 'x'", "true"),
     ("ml_model_inputs_all_or_none", "ml_model_inputs", "fill = 1", "scale IS NULL"),
     ("ml_model_inputs_finite", "ml_model_inputs", "scale = 0", "scale = 2"),
     ("ml_model_inputs_finite", "ml_model_inputs", "center = 'NaN'", "scale = 2"),
@@ -282,7 +328,9 @@ def history(module_db: Database) -> Database:
     """A database with sound rows of every kind."""
     with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
         for job_type in ("TEST", "COMPARE", "SCORE"):
-            curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
+            curve: dict[str, Any] = {}
+            if job_type == "TEST":
+                curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN}
             complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
         complete(wanda, running_folds(anna, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
         for numbers in (TREES, LAYERS):

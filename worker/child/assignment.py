@@ -64,6 +64,27 @@ class Fewest:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A feature and a threshold: positive is what lies beyond it, in the direction of ``>`` or ``<``."""
+
+    feature: str
+    direction: str
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What is known of the rows that a model was fitted on: the share of positives, and the best single feature.
+
+    ``rule`` is None where no feature tells them apart, and of a model of before version 8, which ``is_older``.
+    """
+
+    share_positive: float
+    rule: Rule | None
+    is_older: bool = False
+
+
+@dataclass(frozen=True)
 class Model:
     """What a model predicts, from what, and its file (path, SHA-256 and libraries: None before it is READY).
 
@@ -84,6 +105,7 @@ class Model:
     artifact_sha256: str | None
     library_versions: str | None = None
     threshold: float | None = HALF
+    fitted: Fitted | None = None
 
     @property
     def ready_threshold(self) -> float:
@@ -111,7 +133,10 @@ def read(told: Mapping[str, Any]) -> Assignment:
     return Assignment(
         models=tuple(
             read_model(
-                model, told["library_versions"].get(str(model["id"])), told["thresholds"][str(model["id"])]
+                model,
+                told["library_versions"].get(str(model["id"])),
+                told["thresholds"][str(model["id"])],
+                told.get("fitted", {}).get(str(model["id"])),
             )
             for model in told["models"]
         ),
@@ -123,7 +148,10 @@ def read(told: Mapping[str, Any]) -> Assignment:
 
 
 def read_model(
-    told: Mapping[str, Any], library_versions: str | None, threshold: float | None = HALF
+    told: Mapping[str, Any],
+    library_versions: str | None,
+    threshold: float | None = HALF,
+    fitted: Mapping[str, Any] | None = None,
 ) -> Model:
     """Read what ``ml_internal.describe_model`` tells."""
     parts = {
@@ -133,5 +161,6 @@ def read_model(
         "fewest": Fewest(**told["fewest"]),
         "library_versions": library_versions,
         "threshold": threshold,
+        "fitted": fitted and Fitted(**{**fitted, "rule": fitted["rule"] and Rule(**fitted["rule"])}),
     }
     return Model(**{**told, **parts})

@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -56,6 +56,8 @@ class Dataset:
         apart: float32, shape (some, features); features of rows without a label or without a covered window,
             a sample of at most 20,000. Those at the end of the period, which nobody can label, are not meant.
         num_apart: how many such rows there are.
+        persistence: int8, shape (rows,); what is to be expected if nothing changes: 1, 0, or -1 where nobody
+            knows. Empty where there is no such forecast; see :func:`worker.child.labels.apply`.
     """
 
     names: tuple[str, ...]
@@ -71,6 +73,7 @@ class Dataset:
     states: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
     apart: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
     num_apart: int = 0
+    persistence: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
 
     @property
     def num_positive(self) -> int:
@@ -91,9 +94,28 @@ class Dataset:
 
     def reorder(self, order: NDArray[Any]) -> None:
         """Put the rows into another order, in place: a second matrix may not fit into memory."""
-        for array in (*self.features.T, self.labels, self.coins, self.times, self.states):
+        for array in (
+            *self.features.T,
+            self.labels,
+            self.coins,
+            self.times,
+            self.states,
+            self.persistence,
+        ):
             if len(array):
                 array[:] = array[order]
+
+    def part(self, rows: slice) -> "Dataset":
+        """Some of the rows, which are not copied."""
+        return replace(
+            self,
+            features=self.features[rows],
+            labels=self.labels[rows],
+            coins=self.coins[rows],
+            times=self.times[rows],
+            states=self.states[rows],
+            persistence=self.persistence[rows],
+        )
 
 
 def decode(
@@ -168,6 +190,7 @@ def decode(
         states=arranged.states,
         apart=apart.T,
         num_apart=len(arranged.apart),
+        persistence=arranged.persistence,
     )
 
 
@@ -237,6 +260,7 @@ class _Arranged:
 
     order: NDArray[Any]
     labels: NDArray[np.uint8]
+    persistence: NDArray[np.int8]
     sizes: NDArray[np.int64]
     num_without_base: int
     num_uncovered: int
@@ -312,6 +336,7 @@ def _arrange(received: _Received, label: Label | None, period_end: datetime) -> 
     labels = np.empty(len(order) if label else 0, np.uint8)
     states = np.empty(len(order) if label and label.has_state else 0, np.int8)
     apart: list[NDArray[Any]] = [order[:0]]
+    persistence = np.empty(len(order) if label and kinds_of_label.persists(label) else 0, np.int8)
     sizes = np.zeros(len(bounds) - 1, np.int64)
     # A coin's times, moved behind those of the coin before: then all are in one order.
     first, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
@@ -337,7 +362,7 @@ def _arrange(received: _Received, label: Label | None, period_end: datetime) -> 
         numbers = [number.view()[rows] for number in received.numbers]
         targets, goals, stops = numbers + [_NO_NUMBERS] * (3 - len(numbers))
         is_cut = times[rows] >= cut
-        own_labels, is_covered = kinds_of_label.apply(
+        own_labels, is_covered, own_persistence = kinds_of_label.apply(
             label, Rows(moments, said, targets, goals, stops, label.horizon), is_cut
         )
         without_base = np.isnan(goals) if numbers else np.zeros(len(rows), bool)
@@ -352,10 +377,13 @@ def _arrange(received: _Received, label: Label | None, period_end: datetime) -> 
         if len(states):
             own_states = kinds_of_label.compare(label, targets, goals) if numbers else said
             states[kept : kept + size] = own_states[is_labelled]
+        if own_persistence is not None:
+            persistence[kept : kept + size] = own_persistence[is_labelled]
         kept += size
     return _Arranged(
         order[:kept],
         labels[:kept],
+        persistence[:kept],
         sizes,
         num_without_base,
         num_uncovered,

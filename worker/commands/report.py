@@ -132,7 +132,7 @@ def _warnings(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
 
 
 def _verdicts(models: Sequence[Row], measurements: Sequence[Row]) -> Iterator[Row]:
-    """Whether each model beats a trivial answer: in its test, or if it has none on held-out rows."""
+    """Whether each model beats its best baseline: in its test, or if it has none on held-out rows."""
     measured = {(row["model_id"], row["source"]): row for row in measurements}
     for place, model in enumerate(models):
         row = measured.get((model["model_id"], "test")) or measured.get((model["model_id"], "training"))
@@ -152,7 +152,12 @@ def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Itera
         lines = [
             measured[model["model_id"]]
             | {"place": place, "model": model}
-            | _baseline(measured[model["model_id"]])
+            | _trivial(measured[model["model_id"]])
+            | {
+                "baselines": [
+                    row for row in rows["baselines"] if row["job_id"] == measured[model["model_id"]]["job_id"]
+                ]
+            }
             for place, model in enumerate(models)
             if model["model_id"] in measured
         ]
@@ -351,8 +356,8 @@ def _few_rows(line: Row) -> Iterator[str]:
             yield f"Only {number} {what} {rows}: each moves the share found among them by {1 / number:.2f}."
 
 
-def _baseline(row: Row) -> dict[str, Any]:
-    """What always answering the more frequent class would give on the same rows."""
+def _trivial(row: Row) -> dict[str, Any]:
+    """What always answering the more frequent class would give on the same rows: of an older worker's results."""
     samples, positive = row["num_samples"], row["num_positive"]
     share = positive / samples if samples else None
     says_positive = positive > row["num_negative"]

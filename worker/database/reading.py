@@ -187,7 +187,14 @@ _MEASUREMENTS: LiteralString = """
         coalesce(r.num_unlabelled, t.num_unlabelled) AS num_unlabelled,
         coalesce(r.num_without_base, t.num_without_base) AS num_without_base,
         coalesce(r.num_uncovered, t.num_uncovered) AS num_uncovered,
-        ml_internal.verdict(s.tp, s.tn, s.fp, s.fn) AS verdict
+        coalesce(
+            ml_internal.baseline_verdict(
+                s.best_baseline, s.f1_score, s.baseline_f1,
+                coalesce(r.baseline_lower, t.baseline_lower), coalesce(r.baseline_upper, t.baseline_upper),
+                coalesce(r.baseline_note, t.baseline_note)
+            ),
+            ml_internal.verdict(s.tp, s.tn, s.fp, s.fn)
+        ) AS verdict
     FROM public.ml_measurements s
     LEFT JOIN public.ml_training_runs r ON s.source = 'training' AND r.id = s.source_id
     LEFT JOIN public.ml_test_results t ON s.source = 'test' AND t.id = s.source_id
@@ -240,6 +247,15 @@ _CURVES: dict[str, LiteralString] = {
     """,
 }
 
+_BASELINES: LiteralString = """
+    SELECT b.*, ml_internal.baseline_text(b.baseline) AS name
+    FROM public.ml_baselines b
+    WHERE b.job_id = ANY (%s::bigint[])
+    ORDER BY b.job_id, array_position(
+        '{always_positive,always_negative,positive_share,persistence,best_feature}', b.baseline
+    )
+"""
+
 # The last days that have answers: how many, how many above the model's threshold, and by bin.
 _ANSWERS: LiteralString = """
     SELECT a.*
@@ -268,7 +284,7 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
     """All that a report on these models shows, as of one moment: rows of the views, by topic.
 
     Returns:
-        ``models``, ``measurements`` (training run and latest test), their ``roc``, ``pr`` and ``calibration``
+        ``models``, ``measurements`` (training run and latest test), their ``baselines``, their ``roc``, ``pr`` and ``calibration``
         as points x, y, ``sweep`` (the threshold of the best F1), ``importances``, ``comparisons`` among
         the models, ``answers`` by day, ``warnings`` of all these, and measurements apart for coins that were
         ``seen`` in training.
@@ -285,6 +301,7 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
         jobs = [row["job_id"] for row in (*found["measurements"], *found["comparisons"])]
         found["warnings"] = cursor.execute(_WARNINGS, [ids, jobs]).fetchall()
         found["seen"] = cursor.execute(_SEEN, [ids, jobs]).fetchall()
+        found["baselines"] = cursor.execute(_BASELINES, [jobs]).fetchall()
         shown = {
             source: [row["source_id"] for row in found["measurements"] if row["source"] == source]
             for source in ("training", "test")

@@ -19,7 +19,7 @@ from tests import sources
 from tests.conftest import Connection, Database, one
 from worker.child import dataset
 from worker.child.assignment import Period
-from worker.child.labels import Label, Rows, load, names
+from worker.child.labels import Label, Rows, apply, load, names
 from worker.database.connection import Connection as Loading
 from worker.database.connection import connect
 from worker.database.dataset import stream_dataset
@@ -120,6 +120,26 @@ def judge(
         if touches_up or touches_down:
             return (touches_up and not touches_down) if goal > stop else (touches_down and not touches_up)
     return False
+
+
+def brute_persistence(row: Row, rows: list[Row], label: Label, end: int) -> set[int] | None:
+    """By the definition: what persistence may say of a row (1, 0 or -1); None where there is none.
+
+    It sees no row that is later. Several rows may have been there at one moment.
+    """
+    coin, now, _, target, _ = row
+    if label.future_minutes is None:
+        return None
+    if label.kind == "value":
+        return {
+            -1 if target is None else int(OPERATORS[label.operator](number(target), Fraction(label.value)))
+        }
+    known = [other for other in rows if other[1] <= now]
+    ago = now - 60 * label.future_minutes
+    before = [other for other in known if other[0] == coin and other[1] <= ago]
+    last = [other for other in before if other[1] == max(each[1] for each in before)]
+    said = [brute(other, known, label, end) for other in last]
+    return {-1 if is_open else says for says, _, is_open in said} or {-1}
 
 
 values = st.one_of(
@@ -273,6 +293,50 @@ def test_labels_are_those_of_the_definition(
         (coins[number], (int(time) - microseconds) // 1_000_000, int(said))
         for number, time, said in zip(numbers, loaded.times, loaded.labels, strict=True)
     ) == sorted((row[0], row[1], said) for row, said, _, _ in found if said >= 0)
+
+    expected_of = [
+        (row[:2], brute_persistence(row, inside, label, end)) for row, said, _, _ in found if said >= 0
+    ]
+    if label.future_minutes is None:
+        assert len(loaded.persistence) == 0
+        return
+    may_say: dict[tuple[str, int], set[int]] = {}
+    for place, said_of in expected_of:
+        may_say.setdefault(place, set()).update(said_of or ())
+    for number, time, says in zip(numbers, loaded.times, loaded.persistence, strict=True):
+        assert int(says) in may_say[coins[number], (int(time) - microseconds) // 1_000_000]
+
+
+@pytest.mark.parametrize("kind", sorted(names()))
+def test_persistence_of_a_row_is_the_same_whatever_comes_after_it(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    num, minutes = 400, 5
+    times = (
+        np.concatenate([np.sort(rng.integers(0, 7_200, num // 2)) + far for far in (0, 100_000)]) * 1_000_000
+    )
+    targets, bases = rng.lognormal(size=(2, num))
+    targets[rng.random(num) < 0.1] = np.nan
+    operator = "<" if kind.startswith("lowest") else ">=" if kind == "first_touch" else ">"
+    label = Label("x", operator, "1", minutes, kind, uncovered="leave_out")
+
+    def persistence(target: np.ndarray, base: np.ndarray) -> np.ndarray:
+        says = np.where(np.isnan(target), -1, target > 1).astype(np.int8)
+        rows = Rows(times, says, target, base, base / 4, label.horizon)
+        found = apply(label, rows, np.zeros(num, bool))[2]
+        assert found is not None
+        return found
+
+    whole = persistence(targets, bases)
+    assert set(whole.tolist()) == {-1, 0, 1}
+    for row in rng.integers(0, num, 30).tolist():
+        is_later = (times > times[row]) & (np.arange(num) < (num // 2 if row < num // 2 else num))
+        others = [np.where(is_later, rng.lognormal(size=num), values) for values in (targets, bases)]
+        same = times == times[row]
+        assert (persistence(*others)[same] == whole[same]).all()
+    if kind != "value":  # nothing is known of the first horizon of a coin
+        for coin in (slice(num // 2), slice(num // 2, None)):
+            is_first = times[coin] < times[coin].min() + label.horizon
+            assert (whole[coin][is_first] == -1).all()
 
 
 def test_every_kind_reads_windows_of_any_length_alike() -> None:

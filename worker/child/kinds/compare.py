@@ -3,9 +3,8 @@
 import time
 from dataclasses import asdict
 
-from worker.child import intervals, measuring
+from worker.child import baselines, intervals, measuring, resampling
 from worker.child.found import of_answers
-from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_fitted, read_models
 
 
@@ -19,7 +18,10 @@ def run(task: Task) -> Result:
     fitted = read_fitted(task)
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
-    result: Result = {"num_samples": len(rows)}
+    shared = baselines.of_rows(rows, models[0].label)
+    result: Result = {"num_samples": len(rows), "ml_baselines": [baseline.facts for baseline in shared]}
+    blocks = resampling.blocks_of(rows.times, models[0].label.reach)
+    drawn = resampling.weights(blocks.num)
     sides, answers = [], {}
     for number, (side, model, pipeline) in enumerate(zip("ab", models, pipelines, strict=True)):
         share = LOADED + (SCORED - LOADED) * number / len(models)
@@ -30,8 +32,13 @@ def run(task: Task) -> Result:
         answers[model.id] = probabilities = measuring.predict(pipeline, features)
         scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
         sides.append(measuring.side(probabilities, scored))
-        result |= {f"{side}_{name}": value for name, value in asdict(scored).items()}
-    blocks = blocks_of(rows.times, max(model.label.reach for model in models))
+        assert model.fitted is not None
+        own = baselines.of_model(rows, model.fitted, model.ready_threshold, number + 1)
+        result["ml_baselines"] += [baseline.facts for baseline in own]
+        told = asdict(scored) | baselines.against(
+            shared + own, probabilities > model.ready_threshold, rows.labels, blocks, drawn
+        )
+        result |= {f"{side}_{name}": value for name, value in told.items()}
     confidence = task.assignment.request.get("confidence")  # a database of version 7 tells none
     result |= intervals.of_pair(
         blocks, rows.labels, *sides, None if confidence is None else float(confidence)

@@ -1,7 +1,9 @@
 """TEST: measures a model on all rows of a period."""
 
 import time
+from functools import partial
 
+from worker.child import baselines
 from worker.child.found import of_answers
 from worker.child.measuring import measure, predict
 from worker.child.resampling import blocks_of
@@ -17,6 +19,7 @@ def run(task: Task) -> Result:
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
     probabilities = predict(pipeline, rows.features)
+    assert model.fitted is not None
     measured = measure(
         pipeline,
         rows.names,
@@ -26,6 +29,7 @@ def run(task: Task) -> Result:
         probabilities,
         blocks_of(rows.times, model.label.reach),
         threshold=model.ready_threshold,
+        beside=partial(baselines.beside, rows, model.label, model.fitted, threshold=model.ready_threshold),
     )
     return (
         measured

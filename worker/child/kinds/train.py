@@ -1,12 +1,14 @@
 """TRAIN: fits a model on one part of the rows, measures it on the other, and writes its file."""
 
 import time
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from worker.child import (
+    baselines,
     feature_stats,
     fitting,
     folds,
@@ -18,7 +20,7 @@ from worker.child import (
     thresholds,
     traps,
 )
-from worker.child.assignment import Fewest
+from worker.child.assignment import Fewest, Fitted
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
 from worker.child.models._shared import Weights
@@ -76,6 +78,8 @@ def run(task: Task) -> Result:
     if model.threshold is None:
         _require_both_classes_set_aside(rows.labels[set_aside], parts, task)
     _require_values_to_fit(features, parts, rows)
+    rule = baselines.choose(rows.names, features, labels, model.random_state)
+    known = Fitted(int(labels.sum()) / len(labels), rule)
 
     model_type = models.load(model.model_type)
 
@@ -115,6 +119,7 @@ def run(task: Task) -> Result:
         probabilities,
         blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
+        beside=partial(baselines.beside, rows.part(held_out), model.label, known, threshold=threshold),
     )
     stats = feature_stats.describe(rows.names, rows.features, model.random_state)
     found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
@@ -158,6 +163,9 @@ def run(task: Task) -> Result:
             "num_gap": parts.num_gap,
             "num_set_aside": parts.num_set_aside,
             "num_set_aside_positive": num_set_aside_positive,
+            "baseline_feature": rule and rule.feature,
+            "baseline_direction": rule and rule.direction,
+            "baseline_threshold": rule and rule.threshold,
             **rows.without_label,
             "artifact_path": str(file.path),
             "artifact_sha256": file.sha256,

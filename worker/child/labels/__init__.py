@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.child import modules
-from worker.child.labels._shared import UNLABELLED, Label, Rows, Says, compare
+from worker.child.labels._shared import UNLABELLED, Label, Rows, Says, compare, one_horizon_ago
 from worker.errors import JobError
 
 GROUP = "ml_worker.labels"
@@ -19,6 +19,9 @@ __all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "compare", "load", "n
 
 class Kind(Protocol):
     """What a module of this package offers.
+
+    There may also be ``PERSISTS``, what a forecast repeats that takes the future to be like the past: ``state``,
+    whether the row's own target meets the condition now, or ``label``, the label of one horizon ago.
 
     Attributes:
         COMPARED_BY_SERVER: each row arrives with what the server says of its target, and without numbers.
@@ -57,13 +60,21 @@ def preload() -> None:
         load(name)
 
 
-def apply(label: Label, rows: Rows, is_cut: NDArray[Any]) -> tuple[Says, NDArray[np.bool_]]:
-    """Labels of rows (1, 0, or -1 where there is none), and which of their windows are covered.
+def persists(label: Label) -> str | None:
+    """What persistence repeats, see :class:`Kind`; None where there is no such forecast."""
+    return None if label.future_minutes is None else getattr(load(label.kind), "PERSISTS", None)
+
+
+def apply(label: Label, rows: Rows, is_cut: NDArray[Any]) -> tuple[Says, NDArray[np.bool_], Says | None]:
+    """Labels of rows (1, 0, or -1 where there is none), which windows are covered, and what persistence says.
 
     A window is covered if its coin has a row between one and two horizons later. Where it is not, what the
     rest of it holds is unknown: the row is left out, or taken as negative where the label says so; a positive
     answer that is certain stands then. ``is_cut`` are rows whose window reaches past the period: nobody knows
     whether their coin went on, so they are left out in any case.
+
+    Persistence says 1, 0, or -1 where it knows nothing; None where there is no such forecast. It looks at
+    nothing that is later than its row.
     """
     kind = load(label.kind)
     says = kind.read(label, rows)
@@ -75,4 +86,9 @@ def apply(label: Label, rows: Rows, is_cut: NDArray[Any]) -> tuple[Says, NDArray
     labels = np.where(is_covered, says, uncovered)
     if not kind.COMPARED_BY_SERVER:
         labels[np.isnan(rows.goals)] = UNLABELLED
-    return labels, is_covered
+    match persists(label):
+        case "state":
+            return labels, is_covered, rows.says
+        case "label":
+            return labels, is_covered, one_horizon_ago(rows, labels)
+    return labels, is_covered, None

@@ -161,5 +161,17 @@ def first_reaching(rows: Rows, goals: NDArray[np.float64], sign: int) -> NDArray
     return at
 
 
+def one_horizon_ago(rows: Rows, labels: Says) -> Says:
+    """The label of each row's coin one horizon ago, as far as it is known by now: 1, 0, or -1 where it is not.
+
+    It is that of the last row at or before then, if its window is covered: so it ends by now, with this row or
+    one before it, and the coin is the same, since the rows of another lie farther away than a window reaches.
+    """
+    before = np.searchsorted(rows.times, rows.times - rows.horizon, side="right") - 1
+    is_there = before >= 0
+    before[~is_there] = 0
+    return np.where(is_there & rows.is_covered[before], labels[before], UNLABELLED)
+
+
 def _without_nan(values: NDArray[np.float64]) -> NDArray[Any]:
     return np.where(np.isnan(values), -np.inf, values)

@@ -5,6 +5,7 @@ import numpy as np
 from worker.child.labels._shared import Label, Rows, Says, compare
 
 COMPARED_BY_SERVER = False
+PERSISTS = "label"
 BYTES = 60
 CERTAIN: frozenset[str] = frozenset()
 

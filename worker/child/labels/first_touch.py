@@ -9,6 +9,7 @@ import numpy as np
 from worker.child.labels._shared import UNLABELLED, Label, Rows, Says, first_reaching
 
 COMPARED_BY_SERVER = False
+PERSISTS = "label"
 BYTES = 400
 CERTAIN = frozenset([">=", "<="])
 

@@ -3,6 +3,7 @@
 from worker.child.labels._shared import Label, Rows, Says, compare, greatest
 
 COMPARED_BY_SERVER = False
+PERSISTS = "label"
 BYTES = 120
 CERTAIN = frozenset(["<", "<="])
 

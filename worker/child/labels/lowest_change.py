@@ -3,6 +3,6 @@
 The goals are the own values changed by so many percent, so that it is read as ``lowest`` is.
 """
 
-from worker.child.labels.lowest import BYTES, CERTAIN, COMPARED_BY_SERVER, read
+from worker.child.labels.lowest import BYTES, CERTAIN, COMPARED_BY_SERVER, PERSISTS, read
 
-__all__ = ["BYTES", "CERTAIN", "COMPARED_BY_SERVER", "read"]
+__all__ = ["BYTES", "CERTAIN", "COMPARED_BY_SERVER", "PERSISTS", "read"]

@@ -8,6 +8,7 @@ import numpy as np
 from worker.child.labels._shared import UNLABELLED, Label, Rows, Says
 
 COMPARED_BY_SERVER = True
+PERSISTS = "state"
 BYTES = 0
 CERTAIN: frozenset[str] = frozenset()
 
