@@ -22,6 +22,8 @@ from tests.conftest import (
     until,
 )
 from tests.sql.helpers import (
+    BASELINES,
+    BEATEN,
     COMPARE_PERIOD,
     CURVE,
     LAYERS,
@@ -63,7 +65,9 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
         owner.execute("CALL ml.separate_teams(true)")
         with db.connect("ruth") as ruth, db.connect("wanda") as wanda:
             for job_type in ("TEST", "COMPARE", "SCORE"):
-                curve: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
+                curve: dict[str, Any] = {}
+                if job_type == "TEST":
+                    curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN}
                 complete(wanda, running_job(ruth, wanda, job_type), job_type, **curve)
             brings_file = running_job(ruth, wanda)
             call(wanda, "store_model_file", brings_file, 1, FILE)

@@ -65,7 +65,7 @@ class Fewest:
 
 @dataclass(frozen=True)
 class Rule:
-    """A feature and a threshold: positive is what lies beyond it, in the direction of ``>`` or ``<``."""
+    """A feature and a threshold: positive is what lies beyond it, on the side of ``>`` or ``<``."""
 
     feature: str
     direction: str
@@ -74,9 +74,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What is known of the rows that a model was fitted on: the share of positives, and the best single feature.
+    """What is known of the rows that a model was fitted on.
 
-    ``rule`` is None where no feature tells them apart, and of a model of before version 8, which ``is_older``.
+    ``rule`` is the best single feature; None where none tells them apart, and of a model of before version 8,
+    which ``is_older``.
     """
 
     share_positive: float
@@ -105,7 +106,7 @@ class Model:
     artifact_sha256: str | None
     library_versions: str | None = None
     threshold: float | None = HALF
-    fitted: Fitted | None = None
+    fitted: Fitted = Fitted(share_positive=0.0, rule=None, is_older=True)
 
     @property
     def ready_threshold(self) -> float:
@@ -154,13 +155,15 @@ def read_model(
     fitted: Mapping[str, Any] | None = None,
 ) -> Model:
     """Read what ``ml_internal.describe_model`` tells."""
-    parts = {
+    parts: dict[str, Any] = {
         "label": Label(**told["label"]),
         "features": tuple(told["features"]),
         "params": {name: tuple(param) for name, param in told["params"].items()},
         "fewest": Fewest(**told["fewest"]),
         "library_versions": library_versions,
         "threshold": threshold,
-        "fitted": fitted and Fitted(**{**fitted, "rule": fitted["rule"] and Rule(**fitted["rule"])}),
     }
+    if fitted:
+        rule = fitted["rule"] and Rule(**fitted["rule"])
+        parts["fitted"] = Fitted(fitted["share_positive"], rule, fitted["is_older"])
     return Model(**{**told, **parts})

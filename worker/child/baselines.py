@@ -1,11 +1,12 @@
 """Answers that cost no model, which each figure of a model stands beside.
 
 - always positive, and always negative;
-- the share of positives among the fitted rows as the probability of every row: no other constant has so good a log
-  loss and Brier score there (Gneiting and Raftery, Strictly Proper Scoring Rules, JASA 102, 2007);
-- persistence: the future is like the past (Hyndman and Athanasopoulos, Forecasting, section 5.2, call it naive);
-- the best single feature with a threshold, as a stump is (Holte, Very Simple Classification Rules Perform Well on
-  Most Commonly Used Datasets, Machine Learning 11, 1993), chosen on the rows that the model was fitted on.
+- the share of positives among the fitted rows as the probability of every row: no other constant has so good
+  a log loss and Brier score there (Gneiting and Raftery, Strictly Proper Scoring Rules, JASA 102, 2007);
+- persistence: the future is like the past (naive, as Hyndman and Athanasopoulos call it, Forecasting:
+  Principles and Practice, 2021, section 5.2);
+- the best single feature with a threshold, chosen on the rows that the model was fitted on (Holte, Very
+  Simple Classification Rules Perform Well on Most Commonly Used Datasets, Machine Learning 11, 1993).
 """
 
 from collections.abc import Sequence
@@ -32,12 +33,12 @@ class Baseline:
 
     Attributes:
         facts: a row of ``ml_baselines``.
-        answers: shape (rows,); None where it does not exist.
+        answers: shape (rows,); empty where it does not exist.
         f1: None where it does not exist, or has none.
     """
 
     facts: dict[str, Any]
-    answers: Answers | None
+    answers: Answers
     f1: float | None
 
 
@@ -46,9 +47,9 @@ def choose(
 ) -> Rule | None:
     """The feature, direction and threshold with the best F1 on these rows, the first of several.
 
-    On a sample: at most 100,000 rows of either class, which counts for all of it. The threshold is a value that a
-    row has, written as short as its float32 allows; a missing value is negative. At least one row that has a
-    value is negative, too: what says always positive is another baseline.
+    On a sample: at most 100,000 rows of either class, which count for all of it. The threshold is a value
+    that a row has, written as short as its float32 allows; a missing value is negative. At least one row that
+    has a value is negative, too: what says always positive is another baseline.
 
     Returns:
         None where no feature has two values.
@@ -116,11 +117,10 @@ def against(
 
     Both are drawn together, see :mod:`worker.child.resampling`.
     """
-    best = max((baseline for baseline in found if baseline.f1 is not None), key=lambda each: each.f1 or 0.0)
-    assert best.answers is not None
-    model, other = (
-        resampling.measure(blocks, drawn, labels == 1, answers) for answers in (predicted, best.answers)
-    )
+    f1s = [-1.0 if baseline.f1 is None else baseline.f1 for baseline in found]
+    best = found[int(np.argmax(f1s))]
+    model = resampling.measure(blocks, drawn, labels == 1, predicted)
+    other = resampling.measure(blocks, drawn, labels == 1, best.answers)
     (f1,) = (each for each in resampling.difference(blocks, model, other) if each.metric == "f1")
     return {
         "best_baseline": best.facts["baseline"],
@@ -265,4 +265,4 @@ def _baseline(
 
 def _nothing(name: str, reason: str, place: int = 0) -> Baseline:
     """One that does not exist."""
-    return Baseline({"baseline": name, "place": place, "reason": reason}, None, None)
+    return Baseline({"baseline": name, "place": place, "reason": reason}, np.empty(0, np.bool_), None)

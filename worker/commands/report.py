@@ -357,7 +357,10 @@ def _few_rows(line: Row) -> Iterator[str]:
 
 
 def _trivial(row: Row) -> dict[str, Any]:
-    """What always answering the more frequent class would give on the same rows: of an older worker's results."""
+    """What always answering the more frequent class would give on the same rows.
+
+    It is shown where an older worker told nothing of baselines.
+    """
     samples, positive = row["num_samples"], row["num_positive"]
     share = positive / samples if samples else None
     says_positive = positive > row["num_negative"]

@@ -32,7 +32,6 @@ def run(task: Task) -> Result:
         answers[model.id] = probabilities = measuring.predict(pipeline, features)
         scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
         sides.append(measuring.side(probabilities, scored))
-        assert model.fitted is not None
         own = baselines.of_model(rows, model.fitted, model.ready_threshold, number + 1)
         result["ml_baselines"] += [baseline.facts for baseline in own]
         told = asdict(scored) | baselines.against(

@@ -19,7 +19,6 @@ def run(task: Task) -> Result:
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
     probabilities = predict(pipeline, rows.features)
-    assert model.fitted is not None
     measured = measure(
         pipeline,
         rows.names,

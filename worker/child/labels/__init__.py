@@ -20,8 +20,8 @@ __all__ = ["UNLABELLED", "Kind", "Label", "Rows", "apply", "compare", "load", "n
 class Kind(Protocol):
     """What a module of this package offers.
 
-    There may also be ``PERSISTS``, what a forecast repeats that takes the future to be like the past: ``state``,
-    whether the row's own target meets the condition now, or ``label``, the label of one horizon ago.
+    There may also be ``PERSISTS``, what a forecast repeats that takes the future to be like the past:
+    ``state``, whether the row's own target meets the condition now, or ``label``, that of one horizon ago.
 
     Attributes:
         COMPARED_BY_SERVER: each row arrives with what the server says of its target, and without numbers.

@@ -162,10 +162,10 @@ def first_reaching(rows: Rows, goals: NDArray[np.float64], sign: int) -> NDArray
 
 
 def one_horizon_ago(rows: Rows, labels: Says) -> Says:
-    """The label of each row's coin one horizon ago, as far as it is known by now: 1, 0, or -1 where it is not.
+    """The label of each row's coin one horizon ago, as far as it is known now: 1, 0, or -1 where it is not.
 
-    It is that of the last row at or before then, if its window is covered: so it ends by now, with this row or
-    one before it, and the coin is the same, since the rows of another lie farther away than a window reaches.
+    It is that of the last row at or before then, if its window is covered: by this row or one before it, so
+    that nothing later is seen, and of the same coin: the rows of another lie farther away than it reaches.
     """
     before = np.searchsorted(rows.times, rows.times - rows.horizon, side="right") - 1
     is_there = before >= 0
