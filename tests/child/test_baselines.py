@@ -77,7 +77,7 @@ table = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(table, st.sampled_from([0.0, 0.3, 0.6, 1.0]), st.sampled_from([0.29, 0.5]), st.booleans(), st.data())
 def test_each_baseline_is_that_of_a_straightforward_computation(
     table: list[tuple[bool, int, float, float]],
@@ -124,7 +124,7 @@ def test_each_baseline_is_that_of_a_straightforward_computation(
     assert found["best_feature"].facts["num_unknown"] == column.isna().sum()
 
 
-@settings(deadline=None, max_examples=200, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.lists(st.tuples(st.booleans(), values, values), min_size=2, max_size=30))
 def test_the_rule_has_the_best_f1_of_all_features_directions_and_thresholds(
     table: list[tuple[bool, float, float]],

@@ -60,25 +60,24 @@ def choose(
         rows if len(rows) <= MOST_SAMPLED else np.sort(rng.choice(rows, MOST_SAMPLED, replace=False))
         for rows in classes
     ]
-    weights = [len(rows) / max(1, len(some)) for rows, some in zip(classes, chosen, strict=True)]
+    each = [len(rows) / max(1, len(some)) for rows, some in zip(classes, chosen, strict=True)]
+    sample, is_positive = np.concatenate(chosen), np.repeat([1, 0], [len(some) for some in chosen])
     best, most = None, -1.0
     for name, column in zip(names, features.T, strict=True):
-        own = [np.sort(values[~np.isnan(values)]) for values in (column[rows] for rows in chosen)]
-        steps = np.unique(np.concatenate(own))
-        if len(steps) < 2:
+        values = column[sample]
+        order = np.argsort(values)[: len(values) - int(np.count_nonzero(np.isnan(values)))]
+        values = values[order]
+        ends = np.flatnonzero(values[1:] != values[:-1])  # of the rows of one value, but for the last
+        if not len(ends):
             continue
-        for direction in (">", "<"):
-            thresholds = steps[:-1] if direction == ">" else steps[1:]
-            tp, fp = (
-                weight
-                * (
-                    len(values) - np.searchsorted(values, thresholds, side="right")
-                    if direction == ">"
-                    else np.searchsorted(values, thresholds, side="left")
-                )
-                for weight, values in zip(weights, own, strict=True)
-            )
-            f1 = 2 * tp / (tp + fp + len(classes[0]))
+        found = np.cumsum(is_positive[order])
+        below = found[ends], ends + 1 - found[ends]
+        above = found[-1] - below[0], len(order) - found[-1] - below[1]
+        for direction, thresholds, (tp, fp) in (
+            (">", values[ends], above),
+            ("<", values[ends + 1], below),
+        ):
+            f1 = 2 * each[0] * tp / (each[0] * tp + each[1] * fp + len(classes[0]))
             at = int(np.argmax(f1))
             if f1[at] > most:
                 most, best = float(f1[at]), Rule(name, direction, float(str(thresholds[at])))
@@ -222,7 +221,9 @@ def _ranking(values: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str
     starts = np.flatnonzero(np.append(True, positive[1:] != positive[:-1]))
     same = np.diff(starts, append=len(positive))
     below = np.searchsorted(negative, positive[starts], side="left")
-    not_above = np.searchsorted(negative, positive[starts], side="right")
+    not_above = below.copy()
+    ties = np.flatnonzero(negative[np.minimum(below, len(negative) - 1)] == positive[starts])
+    not_above[ties] = np.searchsorted(negative, positive[starts[ties]], side="right")
     pairs = float(np.sum(same * (below + not_above))) / 2
     found = len(positive) - starts  # positives at least as high
     precision = found / (found + len(negative) - below)

@@ -167,7 +167,9 @@ def one_horizon_ago(rows: Rows, labels: Says) -> Says:
     It is that of the last row at or before then, if its window is covered: by this row or one before it, so
     that nothing later is seen, and of the same coin: the rows of another lie farther away than it reaches.
     """
-    before = np.searchsorted(rows.times, rows.times - rows.horizon, side="right") - 1
+    # A row whose horizon ends at or before this row is one that was a horizon ago, or longer.
+    ends = np.bincount(rows.later, minlength=len(rows.times) + 1)
+    before = np.cumsum(ends)[:-1] - 1
     is_there = before >= 0
     before[~is_there] = 0
     return np.where(is_there & rows.is_covered[before], labels[before], UNLABELLED)
