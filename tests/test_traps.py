@@ -115,7 +115,9 @@ def database(make_database: Callable[[], Database]) -> Database:
         for source in ("walks", *COPIES, "stopping"):
             owner.execute(f"CREATE INDEX ON {source} (at)".encode())
             owner.execute(f"GRANT SELECT ON {source} TO ml_client, ml_reader, ml_worker".encode())
-            owner.execute(f"CALL ml.add_source('{source}', '{source}', key => 'coin', moment => 'at')".encode())
+            owner.execute(
+                f"CALL ml.add_source('{source}', '{source}', key => 'coin', moment => 'at')".encode()
+            )
         owner.execute("ANALYZE")
     return db
 
@@ -146,7 +148,9 @@ def measured(client: Connection, model_id: int, period: tuple[str, str] = LATER)
 
 
 def warnings(client: Connection, job: Any) -> list[Any]:
-    return client.execute("SELECT * FROM ml_fact_warnings WHERE job_id = %s ORDER BY warning_id", [job["id"]]).fetchall()
+    return client.execute(
+        "SELECT * FROM ml_fact_warnings WHERE job_id = %s ORDER BY warning_id", [job["id"]]
+    ).fetchall()
 
 
 def named(client: Connection, job: Any) -> list[tuple[str | None, ...]]:
@@ -159,11 +163,14 @@ def named(client: Connection, job: Any) -> list[tuple[str | None, ...]]:
 
 def previewed(client: Connection, **fields: Any) -> list[str]:
     """What ml.preview warns of."""
-    arguments = {name.removeprefix("train_"): value for name, value in (BASE | fields).items() if name != "job_type"}
+    arguments = {
+        name.removeprefix("train_"): value for name, value in (BASE | fields).items() if name != "job_type"
+    }
     renamed = {"features_csv": "features", "target_var": "target", "start": "train_start", "end": "train_end"}
     places = {renamed.get(name, name): value for name, value in arguments.items() if value is not None}
     rows = client.execute(
-        f"SELECT * FROM ml.preview({', '.join(f'{name} => %s' for name in places)})".encode(), list(places.values())
+        f"SELECT * FROM ml.preview({', '.join(f'{name} => %s' for name in places)})".encode(),
+        list(places.values()),
     )
     return [row["result"] for row in rows if row["what"] == "warning"]
 
@@ -200,7 +207,9 @@ def test_clean_data_raise_no_warning(anna: Connection, name: str) -> None:
     job = trained(anna, **fields)
     assert named(anna, job) == []
     assert "warning" not in job["progress_msg"]
-    assert one(anna, "SELECT warnings FROM ml_training_runs WHERE job_id = %s", [job["id"]])["warnings"] is None
+    assert (
+        one(anna, "SELECT warnings FROM ml_training_runs WHERE job_id = %s", [job["id"]])["warnings"] is None
+    )
     test = measured(anna, job["result_model_id"])
     assert named(anna, test) == []
 
@@ -310,7 +319,10 @@ def test_a_test_and_a_comparison_that_overlap_the_training_or_lie_before_it_are_
     before = measured(anna, late, ("2024-01-01", "2024-01-01 04:00"))
     assert [row[:2] for row in named(anna, before)] == [("period_earlier", "warning")]
     both = measured(anna, late, ("2024-01-01 04:00", "2024-01-01 06:00"))
-    assert [row[:2] for row in named(anna, both)] == [("period_earlier", "warning"), ("period_overlaps", "severe")]
+    assert [row[:2] for row in named(anna, both)] == [
+        ("period_earlier", "warning"),
+        ("period_overlaps", "severe"),
+    ]
     comparison = done(
         anna,
         job_type="COMPARE",
@@ -341,9 +353,7 @@ def test_a_measurement_is_told_apart_for_coins_that_were_fitted_and_others(anna:
         train_model_type="random_forest",
         train_params_csv="max_depth=12",
     )
-    fitted = one(
-        anna, "SELECT num_coins, keys FROM ml_fitted_coins WHERE job_id = %s", [job["id"]]
-    )
+    fitted = one(anna, "SELECT num_coins, keys FROM ml_fitted_coins WHERE job_id = %s", [job["id"]])
     assert 40 < fitted["num_coins"] < COINS
     test = measured(anna, job["result_model_id"])
     parts = anna.execute(
@@ -393,7 +403,10 @@ def test_a_model_that_always_says_the_same_is_told(anna: Connection) -> None:
     assert [row[:2] for row in named(anna, job)] == [("one_answer", "warning")]
     mute = trained(anna, train_features_csv="flat,signal", train_params_csv="C=0.000001")
     test = measured(anna, mute["result_model_id"])
-    assert {row[:2] for row in named(anna, test)} >= {("one_answer", "warning"), ("constant_probability", "warning")}
+    assert {row[:2] for row in named(anna, test)} >= {
+        ("one_answer", "warning"),
+        ("constant_probability", "warning"),
+    }
 
 
 def test_a_fit_on_few_positives_is_told(anna: Connection) -> None:

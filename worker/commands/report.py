@@ -127,7 +127,9 @@ def _warnings(models: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     """What speaks against the figures, the severest first."""
     places = {model["model_id"]: place for place, model in enumerate(models)}
     order = ("severe", "warning", "info")
-    ranked = sorted(rows, key=lambda row: (order.index(row["severity"]), places[row["model_id"]], row["job_id"]))
+    ranked = sorted(
+        rows, key=lambda row: (order.index(row["severity"]), places[row["model_id"]], row["job_id"])
+    )
     return [row | {"place": places[row["model_id"]]} for row in ranked]
 
 
