@@ -137,14 +137,12 @@ def set_aside(dataset: Dataset, parts: Holdout, share: float, random_state: int,
         is_fitted = ~is_aside
     gap = rows[~(is_fitted | is_aside)]
     rest = parts.order[parts.num_fitted :]
-    return (
-        replace(
-            parts,
-            order=np.concatenate([rows[is_fitted], rows[is_aside], gap, rest]),
-            num_fitted=int(np.count_nonzero(is_fitted)),
-            num_gap=parts.num_gap + len(gap),
-            num_set_aside=int(np.count_nonzero(is_aside)),
-        ),
+    return replace(
+        parts,
+        order=np.concatenate([rows[is_fitted], rows[is_aside], gap, rest]),
+        num_fitted=int(np.count_nonzero(is_fitted)),
+        num_gap=parts.num_gap + len(gap),
+        num_set_aside=int(np.count_nonzero(is_aside)),
     )
 
 

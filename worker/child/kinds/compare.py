@@ -40,7 +40,7 @@ def run(task: Task) -> Result:
         result |= {f"{side}_{name}": value for name, value in told.items()}
     confidence = task.assignment.request.get("confidence")  # a database of version 7 tells none
     result |= intervals.of_pair(
-        blocks, rows.labels, *sides, None if confidence is None else float(confidence)
+        blocks, rows.labels, sides[0], sides[1], None if confidence is None else float(confidence)
     )
     return (
         result
