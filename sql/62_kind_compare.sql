@@ -146,7 +146,6 @@ CREATE TABLE IF NOT EXISTS public.ml_comparisons (
     CONSTRAINT ml_comparisons_one_a_job UNIQUE (job_id),
     CONSTRAINT ml_comparisons_two_models CHECK (model_a_id <> model_b_id),
     CONSTRAINT ml_comparisons_start_before_end CHECK (test_start < test_end),
-    CONSTRAINT ml_comparisons_winner_took_part CHECK (winner_id IN (model_a_id, model_b_id)),
     CONSTRAINT ml_comparisons_counts_not_negative CHECK (
         least(a_tp, a_tn, a_fp, a_fn, b_tp, b_tn, b_fp, b_fn, num_unlabelled) >= 0
     ),

@@ -86,6 +86,7 @@ ADD CONSTRAINT ml_comparisons_interval_of_at_least_8_blocks CHECK (
     END
     AND (num_blocks IS NULL) = (block_seconds IS NULL)
 ),
+DROP CONSTRAINT ml_comparisons_winner_took_part,
 ADD CONSTRAINT ml_comparisons_winner_leads CHECK (winner_id IS NOT DISTINCT FROM leader_id OR winner_id IS NULL),
 -- Those of before version 8 have no confidence.
 ADD CONSTRAINT ml_comparisons_winner_is_beyond_chance CHECK (

@@ -1,13 +1,13 @@
-"""Whether winners last and equals have none: ``python -m tests.benchmarks.bench_verdict [coin_metrics.csv]``.
+"""Whether winners last, and equals have none: ``python -m tests.benchmarks.bench_verdict [coin_metrics.csv]``.
 
-Models are fitted as TRAIN fits them, on a part of the rows, with equal and with different settings; each is asked once
-about a period and the next one. Then all pairs are compared by what COMPARE compares them with. Without a file, rows
-are generated: returns with a common volatility that comes in clusters, and jumps.
+Models are fitted as TRAIN fits them, on a part of the coins, with equal and with different settings; each is
+asked once about a period and once about the next. Then all pairs are compared as COMPARE compares them.
+Without a file, rows are generated: returns with a common volatility that comes in clusters, and jumps.
 
-- winners last: of the pairs that got a winner, the share in which it leads again in the next period; beside it the same
-  of whichever model had the higher F1;
-- equals have none: the share of pairs that got a winner although the answers of both were exchanged at random, block by
-  block.
+- Winners last: of the pairs with a winner, the share in which it leads again in the next period; beside it
+  that of whichever model had the higher F1.
+- Equals have none: the share of pairs with a winner although the answers of both were exchanged at random,
+  block by block.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Rows:
 
 
 def generate(days: float, seed: int = 7) -> pd.DataFrame:
-    """Rows of each minute: common and own volatility are log-normal and come in clusters, by the hour of the day."""
+    """Rows of each minute, with a common and an own volatility that come in clusters, by the hour of the day."""
     rng = np.random.default_rng(seed)
     num = int(days * 1440)
     hour = 2 * np.pi * np.arange(num) / 1440
@@ -222,7 +222,7 @@ def evaluate(
             counted += [1, won != 0, won != 0 and won == next_one, led != 0, led != 0 and led == next_one]
         totals += counted
         f1 = sorted(side.exact["f1"] for side in measured)
-        print(
+        print(  # noqa: T201
             f"{bounds[1]:%F %R} to {bounds[2]:%F %R}, {len(later[0]):,} rows, {blocks.num} blocks, "
             f"F1 {f1[0]:.3f} to {f1[-1]:.3f}: {said(counted)}",
             flush=True,
@@ -233,8 +233,8 @@ def evaluate(
             one, other = answers[0][a], answers[0][b]
             sides = (periods[0].measure(np.where(swaps, x, y)) for x, y in ((one, other), (other, one)))
             exchanged += wins(blocks, *sides) != 0
-    print(f"together: {said(totals)}")
-    print(f"equals: a winner in {exchanged} of {num_equals} ({exchanged / num_equals:.1%})")
+    print(f"together: {said(totals)}")  # noqa: T201
+    print(f"equals: a winner in {exchanged} of {num_equals} ({exchanged / num_equals:.1%})")  # noqa: T201
 
 
 def said(counted: NDArray[np.int64]) -> str:

@@ -96,6 +96,24 @@ BEATEN: dict[str, Any] = {
 }
 
 
+def interval(metric: str, estimate: Any, lower: Any, upper: Any, **values: Any) -> dict[str, Any]:
+    """A row of ``ml_intervals``."""
+    ends = {"metric": metric, "estimate": estimate, "lower": lower, "upper": upper}
+    blocks = {"confidence": 0.95, "num_blocks": 48, "block_seconds": 3600, "effective_rows": 61.5}
+    return {"side": "model", **ends, **blocks, "reason": None} | values
+
+
+# Those of RESULTS.
+INTERVALS = [
+    interval("f1", 0.8, 0.7102, 0.86),
+    interval("precision", 0.8, 0.7, 0.9),
+    interval("recall", 0.8, 0.7, 0.9),
+    interval("accuracy", 0.9, 0.85, 0.95),
+    interval("roc_auc", 0.9, 0.84, 0.95),
+    interval("average_precision", 0.7, 0.6, 0.8),
+]
+
+
 # Numbers of a model of the features of TRAIN: a tree that asks price_open, then volume_sol; and a layer.
 INPUTS = ("price_open", "price_high", "price_low", "volume_sol")
 TREES: dict[str, Any] = {

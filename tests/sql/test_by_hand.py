@@ -283,11 +283,12 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
     result = complete(worker, test, "TEST")
     model = job_row(client, test)["test_model_id"]
     assert outcome(db, test) == f"COMPLETED: test {result} of model {model}: {VERDICT}"
-    compare = running_job(client, worker, "COMPARE")
+    compare = running_job(client, worker, "COMPARE", compare_confidence=0)
     complete(worker, compare, "COMPARE")
     a, b = (job_row(client, compare)[f"compare_model_{side}_id"] for side in "ab")
-    assert (
-        outcome(db, compare) == f"COMPLETED: model {a} wins; F1 of model {a} is 0.8000, of model {b} 0.6667"
+    assert outcome(db, compare) == (
+        f"COMPLETED: model {a} wins by the plain rule: F1 0.8000 of model {a} is 0.1333 higher than 0.6667"
+        f" of model {b}; chance was not considered"
     )
     draw = insert_job(
         client, job_type="COMPARE", compare_model_a_id=a, compare_model_b_id=b, **COMPARE_PERIOD
@@ -297,7 +298,7 @@ def test_the_last_line_is_the_outcome(db: Database, client: Connection, worker: 
     nothing = {f"{side}_{cell}": 0 for side in "ab" for cell in ("tp", "fp", "fn")}
     nothing |= {f"{side}_tn": 200 for side in "ab"}
     record(worker, draw, 1, **(RESULTS["COMPARE"] | nothing))
-    assert outcome(db, draw) == f"COMPLETED: a tie, no winner; F1 of model {a} is none, of model {b} none"
+    assert outcome(db, draw) == "COMPLETED: a tie, no winner: both have no F1 and accuracy 1.0000"
 
 
 def test_a_wait_that_takes_too_long_is_an_error_and_leaves_the_job(

@@ -10,6 +10,7 @@ from tests.sql.helpers import (
     BASELINES,
     BEATEN,
     CURVE,
+    INTERVALS,
     LAYERS,
     TREES,
     complete,
@@ -245,7 +246,55 @@ CHECKS = [
     ("ml_test_results_overlap_has_note", "ml_test_results", "overlap_note = '15%'", "true"),
     ("ml_comparisons_two_models", "ml_comparisons", "model_b_id = model_a_id", "true"),
     ("ml_comparisons_start_before_end", "ml_comparisons", "test_end = test_start", "true"),
-    ("ml_comparisons_winner_took_part", "ml_comparisons", "winner_id = 999", "true"),
+    ("ml_comparisons_winner_leads", "ml_comparisons", "confidence = 0, winner_id = model_b_id", "true"),
+    ("ml_comparisons_winner_leads", "ml_comparisons", "confidence = 0, winner_id = 999", "true"),
+    ("ml_comparisons_winner_is_beyond_chance", "ml_comparisons", "winner_id = model_a_id", "true"),
+    (
+        "ml_comparisons_winner_is_beyond_chance",
+        "ml_comparisons",
+        "winner_id = model_a_id, f1_difference_lower = 0, f1_difference_upper = 0.2,"
+        " num_blocks = 8, block_seconds = 3600",
+        "true",
+    ),
+    (
+        "ml_comparisons_winner_was_not_trained_on_it",
+        "ml_comparisons",
+        "confidence = 0, winner_id = model_a_id, a_overlap_note = '15%'",
+        "true",
+    ),
+    ("ml_comparisons_confidence_is_a_share_or_0", "ml_comparisons", "confidence = 0.4", "true"),
+    ("ml_comparisons_confidence_is_a_share_or_0", "ml_comparisons", "confidence = 'NaN'", "true"),
+    (
+        "ml_comparisons_intervals_contain_differences",
+        "ml_comparisons",
+        "f1_difference_lower = 0.2, f1_difference_upper = 0.3, num_blocks = 8, block_seconds = 3600",
+        "true",
+    ),
+    (
+        "ml_comparisons_intervals_contain_differences",
+        "ml_comparisons",
+        "roc_auc_difference_lower = 0, num_blocks = 8, block_seconds = 3600",
+        "true",
+    ),
+    (
+        "ml_comparisons_interval_of_at_least_8_blocks",
+        "ml_comparisons",
+        "f1_difference_lower = 0, f1_difference_upper = 0.2, num_blocks = 7, block_seconds = 3600",
+        "true",
+    ),
+    ("ml_comparisons_interval_of_at_least_8_blocks", "ml_comparisons", "num_blocks = 7", "true"),
+    ("ml_jobs_compare_confidence_is_a_share_or_0", "ml_jobs", "compare_confidence = 1", COMPARE),
+    ("ml_intervals_side_known", "ml_intervals", "side = 'c'", "metric = 'f1'"),
+    ("ml_intervals_metric_known", "ml_intervals", "metric = 'mcc'", "metric = 'f1'"),
+    ("ml_intervals_within_bounds", "ml_intervals", "lower = -0.1", "metric = 'f1'"),
+    ("ml_intervals_within_bounds", "ml_intervals", "lower = 0.9", "metric = 'f1'"),
+    ("ml_intervals_within_bounds", "ml_intervals", "upper = 0.1", "metric = 'f1'"),
+    ("ml_intervals_both_ends_or_a_reason", "ml_intervals", "lower = NULL, upper = NULL", "metric = 'f1'"),
+    ("ml_intervals_both_ends_or_a_reason", "ml_intervals", "reason = 'none'", "metric = 'f1'"),
+    ("ml_intervals_at_least_8_blocks", "ml_intervals", "num_blocks = 7", "metric = 'f1'"),
+    ("ml_intervals_at_least_8_blocks", "ml_intervals", "block_seconds = 60", "metric = 'f1'"),
+    ("ml_intervals_confidence_is_a_share", "ml_intervals", "confidence = 0", "true"),
+    ("ml_intervals_effective_rows_positive", "ml_intervals", "effective_rows = 0", "true"),
     ("ml_comparisons_counts_not_negative", "ml_comparisons", "num_unlabelled = -1", "true"),
     ("ml_comparisons_same_rows", "ml_comparisons", "b_tp = b_tp + 1", "true"),
     ("ml_comparisons_same_rows", "ml_comparisons", "num_samples = 0", "true"),
@@ -328,10 +377,10 @@ def history(module_db: Database) -> Database:
     """A database with sound rows of every kind."""
     with module_db.connect("anna") as anna, module_db.connect("wanda") as wanda:
         for job_type in ("TEST", "COMPARE", "SCORE"):
-            curve: dict[str, Any] = {}
+            facts: dict[str, Any] = {}
             if job_type == "TEST":
-                curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN}
-            complete(wanda, running_job(anna, wanda, job_type), job_type, **curve)
+                facts = {"ml_curve_points": CURVE, "ml_intervals": INTERVALS, "ml_baselines": BASELINES, **BEATEN}
+            complete(wanda, running_job(anna, wanda, job_type), job_type, **facts)
         complete(wanda, running_folds(anna, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
         for numbers in (TREES, LAYERS):
             complete(wanda, running_job(anna, wanda), "TRAIN", **numbers)

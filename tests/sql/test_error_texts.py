@@ -332,6 +332,11 @@ OURS = [
         compare_model_b_id=1,
     ),
     compare(
+        "compare_confidence 95 is neither 0 nor from 0.5 to 0.999",
+        "Leave it out for 0.95, or give a share; with 0 the higher F1 wins, be it by chance.",
+        compare_confidence=95,
+    ),
+    compare(
         "models 1 and 3 predict different things: market_cap_close > 50000 and price_close < 1 after 5 min",
         "Compare models with the same label: SELECT id, name, target FROM ml_leaderboard; "
         "shows what each predicts.",
@@ -612,6 +617,7 @@ NOT_FOR_CLIENTS = {
     "41_job_events.sql",
     "44_worker_protocol.sql",
     "50_measurements.sql",
+    "51_intervals.sql",
     "63_limits.sql",  # nobody has limits here: see test_limits.py
     "65_model_numbers.sql",
     "66_model_files.sql",

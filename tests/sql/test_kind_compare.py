@@ -8,7 +8,7 @@ from tests.conftest import Connection, claim, insert_job, job_row, one, ready_mo
 from tests.sql.helpers import COMPARE_PERIOD, complete, count, refused, running_job, violates
 
 
-def compared(client: Connection, worker: Connection, confidence: str = "0", **values: Any) -> dict[str, Any]:
+def compared(client: Connection, worker: Connection, confidence: Any = "0", **values: Any) -> dict[str, Any]:
     """A comparison; by default one that is decided without an interval."""
     job_id = running_job(client, worker, "COMPARE", compare_confidence=confidence)
     result_id = complete(worker, job_id, "COMPARE", **values)
@@ -197,7 +197,8 @@ SHOWN = "; shown of these two fitted models at their thresholds on these rows, n
             "0.95",
             interval("-0.0102", "0.2560"),
             False,
-            f"no clear winner: {LEADS} (-0.0102 to 0.2560 at 95%, 48 blocks of 1 hour), which chance explains",
+            f"no clear winner: {LEADS} (-0.0102 to 0.2560 at 95%, 48 blocks of 1 hour),"
+            " which chance explains",
             id="within_chance",
         ),
         pytest.param(

@@ -1,4 +1,4 @@
-"""What is told of intervals with a result: rows of ``ml_intervals``, and whether one model leads by more than chance."""
+"""What a result tells of intervals: rows of ``ml_intervals``, and how far apart two models may be by chance."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,13 @@ _COMPARED = ("f1", "accuracy", "roc_auc")  # have their difference in ml_compari
 
 @dataclass(frozen=True)
 class Side:
-    """One model's answers to rows: how likely each is to be positive, which were said to be, and how well it ranks."""
+    """One model's answers to rows.
+
+    Attributes:
+        probabilities: how likely each is to be positive.
+        predicted: which are said to be.
+        roc_auc, average_precision: None where they are undefined.
+    """
 
     probabilities: NDArray[np.float64]
     predicted: NDArray[np.bool_]
@@ -30,18 +36,18 @@ def of_model(blocks: Blocks, labels: NDArray[np.uint8], side: Side) -> list[dict
 
 
 def of_pair(
-    blocks: Blocks, labels: NDArray[np.uint8], first: Side, second: Side, confidence: float | None
+    blocks: Blocks, labels: NDArray[np.uint8], sides: Iterable[Side], confidence: float | None
 ) -> dict[str, Any]:
     """What a comparison tells of chance, by the names of its columns, and its rows of ``ml_intervals``.
 
     Args:
         blocks: blocks of the rows.
         labels: 1 is positive.
-        first, second: what both models said of them.
+        sides: what the first and the second model said of them.
         confidence: of the differences; 0 or None: as of everything else.
     """
     drawn = resampling.weights(blocks.num)
-    a, b = (_measure(blocks, drawn, labels, side) for side in (first, second))
+    a, b = (_measure(blocks, drawn, labels, side) for side in sides)
     confidence = confidence or CONFIDENCE
     differences = resampling.difference(blocks, a, b, confidence)
     told: dict[str, Any] = {"num_blocks": blocks.num, "block_seconds": blocks.seconds}

@@ -51,8 +51,8 @@ def measure(
     labels: NDArray[np.uint8],
     random_state: int,
     probabilities: NDArray[np.float64],
-    blocks: Blocks,
     *,
+    blocks: Blocks,
     threshold: float = HALF,
     beside: Callable[[NDArray[np.bool_]], dict[str, Any]] = lambda _answers: {},
 ) -> dict[str, Any]:

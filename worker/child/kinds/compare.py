@@ -38,10 +38,8 @@ def run(task: Task) -> Result:
             shared + own, probabilities > model.ready_threshold, rows.labels, blocks, drawn
         )
         result |= {f"{side}_{name}": value for name, value in told.items()}
-    confidence = task.assignment.request.get("confidence")  # a database of version 7 tells none
-    result |= intervals.of_pair(
-        blocks, rows.labels, sides[0], sides[1], None if confidence is None else float(confidence)
-    )
+    confidence = task.assignment.request["confidence"]  # None: of a job of before version 8
+    result |= intervals.of_pair(blocks, rows.labels, sides, confidence)
     return (
         result
         | of_answers(rows, models, fitted, answers)

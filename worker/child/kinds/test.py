@@ -26,7 +26,7 @@ def run(task: Task) -> Result:
         rows.labels,
         model.random_state,
         probabilities,
-        blocks_of(rows.times, model.label.reach),
+        blocks=blocks_of(rows.times, model.label.reach),
         threshold=model.ready_threshold,
         beside=partial(baselines.beside, rows, model.label, model.fitted, threshold=model.ready_threshold),
     )

@@ -117,7 +117,7 @@ def run(task: Task) -> Result:
         rows.labels[held_out],
         model.random_state,
         probabilities,
-        blocks_of(rows.times[held_out], model.label.reach),
+        blocks=blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
         beside=partial(baselines.beside, rows.part(held_out), model.label, known, threshold=threshold),
     )
