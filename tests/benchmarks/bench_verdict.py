@@ -1,4 +1,4 @@
-"""Whether winners last, and equals have none: ``python -m tests.benchmarks.bench_verdict [coin_metrics.csv]``.
+"""Whether winners last and equals have none: ``python -m tests.benchmarks.bench_verdict [coin_metrics.csv]``.
 
 Models are fitted as TRAIN fits them, on a part of the coins, with equal and with different settings; each is
 asked once about a period and once about the next. Then all pairs are compared as COMPARE compares them.
@@ -67,7 +67,7 @@ class Rows:
 
 
 def generate(days: float, seed: int = 7) -> pd.DataFrame:
-    """Rows of each minute, with a common and an own volatility that come in clusters, by the hour of the day."""
+    """Rows of each minute; a common and an own volatility come in clusters, and by the hour of the day."""
     rng = np.random.default_rng(seed)
     num = int(days * 1440)
     hour = 2 * np.pi * np.arange(num) / 1440
@@ -136,7 +136,7 @@ def fit(
 
 
 def leads(a: resampling.Measured, b: resampling.Measured) -> int:
-    """1 if the first has the higher F1 at four digits, then the higher accuracy; -1 if the second, 0 if neither."""
+    """1 if the first has the higher F1 at four digits, then accuracy; -1 if the second, 0 if neither."""
     first, second = ([round(side.exact[name], 4) for name in ("f1", "accuracy")] for side in (a, b))
     return (first > second) - (first < second)
 

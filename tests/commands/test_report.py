@@ -9,7 +9,16 @@ import pytest
 
 from tests.commands.test_cli import ml_worker
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, claim, insert_job, job_row, ready_model
-from tests.sql.helpers import COMPARE_PERIOD, CURVE, SCORE_PERIOD, TEST_PERIOD, complete, running_job
+from tests.sql.helpers import (
+    COMPARE_PERIOD,
+    CURVE,
+    INTERVALS,
+    SCORE_PERIOD,
+    TEST_PERIOD,
+    complete,
+    interval,
+    running_job,
+)
 from worker.commands import report
 
 NAME = "<script>alert('1')</script> & \"co\""
@@ -55,13 +64,13 @@ class Page(HTMLParser):
         return " ".join(self.text.split())
 
 
-def _tested_model(client: Connection, worker: Connection, name: str) -> int:
+def _tested_model(client: Connection, worker: Connection, name: str, **told: Any) -> int:
     """A model with curves of its training and of a test."""
     job_id = running_job(client, worker, train_model_name=name)
-    complete(worker, job_id, "TRAIN", ml_curve_points=CURVE)
+    complete(worker, job_id, "TRAIN", ml_curve_points=CURVE, **told)
     model_id = int(job_row(client, job_id)["result_model_id"])
     insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-    complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
+    complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE, **told)
     return model_id
 
 
@@ -185,10 +194,45 @@ def test_verdicts_are_those_of_comparisons_among_the_given_models(
         )
         complete(worker, claim(worker)["id"], "COMPARE")
     words = _page(db, a, b).words()
-    assert words.count(" wins ") == 1
-    assert f"ann wins comparison 1 ann #{a} 0.8000" in words
+    assert f"No clear winner comparison 1 no clear winner: F1 0.8000 of model {a} is 0.1333 higher" in words
+    assert "it is older than this database" in words
     assert "cat" not in words
     assert "None of these models has been compared" in _page(db, b, c).words()
+
+
+def test_a_winner_is_shown_with_its_verdict_and_the_intervals_of_both(
+    db: Database, client: Connection, worker: Connection
+) -> None:
+    a, b = (ready_model(client, worker, train_model_name=name) for name in ("ann", "ben"))
+    sides = {"compare_model_a_id": a, "compare_model_b_id": b}
+    insert_job(client, job_type="COMPARE", **sides, **COMPARE_PERIOD)
+    complete(
+        worker,
+        claim(worker)["id"],
+        "COMPARE",
+        f1_difference_lower=0.01,
+        f1_difference_upper=0.26,
+        num_blocks=48,
+        block_seconds=3600,
+        ml_intervals=[interval("f1", 0.8, 0.71, 0.86, side="a")],
+    )
+    words = _page(db, a, b).words()
+    assert f"ann wins comparison 1 model {a} wins: F1 0.8000 of model {a} is 0.1333 higher than" in words
+    assert "(0.0100 to 0.2600 at 95%, 48 blocks of 1 hour); shown of these two fitted models" in words
+    assert f"#{a} 0.8000 0.7100 to 0.8600 0.9000" in words
+
+
+def test_the_page_shows_intervals_and_what_they_rest_on(
+    db: Database, client: Connection, worker: Connection
+) -> None:
+    words = _page(db, _tested_model(client, worker, "one", ml_intervals=INTERVALS)).words()
+    assert "0.9000 0.8500 to 0.9500 0.8000 0.7000 to 0.9000" in words
+    assert (
+        "The intervals rest on 48 blocks of 1 hour; these rows tell as much as 62 independent ones." in words
+    )
+    few = [row | {"lower": None, "upper": None, "reason": "7 blocks of 1 hour"} for row in INTERVALS]
+    words = _page(db, _tested_model(client, worker, "two", ml_intervals=few)).words()
+    assert "No interval: 7 blocks of 1 hour." in words
 
 
 def test_models_that_predict_different_things_are_not_to_be_compared(

@@ -19,7 +19,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import SCORING_RESULT, TRAIN, Connection, Database, claim, insert_job, job_row, record
-from tests.sql.helpers import CURVE, TEST_PERIOD, call, complete, refused, running_job, store
+from tests.sql.helpers import CURVE, INTERVALS, TEST_PERIOD, call, complete, refused, running_job, store
 from worker.commands.programs import run_psql
 
 TOP = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ DATASOURCE = (FOLDER / "datasources" / "ml.yml").read_text(encoding="utf-8")
 COMPOSE = (TOP / "docker-compose.yml").read_text(encoding="utf-8")
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 QUERIED = [panel for panel in PANELS if panel["type"] != "row"]
-CURVES = [panel for panel in PANELS if panel["type"] == "xychart"]
+XY = [panel for panel in PANELS if panel["type"] == "xychart"]
 VARIABLES: dict[str, dict[str, Any]] = {item["name"]: item for item in DASHBOARD["templating"]["list"]}
 REFERENCES = {
     "ROC": "(chance)",
@@ -46,6 +46,8 @@ def title(panel: dict[str, Any]) -> str:
 
 
 each_panel = pytest.mark.parametrize("panel", QUERIED, ids=title)
+CURVES = [panel for panel in XY if panel["title"] in REFERENCES]
+BARS = [panel for panel in XY if panel["title"] not in REFERENCES]
 each_curve = pytest.mark.parametrize("panel", CURVES, ids=title)
 
 
@@ -122,11 +124,11 @@ def filled(make_database: Callable[[], Database]) -> Database:
     with db.connect("anna") as client, db.connect("wanda") as worker:
         for name in ("a model", "o'hare"):
             job_id = running_job(client, worker, train_model_name=name)
-            complete(worker, job_id, "TRAIN", ml_curve_points=CURVE)
+            complete(worker, job_id, "TRAIN", ml_curve_points=CURVE, ml_intervals=INTERVALS)
             model_id = job_row(client, job_id)["result_model_id"]
             for _ in range(2):  # only the latest is shown
                 insert_job(client, job_type="TEST", test_model_id=model_id, **TEST_PERIOD)
-                complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE)
+                complete(worker, claim(worker)["id"], "TEST", ml_curve_points=CURVE, ml_intervals=INTERVALS)
         yesterday = datetime.now(UTC) - timedelta(days=1)
         period = {"score_start": yesterday - timedelta(days=1), "score_end": yesterday + timedelta(days=1)}
         asked = insert_job(client, job_type="SCORE", score_model_id=model_id, **period)
@@ -250,6 +252,18 @@ def test_each_chosen_model_is_a_curve(
     assert {row["model"] for row in rows} == {"a model", REFERENCES[panel["title"]]}
 
 
+@pytest.mark.parametrize("panel", BARS, ids=title)
+@pytest.mark.parametrize("source", ["test", "training"])
+def test_each_chosen_model_is_an_error_bar(
+    reader: Connection, chosen: Chosen, panel: dict[str, Any], source: str
+) -> None:
+    """Lower end, estimate and upper end, one above the other, and the next model beside it."""
+    _, rows = answer(reader, panel, chosen | {"source": source})
+    values = [0.7102, 0.8, 0.86] if panel["title"].startswith("F1") else [0.84, 0.9, 0.95]
+    expected = [(model, place, value) for place, model in ((1, "a model"), (2, "o'hare")) for value in values]
+    assert [tuple(row.values()) for row in rows] == expected
+
+
 def test_the_tables_show_what_there_is(reader: Connection, chosen: Chosen) -> None:
     tables = {
         panel["title"]: answer(reader, panel, chosen)[1] for panel in QUERIED if panel["type"] == "table"
@@ -298,7 +312,7 @@ def test_every_query_goes_to_the_provisioned_data_source() -> None:
         assert variable["type"] == "custom" or variable["datasource"] == source
 
 
-@each_curve
+@pytest.mark.parametrize("panel", XY, ids=title)
 def test_a_curve_is_of_the_form_that_grafana_11_takes_as_it_is(panel: dict[str, Any]) -> None:
     """Without a version Grafana takes the panel for one of Grafana 10, and rewrites its options wrongly."""
     assert panel["pluginVersion"].split(".") >= ["11"]

@@ -1,4 +1,4 @@
-"""What a result tells of intervals: rows of ``ml_intervals``, and how far apart two models may be by chance."""
+"""What a result tells of intervals: rows of ``ml_intervals``, how far apart two models are beyond chance."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ The template has all the markup and escapes whatever it is given; this module pu
 which they are shown, and says in words what they do not.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ DEADLINE_SECONDS = 60.0
 HALF = 0.5  # the threshold of a model that has none of its own
 
 Row = dict[str, Any]
+_METRICS = ("f1", "precision", "recall", "accuracy", "roc_auc", "average_precision")
 
 _SOURCES = {
     "test": (
@@ -97,7 +99,10 @@ def draw(model_ids: Sequence[int], rows: Mapping[str, Sequence[Row]], name: str,
         warnings=_warnings(models, rows["warnings"]),
         verdicts=list(_verdicts(models, rows["measurements"])),
         sections=list(_sections(models, rows)),
-        comparisons=rows["comparisons"],
+        comparisons=[
+            comparison | {"intervals": _intervals(rows["intervals"], comparison["job_id"])}
+            for comparison in rows["comparisons"]
+        ],
         answers=list(_answers(models, rows["answers"])),
         places={model["model_id"]: place for place, model in enumerate(models)},
         targets=sorted({model["target"] for model in models}),
@@ -154,6 +159,7 @@ def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Itera
         lines = [
             measured[model["model_id"]]
             | {"place": place, "model": model}
+            | _of_model(rows["intervals"], measured[model["model_id"]]["job_id"])
             | _trivial(measured[model["model_id"]])
             | {
                 "baselines": [
@@ -204,6 +210,28 @@ def _sections(models: Sequence[Row], rows: Mapping[str, Sequence[Row]]) -> Itera
             ],
             "missing": [model for model in models if model["model_id"] not in measured],
         }
+
+
+def _intervals(rows: Sequence[Row], job_id: int) -> defaultdict[tuple[str, str], Row | None]:
+    """Intervals of a job's result by side and metric; None where there is none."""
+    return defaultdict(
+        lambda: None,
+        {
+            (row["side"], row["metric"]): row
+            for row in rows
+            if row["job_id"] == job_id and row["lower"] is not None
+        },
+    )
+
+
+def _of_model(rows: Sequence[Row], job_id: int) -> dict[str, Any]:
+    """Intervals of a measurement by metric, and what they rest on: any of its rows, if it has some."""
+    of_job = [row for row in rows if row["job_id"] == job_id]
+    found = _intervals(rows, job_id)
+    return {
+        "intervals": {metric: found["model", metric] for metric in _METRICS},
+        "interval": of_job[0] if of_job else None,
+    }
 
 
 def _answers(models: Sequence[Row], rows: Sequence[Row]) -> Iterator[Row]:
@@ -260,6 +288,7 @@ def _notes(line: Row, of_source: Mapping[str, Mapping[int, Sequence[Row]]]) -> I
     yield from _left_out(line)
     yield from _few_rows(line)
     yield from _threshold(line)
+    yield from _blocks(line)
     best = next(iter(of_source["sweep"][line["place"]]), None)
     if best is None:
         yield "No curve was recorded, so it is missing in the charts."
@@ -346,6 +375,24 @@ def _seen(line: Row, rows: Sequence[Row]) -> Iterator[str]:
                 f"{row['num_samples']:,} of {line['num_samples']:,} rows are of {row['num_coins']:,} {coins}: "
                 f"F1 {_metric(row['f1_score'])}, ROC AUC {_metric(row['roc_auc'])}."
             )
+
+
+def _blocks(line: Row) -> Iterator[str]:
+    """What the intervals rest on, or why there are none."""
+    row = line["interval"]
+    if row is None:
+        return
+    if row["lower"] is None:
+        yield f"No interval: {row['reason']}."
+        return
+    hours = row["block_seconds"] // 3600
+    said = (
+        f"The intervals rest on {row['num_blocks']:,} blocks of {hours} {'hour' if hours == 1 else 'hours'}"
+    )
+    if row["effective_rows"] is None:
+        yield f"{said}."
+    else:
+        yield f"{said}; these rows tell as much as {max(row['effective_rows'], 1):,.0f} independent ones."
 
 
 def _few_rows(line: Row) -> Iterator[str]:

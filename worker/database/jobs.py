@@ -27,6 +27,7 @@ JOIN ml_models b ON b.id = c.model_b_id
 LEFT JOIN ml_models w ON w.id = c.winner_id
 ORDER BY c.id DESC
 LIMIT 1;""",
+    """SELECT verdict FROM ml_comparisons ORDER BY id DESC LIMIT 1;""",
 )
 
 _ASK: LiteralString = """SELECT (c).mint, (c).timestamp, round(ml.predict({}, c)::numeric, 4) AS chance

@@ -221,6 +221,11 @@ _SEEN: LiteralString = """
     WHERE s.model_id = ANY (%s::bigint[]) AND s.job_id = ANY (%s::bigint[])
     ORDER BY s.job_id, s.is_seen DESC
 """
+_INTERVALS: LiteralString = """
+    SELECT i.* FROM public.ml_intervals i
+    WHERE i.job_id = ANY (%s::bigint[])
+    ORDER BY i.job_id, i.side, i.lower IS NULL, ml_internal.place_of_metric(i.metric)
+"""
 _CURVES: dict[str, LiteralString] = {
     "roc": """
         SELECT c.model_id, c.source, c.threshold, c.fpr AS x, c.tpr AS y FROM public.ml_roc_curve c
@@ -284,8 +289,8 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
     """All that a report on these models shows, as of one moment: rows of the views, by topic.
 
     Returns:
-        ``models``, ``measurements`` (training run and latest test), their ``baselines``, ``roc``, ``pr`` and
-        ``calibration`` as points x, y, ``sweep`` (the threshold of the best F1), ``importances``,
+        ``models``, ``measurements`` (training run and latest test), their ``baselines``, ``intervals``, ``roc``,
+        ``pr`` and ``calibration`` as points x, y, ``sweep`` (the threshold of the best F1), ``importances``,
         ``comparisons`` among the models, ``answers`` by day, ``warnings`` of all these, and measurements
         apart for coins that were ``seen`` in training.
     """
@@ -302,6 +307,7 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
         found["warnings"] = cursor.execute(_WARNINGS, [ids, jobs]).fetchall()
         found["seen"] = cursor.execute(_SEEN, [ids, jobs]).fetchall()
         found["baselines"] = cursor.execute(_BASELINES, [jobs]).fetchall()
+        found["intervals"] = cursor.execute(_INTERVALS, [jobs]).fetchall()
         shown = {
             source: [row["source_id"] for row in found["measurements"] if row["source"] == source]
             for source in ("training", "test")

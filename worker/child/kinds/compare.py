@@ -38,7 +38,7 @@ def run(task: Task) -> Result:
             shared + own, probabilities > model.ready_threshold, rows.labels, blocks, drawn
         )
         result |= {f"{side}_{name}": value for name, value in told.items()}
-    confidence = task.assignment.request["confidence"]  # None: of a job of before version 8
+    confidence = task.assignment.request.get("confidence")  # None: of a job of before version 8
     result |= intervals.of_pair(blocks, rows.labels, sides, confidence)
     return (
         result
