@@ -202,7 +202,36 @@ def test_compare_scores_both_models_on_the_same_rows_and_names_the_better(
         assert result[f"{side}_precision"] == stored(reference.precision_score(labels, predicted))
         assert result[f"{side}_recall"] == stored(reference.recall_score(labels, predicted))
         assert result[f"{side}_roc_auc"] == stored(reference.roc_auc_score(labels, chance))
-    assert result["winner_id"] == max(scores, key=lambda model_id: scores[model_id])
+    leader = max(scores, key=lambda model_id: scores[model_id])
+    assert result["leader_id"] == leader
+    is_beyond_chance = result["f1_difference_lower"] > 0 or result["f1_difference_upper"] < 0
+    assert result["winner_id"] == (leader if is_beyond_chance else None)
+    assert result["f1_difference_lower"] < result["f1_difference"] < result["f1_difference_upper"]
+
+
+@pytest.mark.parametrize("kind", ["TRAIN", "TEST", "COMPARE"])
+def test_every_measurement_has_intervals_of_blocks_of_an_hour(
+    anna: Connection, models: dict[str, dict[str, Any]], kind: str
+) -> None:
+    a, b = models["random_forest"], models["logistic_regression"]
+    if kind == "TRAIN":
+        job_id = a["train_job_id"]
+    elif kind == "TEST":
+        job_id = insert_job(anna, **TEST, test_model_id=a["id"])
+    else:
+        job_id = insert_job(anna, **COMPARE, compare_model_a_id=a["id"], compare_model_b_id=b["id"])
+    wait_for(anna, job_id)
+    rows = anna.execute("SELECT * FROM ml_fact_intervals WHERE job_id = %s", [job_id]).fetchall()
+    sides = {"model"} if kind != "COMPARE" else {"a", "b", "difference"}
+    assert {row["side"] for row in rows} == sides
+    assert len(rows) == 6 * len(sides)
+    for row in rows:
+        assert row["reason"] is None
+        assert row["lower"] < row["estimate"] < row["upper"]
+        assert (row["block_seconds"], row["confidence"]) == (3600, Decimal("0.95"))
+        assert row["num_blocks"] > 100
+        if row["side"] != "difference":
+            assert 50 < row["effective_rows"] <= row["num_samples"]
 
 
 def test_models_with_different_features_and_phases_are_compared_on_what_they_share(
