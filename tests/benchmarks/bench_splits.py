@@ -33,7 +33,7 @@ from worker.database.connection import connect
 from worker.database.jobs import copy_metrics
 from worker.embedded import Server
 
-PARTS, TRAINED = 7, 3  # of the rows, and how many of them a model is trained on
+PARTS, TRAINED = 9, 3  # of the rows, and how many of them a model is trained on
 TYPES = ("xgboost", "random_forest", "logistic_regression")
 SPLITS = ("coins", "time", "coins_and_time")
 METRICS = {"F1": "f1_score", "ROC AUC": "roc_auc"}
@@ -64,7 +64,7 @@ QUESTIONS = (
         RISE | {"train_value": 1, "train_future_minutes": 60, "train_features_csv": ACTIVITY},
     ),
     Question(
-        "a rise of 20 % within 5 min",
+        "a rise of 1 % within 5 min",
         LAUNCHES,
         RISE
         | {
@@ -172,6 +172,10 @@ def _ask(connection: Connection, question: Question, number: int, seeds: int) ->
             [begins, ends, job_id],
         )
     connection.execute("CALL ml.wait()")
+    for row in connection.execute(
+        "SELECT error_msg, count(*) FROM ml_jobs WHERE status = 'FAILED' GROUP BY 1 ORDER BY 2 DESC"
+    ):
+        sys.stderr.write(f"so far {row['count']} jobs FAILED: {row['error_msg']}\n")
     return _told(connection, source)
 
 
