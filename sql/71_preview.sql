@@ -539,6 +539,11 @@ BEGIN
             ELSE v_label.threshold_rule
         END;
         RETURN QUERY SELECT 'folds', format('%s later periods, each measured by a fit on all rows before it', v_label.folds) WHERE v_label.folds > 0;
+        -- What tests/benchmarks/bench_splits.py found.
+        RETURN QUERY SELECT 'recommended', concat_ws(
+            ', ', CASE WHEN v_label.split <> 'time' THEN 'split => ''time''' END, CASE WHEN v_label.folds IS NULL THEN 'folds => 5' END
+        ) || ': what a model gives in the last part of the period, and its recipe in later parts one after another, forecasts the next period best'
+        WHERE v_label.split <> 'time' OR v_label.folds IS NULL;
     END IF;
     RETURN QUERY
     SELECT 'NULL in ' || f.name, ml_internal.count_text(v_rows.num_labelled - v_rows.num_known[f.place], v_rows.num_labelled)

@@ -36,6 +36,7 @@ from worker.embedded import Server
 PARTS, TRAINED = 9, 3  # of the rows, and how many of them a model is trained on
 TYPES = ("xgboost", "random_forest", "logistic_regression")
 SPLITS = ("coins", "time", "coins_and_time")
+FORECASTS = (*SPLITS, "mean of folds")
 METRICS = {"F1": "f1_score", "ROC AUC": "roc_auc"}
 FOLDS = 5
 
@@ -160,7 +161,7 @@ def _ask(connection: Connection, question: Question, number: int, seeds: int) ->
                         train_end=cuts[start + TRAINED],
                         train_source=source,
                         train_split=split,
-                        train_folds=FOLDS if split == "time" and seed == 0 else 0,
+                        train_folds=FOLDS if split == "time" else 0,
                         train_random_state=seed,
                         **question.fields,
                     )
@@ -180,17 +181,22 @@ def _ask(connection: Connection, question: Question, number: int, seeds: int) ->
 
 
 def _told(connection: Connection, source: str) -> Told:
-    told: Told = {metric: defaultdict(list) for metric in METRICS}
+    """Of the recipes and periods alone of which all forecasts said something."""
+    told: Told = {}
     for metric, column in METRICS.items():
+        found: dict[Any, dict[str, tuple[float, float]]] = defaultdict(dict)
         for row in _rows(connection, source, column):
-            told[metric][row["forecast"]].append((float(row["said"]), float(row["came"])))
+            recipe = row["train_start"], row["model_type"], row["random_state"]
+            found[recipe][row["forecast"]] = float(row["said"]), float(row["came"])
+        whole = [recipe for recipe in found.values() if len(recipe) == len(FORECASTS)]
+        told[metric] = {forecast: [recipe[forecast] for recipe in whole] for forecast in FORECASTS}
     return told
 
 
 def _rows(connection: Connection, source: str, column: str) -> Iterator[dict[str, Any]]:
     yield from connection.execute(
         f"""
-        SELECT f.forecast, f.said, t.{column} AS came
+        SELECT f.forecast, f.said, t.{column} AS came, m.train_start, m.model_type, m.random_state
         FROM ml_models m
         JOIN ml_training_runs r ON r.model_id = m.id
         JOIN ml_test_results t ON t.model_id = m.id
@@ -215,7 +221,7 @@ def _show(name: str, found: Iterable[Told]) -> None:
             f"{metric + ': pairs':>16} {'off by':>7} {'too good by':>12} {'rank':>6}" for metric in METRICS
         )
     )
-    for forecast in (*SPLITS, "mean of folds"):
+    for forecast in FORECASTS:
         write(f"\n{forecast:16}")
         for metric in METRICS:
             of_each = [np.array(told[metric][forecast]) for told in found if told and told[metric][forecast]]

@@ -19,6 +19,8 @@ from tests.sql.helpers import (
     interval,
     running_job,
 )
+from tests.sql.helpers import COMPARE_PERIOD, CURVE, SCORE_PERIOD, TEST_PERIOD, complete, running_job
+from tests.sql.test_folds import THREE, running
 from worker.commands import report
 
 NAME = "<script>alert('1')</script> & \"co\""
@@ -153,6 +155,30 @@ def test_honest_notes_say_what_the_numbers_do_not(
     assert "Whole coins were held out, drawn by the seed 42 from 30 coins" in words
     assert "No curve was recorded" in words
     assert f"#{untested} has not been tested." in words
+
+
+@pytest.mark.parametrize(
+    ("holdout", "said"),
+    [
+        ("coins", "Whole coins were held out"),
+        ("time", "The last part of the period was held out: the same coins, later."),
+        ("coins_and_time", "of coins that were not fitted: drawn by the seed 42 from 30 coins"),
+    ],
+)
+def test_the_page_says_how_a_model_was_validated(
+    db: Database, client: Connection, worker: Connection, holdout: str, said: str
+) -> None:
+    asked = {"train_split": holdout, "train_folds": 3, "train_weights": "uniqueness"}
+    job_id = running(client, worker, **asked)
+    complete(worker, job_id, "TRAIN", ml_folds=THREE, holdout=holdout, num_gap=7, mean_uniqueness="0.25")
+    words = _page(db, job_row(client, job_id)["result_model_id"]).words()
+    assert said in words
+    assert (
+        "Fitted anew on all rows before each: in 3 later periods F1 was 0.50 to 0.80, ROC AUC 0.71 to 0.90."
+    ) in words
+    gap = "are in neither part" if holdout == "coins_and_time" else "before the held-out time were left out"
+    assert f"7 rows {gap}" in words
+    assert "their mean uniqueness is 0.2500, so they are worth about 200 independent rows, and a row" in words
 
 
 def test_the_page_says_what_is_predicted_and_which_rows_have_no_label(

@@ -454,7 +454,37 @@ def test_without_a_fault_it_says_that_there_is_none(small: Connection, fill: Cal
     found = preview(small, **(SMALL | {"features": "price_open"}))
     assert (found["warning"], found["would fail"]) == (["none"], [])
     assert found["held out"] == "20 % of the rows: whole coins"
+    assert str(found["recommended"]).startswith("split => 'time', folds => 5: ")
+    assert "folds" not in found
     assert found["label"] == "price_close > 0"
+
+
+def test_it_says_what_is_held_out_and_in_how_many_periods_it_is_measured(
+    small: Connection, fill: Callable[..., None]
+) -> None:
+    fill(1200, price_close="i % 2", price_open="1")
+    found = preview(small, **SMALL | {"features": "price_open", "split": "time", "folds": 5})
+    assert found["held out"] == "20 % of the rows: the last part of the period"
+    assert found["folds"] == "5 later periods, each measured by a fit on all rows before it"
+    assert "recommended" not in found
+    found = preview(small, **SMALL | {"features": "price_open", "split": "coins_and_time"})
+    assert "the last part of the period; of these the coins that are not fitted: 20 %" in found["held out"]
+    assert str(found["recommended"]).startswith("split => 'time', folds => 5: ")
+    found = preview(small, **SMALL | {"features": "price_open", "split": "time"})
+    assert str(found["recommended"]).startswith("folds => 5: ")
+
+
+@pytest.mark.parametrize(
+    ("split", "would_fail", "warns"),
+    [("coins", False, True), ("time", False, False), ("coins_and_time", True, False)],
+)
+def test_too_few_coins_are_told_before_it_runs(
+    small: Connection, fill: Callable[..., None], split: str, would_fail: bool, warns: bool
+) -> None:
+    fill(1200, price_close="i / 9 % 2", price_open="1", mint="i % 9")
+    found = preview(small, **SMALL | {"features": "price_open", "split": split})
+    assert any("fewer than 10 coins" in said for said in found["would fail"]) == would_fail
+    assert any("fewer than 10 coins" in said for said in found["warning"]) == warns
 
 
 def test_names_that_need_quotes_are_quoted(owner: Connection, reader: Connection) -> None:
