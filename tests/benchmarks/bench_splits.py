@@ -33,12 +33,13 @@ from worker.database.connection import connect
 from worker.database.jobs import copy_metrics
 from worker.embedded import Server
 
-PARTS, TRAINED = 9, 3  # of the rows, and how many of them a model is trained on
+TRAINED = 3  # parts that a model is trained on
 TYPES = ("xgboost", "random_forest", "logistic_regression")
 SPLITS = ("coins", "time", "coins_and_time")
 FORECASTS = (*SPLITS, "mean of folds")
 METRICS = {"F1": "f1_score", "ROC AUC": "roc_auc"}
 FOLDS = 5
+FEWEST_RANKED = 5
 
 Connection = psycopg.Connection[DictRow]
 Told = dict[str, dict[str, list[tuple[float, float]]]]  # by metric and forecast: what it said, what came
@@ -81,6 +82,7 @@ def main() -> None:
     """Print how well each validation forecast, for each question and for all."""
     made = parser(__doc__)
     made.add_argument("--metrics", type=Path, help="a file for ml-worker load, with a header")
+    made.add_argument("--parts", type=int, default=9, help="of the rows of a question, by time")
     made.add_argument("--seeds", type=int, default=1, help="draws of each split")
     options = made.parse_args()
     with tempfile.TemporaryDirectory(prefix="ml-splits-") as folder:
@@ -94,7 +96,7 @@ def main() -> None:
                 _worker(server.url(), home),
             ):
                 found = {
-                    question.name: _ask(connection, question, number, options.seeds)
+                    question.name: _ask(connection, question, number, options.parts, options.seeds)
                     for number, question in enumerate(QUESTIONS)
                 }
         finally:
@@ -135,7 +137,7 @@ def _load(url: str, file: Path | None) -> None:
         copy_metrics(connection, list(metrics.columns), sample.to_csv(metrics))
 
 
-def _ask(connection: Connection, question: Question, number: int, seeds: int) -> Told:
+def _ask(connection: Connection, question: Question, number: int, parts: int, seeds: int) -> Told:
     """What was forecast and what came, of each recipe in each period; nothing without such rows."""
     source = f"question_{number}"
     connection.execute(f"CREATE VIEW {source} AS SELECT * FROM coin_metrics WHERE {question.rows}".encode())
@@ -144,12 +146,12 @@ def _ask(connection: Connection, question: Question, number: int, seeds: int) ->
     )
     cuts = connection.execute(
         "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY timestamp) AS cuts FROM " + source,
-        [[part / PARTS for part in range(PARTS + 1)]],
+        [[part / parts for part in range(parts + 1)]],
     ).fetchone()["cuts"]  # type: ignore[index]
     if cuts is None:
         return {}
     jobs = []
-    for start in range(PARTS - TRAINED):
+    for start in range(parts - TRAINED):
         for split in SPLITS:
             for model_type in TYPES:
                 for seed in range(seeds):
@@ -229,7 +231,8 @@ def _show(name: str, found: Iterable[Told]) -> None:
                 continue
             both = np.concatenate(of_each)
             off = both[:, 0] - both[:, 1]
-            rank = np.mean([_rank_correlation(*pairs.T) for pairs in of_each])
+            ranks = [_rank_correlation(*pairs.T) for pairs in of_each if len(pairs) > FEWEST_RANKED]
+            rank = np.mean(ranks or [np.nan])
             write(f"{len(both):16} {np.abs(off).mean():7.4f} {off.mean():+12.4f} {rank:+6.2f}")
     write("\n")
 

@@ -19,7 +19,7 @@ from tests.sql.helpers import (
     interval,
     running_job,
 )
-from tests.sql.helpers import COMPARE_PERIOD, CURVE, SCORE_PERIOD, TEST_PERIOD, complete, running_job
+
 from tests.sql.test_folds import THREE, running
 from worker.commands import report
 
