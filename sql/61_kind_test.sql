@@ -98,7 +98,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_test_results',
     result_column => 'result_test_id',
     result_filled => '{model_id,test_start,test_end,num_samples,has_overlap,overlap_note}',
-    result_facts => '{ml_curve_points,ml_intervals,ml_baselines,ml_warnings,ml_feature_shifts,ml_seen_unseen}',
+    result_facts => '{ml_curve_points,ml_intervals,ml_baselines,ml_warnings,ml_feature_shifts,ml_seen_unseen,ml_test_day_counts,ml_test_coin_counts}',
     page => 'page_of_tests'
 );
 

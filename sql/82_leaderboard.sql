@@ -2,68 +2,156 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
--- Three orders, because F1 at the threshold of 0.5 says little of a rare event: a model that ranks its rows well may
--- have none there. A test on rows of the training period ranks nobody.
+-- What chance alone does to the F1 of a test: its standard error. That of independent rows, by the delta method: of the rows
+-- that are positive or were called so, the share that is both (J, after Jaccard) is binomial, and F1 = 2 J / (1 + J).
+-- Rows of one moment resemble each other, so it is rather larger: where the test has an interval over blocks of time, its
+-- width is taken instead, which is 3.92 standard errors.
+CREATE OR REPLACE FUNCTION ml_internal.f1_standard_error(
+    tp bigint,
+    fp bigint,
+    fn bigint
+)
+RETURNS double precision
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT 2 / (1 + x.j) ^ 2 * sqrt(x.j * (1 - x.j) / x.n)
+    FROM (SELECT tp::double precision / nullif(tp + fp + fn, 0) AS j, tp + fp + fn AS n) x;
+$$;
+
+-- By how many standard errors the greatest of n equals lies above their mean: of up to five exactly, of more as by G. Blom,
+-- Statistical Estimates and Transformed Beta-Variables (1958), with the quantile 26.2.23 of Abramowitz and Stegun (1964).
+-- What it means for the best of many trials: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014).
+CREATE OR REPLACE FUNCTION ml_internal.greatest_of_equals(
+    n bigint
+)
+RETURNS double precision
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN n <= 5 THEN ('{0,0.56419,0.84628,1.02938,1.16296}'::double precision [])[n]
+        ELSE x.t - (2.515517 + 0.802853 * x.t + 0.010328 * x.t ^ 2) / (1 + 1.432788 * x.t + 0.189269 * x.t ^ 2 + 0.001308 * x.t ^ 3)
+    END
+    FROM (SELECT sqrt(-2 * ln(0.625 / (n + 0.25))) AS t) x;
+$$;
+
+-- A row is a model in one period that it was tested on, by its latest test of that; a model that none ranks has one row.
+-- Ranks compare what can be compared: models of the same source, label and phases in the same period. A test on rows of
+-- the training period ranks nobody. Three orders, because F1 says little of a rare event: a model that ranks its rows well
+-- may say yes to none of them. Deleted models have no row, but were tried: the best of many is good by chance as well.
 CREATE OR REPLACE VIEW public.ml_leaderboard WITH (security_invoker = true) AS
 SELECT
-    rank() OVER (of_target ORDER BY t.f1_score DESC NULLS LAST, t.accuracy DESC NULLS LAST, m.training_f1 DESC NULLS LAST) AS rank_by_f1,
-    rank() OVER (of_target ORDER BY t.roc_auc DESC NULLS LAST, r.roc_auc DESC NULLS LAST) AS rank_by_roc_auc,
-    rank() OVER (of_target ORDER BY t.average_precision DESC NULLS LAST, r.average_precision DESC NULLS LAST) AS rank_by_average_precision,
-    m.id,
-    m.name,
-    m.model_type,
-    ml_internal.label_text(m) AS target,
-    m.training_accuracy,
-    m.training_f1,
-    r.roc_auc AS training_roc_auc,
-    r.average_precision AS training_average_precision,
-    t.test_start,
-    t.test_end,
-    t.num_samples AS test_samples,
-    t.accuracy AS test_accuracy,
-    t.f1_score AS test_f1,
-    t.precision_score AS test_precision,
-    t.recall AS test_recall,
-    t.roc_auc AS test_roc_auc,
-    t.average_precision AS test_average_precision,
-    CASE WHEN t.id IS NULL THEN (
-        SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
-    ) END AS test_overlap,
-    (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
-    (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
-    m.created_at,
-    m.source,
-    i.f1_lower AS test_f1_lower,
-    i.f1_upper AS test_f1_upper,
-    i.roc_auc_lower AS test_roc_auc_lower,
-    i.roc_auc_upper AS test_roc_auc_upper,
-    i.effective_rows AS test_effective_rows,
-    ml_internal.folds_text(m.train_job_id) AS later_periods,
-    t.best_baseline,
-    t.baseline_f1,
-    t.beats_baseline
-FROM public.ml_models m
-LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
-LEFT JOIN LATERAL (
-    SELECT x.*
-    FROM public.ml_test_results x
-    WHERE x.model_id = m.id AND NOT x.has_overlap
-    ORDER BY x.created_at DESC, x.id DESC
-    LIMIT 1
-) t ON true
-LEFT JOIN LATERAL (
+    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
+        of_group ORDER BY e.test_f1 DESC NULLS LAST, e.test_accuracy DESC NULLS LAST, e.training_f1 DESC NULLS LAST
+    ) END AS rank_by_f1,
+    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
+        of_group ORDER BY e.test_roc_auc DESC NULLS LAST, e.training_roc_auc DESC NULLS LAST
+    ) END AS rank_by_roc_auc,
+    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
+        of_group ORDER BY e.test_average_precision DESC NULLS LAST, e.training_average_precision DESC NULLS LAST
+    ) END AS rank_by_average_precision,
+    e.id,
+    e.name,
+    e.model_type,
+    e.target,
+    e.training_accuracy,
+    e.training_f1,
+    e.training_roc_auc,
+    e.training_average_precision,
+    e.test_start,
+    e.test_end,
+    e.test_samples,
+    e.test_accuracy,
+    e.test_f1,
+    e.test_precision,
+    e.test_recall,
+    e.test_roc_auc,
+    e.test_average_precision,
+    e.test_overlap,
+    e.tests,
+    e.comparisons_won,
+    e.created_at,
+    e.source,
+    e.phases_csv,
+    CASE
+        WHEN e.test_id IS NOT NULL THEN NULL
+        WHEN e.test_overlap IS NOT NULL THEN 'no test outside the training period: ' || e.test_overlap
+        ELSE 'not tested'
+    END AS rank_note,
+    e.num_models_tried,
+    e.num_tests_tried,
+    least(1, round((e.mean_f1 + e.standard_error * ml_internal.greatest_of_equals(e.num_models_tried))::numeric, 4)) AS best_of_equals_f1,
+    e.threshold,
+    e.test_f1_at_half,
+    e.test_mcc,
+    e.test_log_loss,
+    e.test_brier_score,
+    e.f1_lower AS test_f1_lower,
+    e.f1_upper AS test_f1_upper,
+    e.roc_auc_lower AS test_roc_auc_lower,
+    e.roc_auc_upper AS test_roc_auc_upper,
+    e.effective_rows AS test_effective_rows,
+    ml_internal.folds_text(e.train_job_id) AS later_periods,
+    e.best_baseline,
+    e.baseline_f1,
+    e.beats_baseline
+FROM (SELECT
+    a.*,
+    CASE WHEN a.test_id IS NOT NULL THEN count(*) OVER tried END AS num_models_tried,
+    CASE WHEN a.test_id IS NOT NULL THEN (sum(a.num_tests) OVER tried)::bigint END AS num_tests_tried,
+    avg(a.test_f1) OVER tried AS mean_f1,
+    sqrt(avg(a.variance) OVER tried) AS standard_error
+FROM (
     SELECT
-        max(x.lower) FILTER (WHERE x.metric = 'f1') AS f1_lower,
-        max(x.upper) FILTER (WHERE x.metric = 'f1') AS f1_upper,
-        max(x.lower) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_lower,
-        max(x.upper) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_upper,
-        max(x.effective_rows) AS effective_rows
-    FROM public.ml_intervals x
-    WHERE x.job_id = t.job_id AND x.side = 'model'
-) i ON true
-WHERE m.status = 'READY' AND NOT m.is_deleted
-WINDOW of_target AS (PARTITION BY ml_internal.label_text(m))
-ORDER BY m.target_variable, m.target_operator, m.target_value, m.future_minutes, ml_internal.label_text(m), rank_by_f1, m.id;
+        m.id, m.name, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+        ml_internal.label_text(m) AS target,
+        m.training_accuracy, m.training_f1, r.roc_auc AS training_roc_auc, r.average_precision AS training_average_precision,
+        t.id AS test_id, t.test_start, t.test_end, t.num_samples AS test_samples,
+        t.accuracy AS test_accuracy, t.f1_score AS test_f1, t.precision_score AS test_precision, t.recall AS test_recall,
+        t.roc_auc AS test_roc_auc, t.average_precision AS test_average_precision,
+        CASE WHEN t.id IS NULL THEN (
+            SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+        ) END AS test_overlap,
+        CASE WHEN NOT m.is_deleted THEN (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) END AS tests,
+        CASE WHEN NOT m.is_deleted THEN (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) END AS comparisons_won,
+        m.created_at, m.source, m.phases_csv, m.is_deleted, m.threshold,
+        t.f1_at_half AS test_f1_at_half, t.mcc AS test_mcc, t.log_loss AS test_log_loss, t.brier_score AS test_brier_score,
+        t.num_tests, i.f1_lower, i.f1_upper, i.roc_auc_lower, i.roc_auc_upper, i.effective_rows,
+        t.best_baseline, t.baseline_f1, t.beats_baseline, m.train_job_id,
+        coalesce((i.f1_upper - i.f1_lower)::double precision / 3.92, ml_internal.f1_standard_error(t.tp, t.fp, t.fn)) ^ 2 AS variance
+    FROM public.ml_models m
+    LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
+    LEFT JOIN (
+        SELECT
+            x.*,
+            count(*) OVER (PARTITION BY x.model_id, x.test_start, x.test_end) AS num_tests,
+            row_number() OVER (PARTITION BY x.model_id, x.test_start, x.test_end ORDER BY x.created_at DESC, x.id DESC) AS place
+        FROM public.ml_test_results x
+        WHERE NOT x.has_overlap
+    ) t ON t.model_id = m.id AND t.place = 1
+    LEFT JOIN LATERAL (
+        SELECT
+            max(x.lower) FILTER (WHERE x.metric = 'f1') AS f1_lower,
+            max(x.upper) FILTER (WHERE x.metric = 'f1') AS f1_upper,
+            max(x.lower) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_lower,
+            max(x.upper) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_upper,
+            max(x.effective_rows) AS effective_rows
+        FROM public.ml_intervals x
+        WHERE x.job_id = t.job_id AND x.side = 'model'
+    ) i ON true
+    WHERE m.status = 'READY' AND (NOT m.is_deleted OR t.id IS NOT NULL)
+) a
+WINDOW tried AS (PARTITION BY a.target, a.source, a.phases_csv, a.test_start, a.test_end)) e
+WHERE NOT e.is_deleted
+WINDOW of_group AS (PARTITION BY e.target, e.source, e.phases_csv, e.test_start, e.test_end)
+ORDER BY
+    e.target_variable, e.target_operator, e.target_value, e.future_minutes, e.target,
+    e.test_end DESC NULLS LAST, e.test_start DESC, e.phases_csv, rank_by_f1, e.id;
 
 CREATE OR REPLACE VIEW public.ml_model_features WITH (security_invoker = true) AS
 SELECT
@@ -96,21 +184,23 @@ LEFT JOIN LATERAL (
 ) g ON true
 ORDER BY m.id, is_given DESC, p.name;
 
-COMMENT ON VIEW public.ml_leaderboard IS 'READY models with their latest test outside their training period, ranked among those with the same target: by F1 (the order shown), ROC AUC and average precision.';
-COMMENT ON COLUMN public.ml_leaderboard.rank_by_f1 IS 'Rank by the test: F1 at the threshold of 0.5, then accuracy; ties, and untested models, which come last, by training F1.';
-COMMENT ON COLUMN public.ml_leaderboard.rank_by_roc_auc IS 'Rank by ROC AUC in the test; ties, and untested models, which come last, by that of the training.';
-COMMENT ON COLUMN public.ml_leaderboard.rank_by_average_precision IS 'Rank by average precision in the test; ties, and untested models, which come last, by that of the training.';
+COMMENT ON FUNCTION ml_internal.f1_standard_error(bigint, bigint, bigint) IS 'Part of ml_leaderboard: standard error of the F1 of a test without an interval, by the delta method.';
+COMMENT ON FUNCTION ml_internal.greatest_of_equals(bigint) IS 'Part of ml_leaderboard: the expected greatest of n standard normal numbers (Blom, 1958).';
+COMMENT ON VIEW public.ml_leaderboard IS 'READY models, a row for each period that they were tested on outside their training, by their latest test of it; ranked among those of the same source, label, phases and test period: by F1 (the order shown), ROC AUC and average precision.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_f1 IS 'Rank in the test period: F1 at the threshold of the model, then accuracy; ties by training F1. NULL: see rank_note.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_roc_auc IS 'Rank by ROC AUC in the test period; ties by that of the training. NULL: see rank_note.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_by_average_precision IS 'Rank by average precision in the test period; ties by that of the training. NULL: see rank_note.';
 COMMENT ON COLUMN public.ml_leaderboard.id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.name IS 'Name of the model.';
 COMMENT ON COLUMN public.ml_leaderboard.model_type IS 'Kind of model.';
-COMMENT ON COLUMN public.ml_leaderboard.target IS 'What it predicts; ranks compare models with the same target only.';
+COMMENT ON COLUMN public.ml_leaderboard.target IS 'What it predicts; ranks compare models with the same target, source, phases and test period only.';
 COMMENT ON COLUMN public.ml_leaderboard.training_accuracy IS 'Accuracy on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.training_f1 IS 'F1 on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.training_roc_auc IS 'ROC AUC on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.training_average_precision IS 'Average precision on the held-out rows of the training.';
 COMMENT ON COLUMN public.ml_leaderboard.test_average_precision IS 'Average precision in its latest test; the share of positive rows is chance.';
-COMMENT ON COLUMN public.ml_leaderboard.test_start IS 'First moment of its latest test outside its training period, as all test columns.';
-COMMENT ON COLUMN public.ml_leaderboard.test_end IS 'First moment after its latest test.';
+COMMENT ON COLUMN public.ml_leaderboard.test_start IS 'First moment of the test period; all test columns are of its latest test of this period.';
+COMMENT ON COLUMN public.ml_leaderboard.test_end IS 'First moment after the test period.';
 COMMENT ON COLUMN public.ml_leaderboard.test_samples IS 'Rows of its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_accuracy IS 'Accuracy in its latest test.';
 COMMENT ON COLUMN public.ml_leaderboard.test_f1 IS 'F1 in its latest test.';
@@ -131,6 +221,16 @@ COMMENT ON COLUMN public.ml_leaderboard.test_effective_rows IS 'So many independ
 COMMENT ON COLUMN public.ml_leaderboard.best_baseline IS 'Baseline with the highest F1 in its latest test, see ml_baselines; NULL before version 8.';
 COMMENT ON COLUMN public.ml_leaderboard.baseline_f1 IS 'F1 of that baseline.';
 COMMENT ON COLUMN public.ml_leaderboard.beats_baseline IS 'Whether F1 in its latest test is above that of the baseline beyond chance; NULL before version 8.';
+COMMENT ON COLUMN public.ml_leaderboard.phases_csv IS 'Phases of its rows; NULL: all.';
+COMMENT ON COLUMN public.ml_leaderboard.rank_note IS 'Why it has no rank: it was not tested, or on its training period alone; NULL: it has one.';
+COMMENT ON COLUMN public.ml_leaderboard.num_models_tried IS 'Models tested that it is ranked among, deleted ones included.';
+COMMENT ON COLUMN public.ml_leaderboard.num_tests_tried IS 'Their tests in this period, repeated ones included.';
+COMMENT ON COLUMN public.ml_leaderboard.best_of_equals_f1 IS 'F1 to expect of the best of so many models if all were equal and chance alone told them apart: their mean F1, and of its standard error the expected greatest (Blom, 1958). A best model that is not above it has proven nothing.';
+COMMENT ON COLUMN public.ml_leaderboard.threshold IS 'The model says yes where its probability is greater than this.';
+COMMENT ON COLUMN public.ml_leaderboard.test_f1_at_half IS 'F1 in the test if the threshold were 0.5.';
+COMMENT ON COLUMN public.ml_leaderboard.test_mcc IS 'Matthews correlation in the test, -1 to 1, chance 0.';
+COMMENT ON COLUMN public.ml_leaderboard.test_log_loss IS 'Log loss in the test, in nats: less is better; NULL before version 7.';
+COMMENT ON COLUMN public.ml_leaderboard.test_brier_score IS 'Brier score in the test: less is better; NULL before version 7.';
 COMMENT ON VIEW public.ml_model_features IS 'Features of each model as rows, the most important first.';
 COMMENT ON COLUMN public.ml_model_features.model_id IS 'Number of the model.';
 COMMENT ON COLUMN public.ml_model_features.model_name IS 'Name of the model.';

@@ -27,7 +27,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.left_out_text, ml_internal.records,
     ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
     ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
-    ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict,
+    ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict, ml_internal.f1_standard_error, ml_internal.greatest_of_equals, ml_internal.mcc,
     ml_internal.require_autocommit, ml_internal.find_model,
     ml_internal.last_turn, ml_internal.next_jobs, ml_internal.report_lines, ml_internal.plain_text, ml_internal.is_control,
     ml_internal.accuracy, ml_internal.precision_score, ml_internal.recall_score, ml_internal.f1_score,

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from worker.child.dataset import Dataset
-from worker.child.holdout import set_aside, split
-from worker.child.holdout import Kind, split
+from worker.child.holdout import Kind, set_aside, split
 
 MINUTE = 60_000_000
 

@@ -19,7 +19,6 @@ from tests.sql.helpers import (
     interval,
     running_job,
 )
-
 from tests.sql.test_folds import THREE, running
 from worker.commands import report
 

@@ -113,6 +113,16 @@ INTERVALS = [
     interval("average_precision", 0.7, 0.6, 0.8),
 ]
 
+# A test by day and by coin, which sum to the same.
+PARTS: dict[str, Any] = {
+    "ml_test_day_counts": [
+        {"day": "2024-03-01", "tp": 30, "fp": 10, "tn": 100, "fn": 0, "roc_auc": "0.95"},
+        {"day": "2024-03-02", "tp": 10, "fp": 0, "tn": 40, "fn": 10},
+    ],
+    "ml_test_coin_counts": [
+        {"place": 0, "key": "A", "num_coins": 1, "tp": 40, "fp": 10, "tn": 140, "fn": 10}
+    ],
+}
 
 # Numbers of a model of the features of TRAIN: a tree that asks price_open, then volume_sol; and a layer.
 INPUTS = ("price_open", "price_high", "price_low", "volume_sol")

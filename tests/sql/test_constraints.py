@@ -12,6 +12,7 @@ from tests.sql.helpers import (
     CURVE,
     INTERVALS,
     LAYERS,
+    PARTS,
     TREES,
     complete,
     jobs_in_every_state,
@@ -353,6 +354,11 @@ CHECKS = [
         "true",
     ),
     ("ml_training_runs_baseline_rule_is_whole", "ml_training_runs", "baseline_feature = 'x'", "true"),
+    ("ml_test_day_counts_counts_not_negative", "ml_test_day_counts", "tp = -1", "true"),
+    ("ml_test_day_counts_roc_auc_between_0_and_1", "ml_test_day_counts", "roc_auc = 1.1", "true"),
+    ("ml_test_coin_counts_place_not_negative", "ml_test_coin_counts", "place = -1", "true"),
+    ("ml_test_coin_counts_key_is_of_one", "ml_test_coin_counts", "num_coins = 2", "true"),
+    ("ml_test_coin_counts_counts_not_negative", "ml_test_coin_counts", "fn = -1", "true"),
     ("ml_model_inputs_all_or_none", "ml_model_inputs", "fill = 1", "scale IS NULL"),
     ("ml_model_inputs_finite", "ml_model_inputs", "scale = 0", "scale = 2"),
     ("ml_model_inputs_finite", "ml_model_inputs", "center = 'NaN'", "scale = 2"),
@@ -379,7 +385,13 @@ def history(module_db: Database) -> Database:
         for job_type in ("TEST", "COMPARE", "SCORE"):
             facts: dict[str, Any] = {}
             if job_type == "TEST":
-                facts = {"ml_curve_points": CURVE, "ml_intervals": INTERVALS, "ml_baselines": BASELINES, **BEATEN}
+                facts = {
+                    "ml_curve_points": CURVE,
+                    "ml_intervals": INTERVALS,
+                    "ml_baselines": BASELINES,
+                    **BEATEN,
+                    **PARTS,
+                }
             complete(wanda, running_job(anna, wanda, job_type), job_type, **facts)
         complete(wanda, running_folds(anna, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
         for numbers in (TREES, LAYERS):

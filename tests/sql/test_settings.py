@@ -123,7 +123,7 @@ def history(module_db: Database, deleted_at: str) -> Database:
         for job_type, fields in jobs.items():
             job_id = insert_job(anna, job_type=job_type, priority=1, **fields)
             assert claim(wanda)["id"] == job_id
-            facts: dict[str, Any] = {"ml_curve_points": CURVE} if job_type == "TEST" else {}
+            facts: dict[str, Any] = {"ml_curve_points": CURVE, **PARTS} if job_type == "TEST" else {}
             complete(wanda, job_id, job_type, **facts)
         call(wanda, "record_sign", "w1", 1, "1 hour")
     return module_db

@@ -27,6 +27,7 @@ from tests.sql.helpers import (
     COMPARE_PERIOD,
     CURVE,
     LAYERS,
+    PARTS,
     TEST_PERIOD,
     TREES,
     call,
@@ -67,7 +68,7 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
             for job_type in ("TEST", "COMPARE", "SCORE"):
                 curve: dict[str, Any] = {}
                 if job_type == "TEST":
-                    curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN}
+                    curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN, **PARTS}
                 complete(wanda, running_job(ruth, wanda, job_type), job_type, **curve)
             brings_file = running_job(ruth, wanda)
             call(wanda, "store_model_file", brings_file, 1, FILE)

@@ -1,5 +1,6 @@
 """Views for the eye: the queue, the models by rank, and the text lists of a model as rows."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -170,7 +171,7 @@ def test_models_are_ranked_by_the_f1_of_their_test(
     low, high, untested = (ready_model(client, worker, train_value=target) for _ in range(3))
     evaluate(client, worker, low, tp=30, fn=20)
     evaluate(client, worker, high)
-    assert ranks(reader, target) == {high: 1, low: 2, untested: 3}
+    assert ranks(reader, target) == {high: 1, low: 2, untested: None}
 
 
 def test_the_same_f1_is_ranked_by_accuracy(
@@ -216,8 +217,9 @@ def test_a_test_on_its_own_training_period_ranks_no_model(
     only_seen = ready_model(client, worker, train_value=target)
     evaluate(client, worker, only_seen, test_start="2024-02-20")
     last = leaderboard(reader, target)[-1]
-    assert (last["id"], last["rank_by_f1"], last["test_f1"], last["tests"]) == (only_seen, 3, None, 1)
+    assert (last["id"], last["rank_by_f1"], last["test_f1"], last["tests"]) == (only_seen, None, None, 1)
     assert "is part of the training period" in last["test_overlap"]
+    assert last["rank_note"].startswith("no test outside the training period: ")
 
 
 def test_equal_models_share_a_rank(client: Connection, worker: Connection, reader: Connection) -> None:
@@ -225,7 +227,8 @@ def test_equal_models_share_a_rank(client: Connection, worker: Connection, reade
     models = [ready_model(client, worker, train_value=target) for _ in range(3)]
     for model_id in models[:2]:
         evaluate(client, worker, model_id)
-    assert ranks(reader, target) == {models[0]: 1, models[1]: 1, models[2]: 3}
+    assert ranks(reader, target) == {models[0]: 1, models[1]: 1, models[2]: None}
+    assert leaderboard(reader, target)[-1]["rank_note"] == "not tested"
 
 
 def test_ranks_compare_models_with_the_same_target_only(
@@ -240,6 +243,8 @@ def test_ranks_compare_models_with_the_same_target_only(
         {"train_value": next(_targets)},
     ]
     models = [ready_model(client, worker, **({"train_value": target} | other)) for other in others]
+    for model_id in models:
+        evaluate(client, worker, model_id)
     query = "SELECT id, rank_by_f1 AS rank, target FROM ml_leaderboard WHERE id = ANY(%s) ORDER BY id"
     rows = reader.execute(query, [models]).fetchall()
     assert [row["rank"] for row in rows] == [1] * 5
@@ -265,6 +270,65 @@ def test_the_latest_test_counts(client: Connection, worker: Connection, reader: 
     assert str(rows[first]["test_f1"]) == "0.2857"
 
 
+def test_a_rerun_on_an_easier_period_raises_nobody_in_another(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    target = next(_targets)
+    weak, strong = (ready_model(client, worker, train_value=target) for _ in range(2))
+    evaluate(client, worker, weak, tp=30, fn=20)
+    evaluate(client, worker, strong)
+    evaluate(client, worker, weak, tp=50, fn=0, test_start="2024-03-15")
+    query = f"SELECT * FROM ml_leaderboard WHERE target LIKE '% {target}'"
+    rows = reader.execute(query.encode()).fetchall()
+    assert [(row["id"], row["rank_by_f1"], row["num_models_tried"]) for row in rows] == [
+        (weak, 1, 1),
+        (strong, 1, 2),
+        (weak, 2, 2),
+    ]
+    assert [row["tests"] for row in rows] == [2, 1, 2]
+
+
+def test_models_of_other_phases_are_measured_on_other_rows(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    target = next(_targets)
+    pair = [ready_model(client, worker, train_value=target, train_phases_csv=csv) for csv in ("1", "2")]
+    for model_id in pair:
+        evaluate(client, worker, model_id)
+    assert ranks(reader, target) == dict.fromkeys(pair, 1)
+    assert [row["phases_csv"] for row in leaderboard(reader, target)] == ["1", "2"]
+
+
+def test_all_that_was_tried_is_counted_and_the_best_of_equals_is_told(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    target = next(_targets)
+    models = [ready_model(client, worker, train_value=target) for _ in range(3)]
+    for model_id in models:
+        evaluate(client, worker, model_id)
+    evaluate(client, worker, models[0], tp=30, fn=20)
+    client.execute("UPDATE ml_models SET is_deleted = true WHERE id = %s", [models[2]])
+    rows = leaderboard(reader, target)
+    assert [(row["num_models_tried"], row["num_tests_tried"]) for row in rows] == [(3, 4)] * 2
+    # F1 0.8 twice and 2/3 once, of 60 rows each: J = 40 / 60 and 30 / 60.
+    errors = [2 / (1 + j) ** 2 * math.sqrt(j * (1 - j) / 60) for j in (2 / 3, 2 / 3, 1 / 2)]
+    mean = (0.8 + 0.8 + 0.6667) / 3
+    best = mean + 0.84628 * math.sqrt(sum(error**2 for error in errors) / 3)
+    assert [float(row["best_of_equals_f1"]) for row in rows] == pytest.approx([best] * 2, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("number", "greatest"),
+    [(1, 0.0), (2, 0.5642), (3, 0.8463), (5, 1.1630), (6, 1.2672), (10, 1.5388), (20, 1.8675), (100, 2.5076)],
+)
+def test_the_greatest_of_equals_is_that_of_the_tables(
+    reader: Connection, number: int, greatest: float
+) -> None:
+    """H. L. Harter, Expected Values of Normal Order Statistics, Biometrika 48 (1961)."""
+    found = one(reader, "SELECT ml_internal.greatest_of_equals(%s) AS g", [number])["g"]
+    assert found == pytest.approx(greatest, abs=0.02)
+
+
 def test_a_tested_model_stands_before_an_untested_one_even_with_an_undefined_f1(
     client: Connection, worker: Connection, reader: Connection
 ) -> None:
@@ -279,7 +343,7 @@ def test_a_tested_model_stands_before_an_untested_one_even_with_an_undefined_f1(
         "num_negative": 10,
     }
     evaluate(client, worker, tested, **none_positive, roc_auc=None)
-    assert ranks(reader, target) == {tested: 1, untested: 2}
+    assert ranks(reader, target) == {tested: 1, untested: None}
 
 
 def test_only_living_ready_models_are_ranked(
@@ -290,7 +354,7 @@ def test_only_living_ready_models_are_ranked(
     client.execute("UPDATE ml_models SET is_deleted = true WHERE id = %s", [deleted])
     insert_job(client, **TRAIN | {"train_value": target})
     claim(worker)
-    assert ranks(reader, target) == {living: 1}
+    assert ranks(reader, target) == {living: None}
 
 
 def test_the_leaderboard_has_training_test_and_comparisons(

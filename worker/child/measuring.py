@@ -1,6 +1,6 @@
 """How well a model does on rows that it has not seen, as plain numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,12 +54,10 @@ def measure(
     *,
     blocks: Blocks,
     threshold: float = HALF,
-    beside: Callable[[NDArray[np.bool_]], dict[str, Any]] = lambda _answers: {},
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns.
 
-    ``blocks`` are those of the rows; ``beside`` says what its answers stand beside, see
-    :func:`worker.child.baselines.beside`.
+    ``blocks`` are those of the rows.
     """
     found = importance(model, names, features, labels, random_state)
     scored = score(probabilities, labels, threshold)
@@ -71,7 +69,6 @@ def measure(
         "feature_importance_csv": to_csv(found),
         "ml_curve_points": curve(probabilities, labels, threshold),
         "ml_intervals": intervals.of_model(blocks, labels, side(probabilities, scored)),
-        **beside(probabilities > threshold),
     }
 
 

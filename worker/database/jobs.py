@@ -98,7 +98,9 @@ def fetch_model_ids(connection: Connection, job_ids: Sequence[int]) -> list[int]
 
 def fetch_best_model_ids(connection: Connection, among: Sequence[int], number: int) -> list[int]:
     """Ids of the models that lead among these."""
-    query = "SELECT id FROM ml_leaderboard WHERE id = ANY (%s) ORDER BY rank_by_f1, id LIMIT %s"
+    query = """
+        SELECT id FROM ml_leaderboard WHERE id = ANY (%s) GROUP BY id ORDER BY min(rank_by_f1), id LIMIT %s
+    """
     return [model_id for (model_id,) in connection.execute(query, [list(among), number])]
 
 

@@ -1,9 +1,8 @@
 """TEST: measures a model on all rows of a period."""
 
 import time
-from functools import partial
 
-from worker.child import baselines
+from worker.child import baselines, parts
 from worker.child.found import of_answers
 from worker.child.measuring import measure, predict
 from worker.child.resampling import blocks_of
@@ -28,10 +27,13 @@ def run(task: Task) -> Result:
         probabilities,
         blocks=blocks_of(rows.times, model.label.reach),
         threshold=model.ready_threshold,
-        beside=partial(baselines.beside, rows, model.label, model.fitted, threshold=model.ready_threshold),
     )
     return (
         measured
+        | baselines.beside(
+            rows, model.label, model.fitted, probabilities > model.ready_threshold, model.ready_threshold
+        )
+        | parts.facts(rows, probabilities, model.ready_threshold)
         | of_answers(rows, [model], fitted, {model.id: probabilities})
         | {
             **rows.without_label,

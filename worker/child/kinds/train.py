@@ -1,7 +1,6 @@
 """TRAIN: fits a model on one part of the rows, measures it on the other, and writes its file."""
 
 import time
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +118,9 @@ def run(task: Task) -> Result:
         probabilities,
         blocks=blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
-        beside=partial(baselines.beside, rows.part(held_out), model.label, known, threshold=threshold),
+    )
+    measured |= baselines.beside(
+        rows.part(held_out), model.label, known, probabilities > threshold, threshold
     )
     stats = feature_stats.describe(rows.names, rows.features, model.random_state)
     found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
