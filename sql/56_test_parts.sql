@@ -17,8 +17,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_day_counts (
     CONSTRAINT ml_test_day_counts_roc_auc_between_0_and_1 CHECK (roc_auc BETWEEN 0 AND 1)
 );
 
--- The coins with the most rows first; if there are very many, the last row is of all others together. No foreign key: to
--- look each of ten thousand up would take longer than to store it.
+-- The coins with the most rows first; if there are very many, the last row is of all others together.
 CREATE TABLE IF NOT EXISTS public.ml_test_coin_counts (
     job_id bigint NOT NULL,
     place integer NOT NULL,
@@ -29,6 +28,7 @@ CREATE TABLE IF NOT EXISTS public.ml_test_coin_counts (
     tn bigint NOT NULL,
     fn bigint NOT NULL,
     CONSTRAINT ml_test_coin_counts_pkey PRIMARY KEY (job_id, place),
+    CONSTRAINT ml_test_coin_counts_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.ml_jobs (id),
     CONSTRAINT ml_test_coin_counts_place_not_negative CHECK (place >= 0),
     CONSTRAINT ml_test_coin_counts_key_is_of_one CHECK (num_coins > 0 AND (key IS NULL OR num_coins = 1)),
     CONSTRAINT ml_test_coin_counts_counts_not_negative CHECK (least(tp, fp, tn, fn) >= 0 AND tp + fp + tn + fn > 0)

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from tests.conftest import Connection, Database, claim, insert_job, one
 from tests.settings import GIVEN, Setting, alternatives, groups, options
-from tests.sql.helpers import COMPARE_PERIOD, CURVE, TEST_PERIOD, call, complete, refused
+from tests.sql.helpers import COMPARE_PERIOD, CURVE, PARTS, TEST_PERIOD, call, complete, refused
 from tests.sql.test_error_texts import OURS, POSTGRES, SQL, deleted_at
 
 __all__ = ["deleted_at"]
