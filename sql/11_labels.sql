@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS public.ref_labels (
     wording text NOT NULL,
     found text NOT NULL,
     judged text NOT NULL,
+    judged_together text,
     CONSTRAINT ref_labels_pkey PRIMARY KEY (name)
 );
 
@@ -32,17 +33,19 @@ CREATE OR REPLACE PROCEDURE ml_internal.define_label(
     needs_horizon boolean DEFAULT true,
     is_change boolean DEFAULT false,
     has_stop boolean DEFAULT false,
-    certain_operators_csv text DEFAULT ''
+    certain_operators_csv text DEFAULT '',
+    judged_together text DEFAULT NULL
 )
 LANGUAGE sql
 SET search_path TO pg_catalog, pg_temp
 AS $$
     INSERT INTO public.ref_labels (
-        name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged
+        name, description, needs_horizon, is_change, has_stop, certain_operators_csv, wording, found, judged, judged_together
     )
     VALUES (
         define_label.name, define_label.description, define_label.needs_horizon, define_label.is_change, define_label.has_stop,
-        define_label.certain_operators_csv, define_label.wording, define_label.found, define_label.judged
+        define_label.certain_operators_csv, define_label.wording, define_label.found, define_label.judged,
+        define_label.judged_together
     )
     ON CONFLICT (name) DO UPDATE SET
         description = EXCLUDED.description,
@@ -52,7 +55,8 @@ AS $$
         certain_operators_csv = EXCLUDED.certain_operators_csv,
         wording = EXCLUDED.wording,
         found = EXCLUDED.found,
-        judged = EXCLUDED.judged;
+        judged = EXCLUDED.judged,
+        judged_together = EXCLUDED.judged_together;
 $$;
 
 -- Whether a row is positive; NULL where its target is, and with an operator that is unknown.
@@ -159,7 +163,8 @@ COMMENT ON COLUMN public.ref_labels.certain_operators_csv IS 'Operators for whic
 COMMENT ON COLUMN public.ref_labels.wording IS 'The label in words, for format: target, operator, value, minutes, base and stop.';
 COMMENT ON COLUMN public.ref_labels.found IS 'With a horizon: what is compared, in SQL, of a row s and the windows ahead and path of ml_internal.label_query.';
 COMMENT ON COLUMN public.ref_labels.judged IS 'Whether it is positive, in SQL, of what was found (o.found), o.goal, o.stop and the operator $1.';
-COMMENT ON PROCEDURE ml_internal.define_label(text, text, text, text, text, boolean, boolean, boolean, text) IS 'Declares a kind of label: its row in ref_labels.';
+COMMENT ON COLUMN public.ref_labels.judged_together IS 'How all rows of a coin are judged at once, in SQL, of the arrays c.moments, c.targets, c.goals and c.stops, and of c.horizon; NULL: each by itself is as quick.';
+COMMENT ON PROCEDURE ml_internal.define_label(text, text, text, text, text, boolean, boolean, boolean, text, text) IS 'Declares a kind of label: its row in ref_labels.';
 COMMENT ON FUNCTION ml_internal.is_positive(text, numeric, numeric) IS 'Label of a row without a horizon: target operator value; NULL where the target is NULL or the operator unknown.';
 COMMENT ON FUNCTION ml_internal.changed_by(numeric, numeric) IS 'A value changed by so many percent; NULL where it is not positive.';
 COMMENT ON FUNCTION ml_internal.label_text(text, text, text, numeric, integer, text, numeric, text) IS 'A label in words: what a model predicts.';

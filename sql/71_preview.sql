@@ -27,7 +27,8 @@ CREATE OR REPLACE FUNCTION ml_internal.label_query(
     p_model public.ml_models,
     p_features text [],
     p_sample text,
-    p_key text DEFAULT NULL
+    p_key text DEFAULT NULL,
+    p_found text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -52,7 +53,7 @@ AS $$
         ) s
         %s
         $query$,
-        CASE WHEN p_model.future_minutes IS NULL THEN 's.target' ELSE r.found END,
+        CASE WHEN p_model.future_minutes IS NULL THEN 's.target' ELSE coalesce(p_found, r.found) END,
         CASE WHEN p_model.future_minutes IS NULL THEN 'true' ELSE 'coalesce(first_value(true) OVER ahead, false)' END,
         d.source ->> 'key',
         d.source ->> 'moment',
@@ -94,7 +95,8 @@ CREATE OR REPLACE FUNCTION ml_internal.label_of_row(
     p_model public.ml_models,
     p_value text,
     p_stop text,
-    p_known_until text DEFAULT '$3'
+    p_known_until text DEFAULT '$3',
+    p_judged text DEFAULT NULL
 )
 RETURNS text
 LANGUAGE sql
@@ -112,7 +114,7 @@ AS $$
             FROM (SELECT s.found, %5$s AS goal, %6$s AS stop) o
         )
         $query$,
-        r.judged,
+        coalesce(p_judged, r.judged),
         p_model.uncovered IS NOT DISTINCT FROM 'negative',
         make_interval(mins => 2 * p_model.future_minutes),
         p_model.target_operator = ANY (string_to_array(r.certain_operators_csv, ',')),
@@ -671,8 +673,8 @@ END
 $$;
 
 COMMENT ON FUNCTION ml_internal.within_period(jsonb, text, text) IS 'Part of ml.preview: that a row of a source lies in a period, in SQL.';
-COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text, text) IS 'Part of ml.preview and ml.outcomes: the rows of a period in SQL, with what their labels are made of.';
-COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text, text) IS 'Part of ml.preview and ml.outcomes: the label of such a row in SQL.';
+COMMENT ON FUNCTION ml_internal.label_query(public.ml_models, text [], text, text, text) IS 'Part of ml.preview and ml.outcomes: the rows of a period in SQL, with what their labels are made of.';
+COMMENT ON FUNCTION ml_internal.label_of_row(public.ml_models, text, text, text, text) IS 'Part of ml.preview and ml.outcomes: the label of such a row in SQL.';
 COMMENT ON FUNCTION ml_internal.base_of_row(public.ml_models) IS 'Part of ml.preview and ml.outcomes: whether such a row has a base for its change, in SQL.';
 COMMENT ON FUNCTION ml_internal.reading_hint(text) IS 'Part of ml.preview and ml.outcomes: what to do about an error that reading a source gave.';
 COMMENT ON FUNCTION ml_internal.sample_coins(public.ml_models, timestamptz, timestamptz) IS 'Part of ml.preview: whole coins to count instead of all, where to count all would take long.';

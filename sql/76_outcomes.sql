@@ -6,6 +6,55 @@
 
 SET search_path TO pg_catalog, pg_temp;
 
+-- The rows of a model's source in SQL, each with its label. A kind of label that can judges a coin's rows together.
+CREATE OR REPLACE FUNCTION ml_internal.judged_query(
+    p_model public.ml_models,
+    p_key text,
+    p_value text,
+    p_stop text,
+    p_known_until text
+)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path TO pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_together text := (SELECT r.judged_together FROM public.ref_labels r WHERE r.name = p_model.label);
+BEGIN
+    RETURN format(
+        'SELECT s.mint, s."timestamp", s.phase, s.is_covered, %s AS label, %s AS has_base FROM (%s) s',
+        ml_internal.label_of_row(p_model, p_value, p_stop, p_known_until, CASE WHEN v_together IS NOT NULL THEN 'o.found' END),
+        ml_internal.base_of_row(p_model),
+        CASE
+            WHEN v_together IS NULL THEN ml_internal.label_query(p_model, '{}', NULL, p_key)
+            ELSE format(
+                $query$
+                SELECT c.mint, r.*
+                FROM (
+                    SELECT
+                        s.mint,
+                        array_agg(s."timestamp") AS moments,
+                        array_agg(s.phase) AS phases,
+                        array_agg(s.base) AS bases,
+                        array_agg(s.is_covered) AS are_covered,
+                        array_agg(s.target) AS targets,
+                        array_agg(ml_internal.changed_by(s.base, %s)) AS goals,
+                        array_agg(ml_internal.changed_by(s.base, %s)) AS stops,
+                        %L::interval AS horizon
+                    FROM (%s ORDER BY s.mint, s."timestamp") s
+                    GROUP BY s.mint
+                ) c
+                CROSS JOIN LATERAL unnest(c.moments, c.phases, c.bases, c.are_covered, %s) r ("timestamp", phase, base, is_covered, found)
+                $query$,
+                p_value, p_stop, make_interval(mins => p_model.future_minutes),
+                ml_internal.label_query(p_model, '{}', NULL, p_key, 'NULL::boolean'), v_together
+            )
+        END
+    );
+END
+$$;
+
 -- Answers of some jobs of one model. Their period of the source is read once, as ml.preview reads it, and as far beyond it
 -- as windows reach. No answer says which of several rows at one moment it is of: where these differ, nobody can tell.
 CREATE OR REPLACE FUNCTION ml_internal.outcomes_of_jobs(
@@ -75,11 +124,8 @@ BEGIN
                 count(o.label) > 0 AS is_torn,
                 bool_or(o.has_base) AS has_base,
                 bool_or(o.is_covered) AS is_covered
-            FROM (
-                SELECT s.mint, s."timestamp", s.is_covered, %1$s AS label, %2$s AS has_base
-                FROM (%3$s) s
-                WHERE s."timestamp" < $10 AND ($4 IS NULL OR s.phase = ANY ($4))
-            ) o
+            FROM (%1$s) o
+            WHERE o."timestamp" < $10 AND ($4 IS NULL OR o.phase = ANY ($4))
             GROUP BY o.mint, o."timestamp"
         )
         SELECT
@@ -92,8 +138,8 @@ BEGIN
                 WHEN l.mint IS NULL THEN 'the row is gone'
                 WHEN l.label IS NOT NULL THEN NULL
                 WHEN l.is_torn THEN 'rows of this moment differ'
-                WHEN NOT l.has_base THEN %4$L || ' is NULL, zero or negative'
-                WHEN l.is_covered THEN %5$L
+                WHEN NOT l.has_base THEN %2$L || ' is NULL, zero or negative'
+                WHEN l.is_covered THEN %3$L
                 WHEN p.moment < $9 - $12 THEN 'the coin stops'
                 ELSE 'not known yet'
             END
@@ -101,9 +147,7 @@ BEGIN
         LEFT JOIN labels l ON l.mint = p.key COLLATE "C" AND l.moment = p.moment
         WHERE p.job_id = ANY ($8) AND p.model_id = $11 AND p.moment >= $2 AND p.moment < $10 AND ($7 IS NULL OR p.key = $7)
         $query$,
-        ml_internal.label_of_row(v_model, '$5', '$6', '$9'),
-        ml_internal.base_of_row(v_model),
-        ml_internal.label_query(v_model, '{}', NULL, CASE WHEN p_key IS NOT NULL THEN '$7' END),
+        ml_internal.judged_query(v_model, CASE WHEN p_key IS NOT NULL THEN '$7' END, '$5', '$6', '$9'),
         v_model.base_variable,
         CASE WHEN v_model.future_minutes IS NULL THEN v_model.target_variable || ' is NULL' ELSE format('there is no %s until then', v_model.target_variable) END
     )
@@ -330,9 +374,10 @@ $$;
 
 CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_prediction_outcomes, public.ml_prediction_quality');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', '
-    ml.outcomes, ml.quality, ml_internal.outcomes_of_jobs, ml_internal.answered_periods, ml_internal.quality_by_day
+    ml.outcomes, ml.quality, ml_internal.judged_query, ml_internal.outcomes_of_jobs, ml_internal.answered_periods, ml_internal.quality_by_day
 ');
 
+COMMENT ON FUNCTION ml_internal.judged_query(public.ml_models, text, text, text, text) IS 'Part of ml_prediction_outcomes: the rows of a model''s source in SQL, each with its label.';
 COMMENT ON FUNCTION ml_internal.outcomes_of_jobs(bigint, bigint [], timestamptz, timestamptz, text) IS 'Part of ml_prediction_outcomes: what became of the rows that some jobs asked a model about, in a period.';
 COMMENT ON FUNCTION ml_internal.answered_periods(bigint, timestamptz, timestamptz) IS 'Part of ml.outcomes: the periods that a model was asked about, with the jobs that did; no day is in two.';
 COMMENT ON FUNCTION ml_internal.quality_by_day(bigint, timestamptz, timestamptz) IS 'Part of ml_prediction_quality: what the answers of a model were worth, by day.';

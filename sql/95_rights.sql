@@ -24,7 +24,7 @@ CALL ml_internal.allow('ml_reader', 'EXECUTE', '
     ml_internal.count_rows, ml_internal.base_type, ml_internal.number_expression, ml_internal.require_metrics, ml_internal.preview_job, ml_internal.count_text,
     ml_internal.is_positive, ml_internal.changed_by, ml_internal.touches_first, ml_internal.label_text,
     ml_internal.label_query, ml_internal.within_period, ml_internal.label_of_row, ml_internal.base_of_row, ml_internal.reading_hint, ml_internal.columns_of_model, ml_internal.sample_coins, ml_internal.unlabelled_text,
-    ml_internal.left_out_text, ml_internal.records,
+    ml_internal.left_out_text, ml_internal.records, ml_internal.first_touches,
     ml_internal.common_items, ml_internal.list_items, ml_internal.param_items, ml_internal.merge_params,
     ml_internal.describe_job, ml_internal.has_worker, ml_internal.pause_text, ml_internal.metrics_range, ml_internal.no_rows_text,
     ml_internal.suggest_names, ml_internal.trivial_answer, ml_internal.verdict, ml_internal.f1_standard_error, ml_internal.greatest_of_equals, ml_internal.mcc,

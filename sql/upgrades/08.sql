@@ -259,3 +259,11 @@ DROP FUNCTION IF EXISTS ml_internal.draw_scores(bigint, bigint, bigint, bigint, 
 
 INSERT INTO ml.schema_version (version)
 VALUES (8);
+
+-- These have a further argument.
+DROP PROCEDURE IF EXISTS ml_internal.define_label(text, text, text, text, text, boolean, boolean, boolean, text);
+DROP FUNCTION IF EXISTS ml_internal.label_query(public.ml_models, text [], text, text);
+DROP FUNCTION IF EXISTS ml_internal.label_of_row(public.ml_models, text, text, text);
+
+-- How rows of a coin are judged together.
+ALTER TABLE IF EXISTS public.ref_labels ADD COLUMN IF NOT EXISTS judged_together text;
