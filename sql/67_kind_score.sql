@@ -34,22 +34,38 @@ CREATE TABLE IF NOT EXISTS public.ml_scorings (
 CREATE INDEX IF NOT EXISTS ml_scorings_model ON public.ml_scorings (model_id, id);
 CREATE INDEX IF NOT EXISTS ml_scorings_created ON public.ml_scorings (created_at DESC);
 
--- No foreign keys: to look each of a million rows up would take longer than to store it. The routine that stores them
--- vouches for each part, and ml.prune removes the answers with their job.
-CREATE TABLE IF NOT EXISTS public.ml_predictions (
+-- A row is what a part of a job says of one coin: an index entry for each of a million answers would take longer than to
+-- find them, and twice their room. The view ml_predictions has a row for each answer. No foreign keys: where coins have few
+-- rows to look up each would take longer than to store it. The routine that stores them vouches for them, and ml.prune
+-- removes the answers with their job.
+CREATE TABLE IF NOT EXISTS public.ml_prediction_blocks (
     job_id bigint NOT NULL,
     model_id bigint NOT NULL,
     key text NOT NULL,
-    moment timestamptz NOT NULL,
-    probability double precision NOT NULL,
-    CONSTRAINT ml_predictions_probability_between_0_and_1 CHECK (probability BETWEEN 0 AND 1)
+    moments timestamptz [] NOT NULL,
+    probabilities double precision [] NOT NULL,
+    last_moment timestamptz GENERATED ALWAYS AS (moments[cardinality(moments)]) STORED,
+    CONSTRAINT ml_prediction_blocks_probabilities_between_0_and_1 CHECK (0 <= ALL (probabilities) AND 1 >= ALL (probabilities)),
+    CONSTRAINT ml_prediction_blocks_nothing_unknown CHECK (
+        array_position(moments, NULL) IS NULL AND array_position(probabilities, NULL) IS NULL
+    ),
+    CONSTRAINT ml_prediction_blocks_an_answer_each_moment CHECK (
+        cardinality(moments) = cardinality(probabilities) AND cardinality(moments) > 0
+    )
 );
 
--- All answers of a coin, and the newest of each coin and model. Rising, as they come: such rows fill their pages.
-CREATE INDEX IF NOT EXISTS ml_predictions_key ON public.ml_predictions (key, model_id, moment);
--- All answers of a job. They lie together, but not for ever in the order of the jobs: room that ml.prune frees is used
--- again.
-CREATE INDEX IF NOT EXISTS ml_predictions_job ON public.ml_predictions (job_id);
+-- All answers of a coin, and the newest of each coin and model.
+CREATE INDEX IF NOT EXISTS ml_predictions_key ON public.ml_prediction_blocks (key, model_id, last_moment, job_id);
+-- All answers of a job.
+CREATE INDEX IF NOT EXISTS ml_predictions_job ON public.ml_prediction_blocks (job_id);
+
+-- Probabilities look random: to try to compress them is in vain.
+ALTER TABLE public.ml_prediction_blocks ALTER COLUMN probabilities SET STORAGE EXTERNAL;
+
+CREATE OR REPLACE VIEW public.ml_predictions WITH (security_invoker = true) AS
+SELECT b.job_id, b.model_id, b.key, a.moment, a.probability
+FROM public.ml_prediction_blocks b
+CROSS JOIN LATERAL unnest(b.moments, b.probabilities) a (moment, probability);
 
 -- How many answers of a job have which probability on which day (UTC): of millions of answers nobody counts them anew for a
 -- chart. Bins are those of ml_calibration: above 0.5 is above 0.5. A model's threshold may lie within one, so those above it
@@ -90,7 +106,7 @@ CALL ml_internal.define_kind(
     result_table => 'ml_scorings',
     result_column => 'result_scoring_id',
     result_filled => '{model_id,score_start,score_end,num_samples,num_positive,threshold}',
-    result_facts => '{ml_predictions,ml_warnings,ml_feature_shifts}',
+    result_facts => '{ml_prediction_blocks,ml_warnings,ml_feature_shifts}',
     page => 'page_of_scorings',
     stays_with_model => false,
     reads_labels => false
@@ -102,9 +118,13 @@ CREATE OR REPLACE TRIGGER ml_prediction_bins_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_prediction_bins
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
-CREATE OR REPLACE TRIGGER ml_predictions_append_only
-BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_predictions
+CREATE OR REPLACE TRIGGER ml_prediction_blocks_append_only
+BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_prediction_blocks
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
+
+CREATE OR REPLACE TRIGGER ml_predictions_append_only
+INSTEAD OF UPDATE OR DELETE ON public.ml_predictions
+FOR EACH ROW EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
 -- The parts that this transaction has stored, until its scoring has counted them. Nobody ever sees those of another.
 CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.prediction_parts (
@@ -117,7 +137,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS ml_internal.prediction_parts (
     positives bigint []
 );
 
--- The routine below says for each statement that it has seen to it; to look at a million rows again would take long.
+-- The routine below says for each statement that it has seen to it.
 CREATE OR REPLACE FUNCTION ml_internal.refuse_predictions_by_hand()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -133,9 +153,13 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE TRIGGER ml_predictions_10_by_workers
-BEFORE INSERT ON public.ml_predictions
+CREATE OR REPLACE TRIGGER ml_prediction_blocks_10_by_workers
+BEFORE INSERT ON public.ml_prediction_blocks
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_predictions_by_hand();
+
+CREATE OR REPLACE TRIGGER ml_predictions_10_by_workers
+INSTEAD OF INSERT ON public.ml_predictions
+FOR EACH ROW EXECUTE FUNCTION ml_internal.refuse_predictions_by_hand();
 
 -- At the COMMIT: answers that belong to no result would stay for ever.
 CREATE OR REPLACE FUNCTION ml_internal.refuse_predictions_alone()
@@ -198,11 +222,23 @@ BEGIN
     END IF;
     CALL ml_internal.require_claimer(p_job_id, p_attempt);
     PERFORM set_config('ml.storing', 'on', true);
-    INSERT INTO public.ml_predictions (job_id, model_id, key, moment, probability)
-    SELECT p_job_id, v_model_id, n.name, a.moment, a.probability
-    FROM unnest(p_coins, p_moments, p_probabilities) a (coin, moment, probability)
-    JOIN unnest(p_names) WITH ORDINALITY n (name, number) ON n.number = a.coin;
-    GET DIAGNOSTICS v_stored = ROW_COUNT;
+    WITH blocks AS (
+        INSERT INTO public.ml_prediction_blocks (job_id, model_id, key, moments, probabilities)
+        SELECT p_job_id, v_model_id, n.name, b.moments, b.probabilities
+        FROM (
+            SELECT a.coin, array_agg(a.moment) AS moments, array_agg(a.probability) AS probabilities
+            FROM (
+                SELECT x.coin, x.moment, x.probability
+                FROM unnest(p_coins, p_moments, p_probabilities) x (coin, moment, probability)
+                ORDER BY x.coin, x.moment
+            ) a
+            GROUP BY a.coin
+        ) b
+        JOIN unnest(p_names) WITH ORDINALITY n (name, number) ON n.number = b.coin
+        ORDER BY b.coin
+        RETURNING cardinality(moments) AS num_answers
+    )
+    SELECT coalesce(sum(b.num_answers), 0) INTO v_stored FROM blocks b;
     PERFORM set_config('ml.storing', 'off', true);
     IF v_stored <> cardinality(p_coins) THEN
         RAISE EXCEPTION 'only % of % answers have the name of a coin', v_stored, cardinality(p_coins)
@@ -412,19 +448,19 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH RECURSIVE coins AS (
-        (SELECT p.key FROM public.ml_predictions p ORDER BY p.key LIMIT 1)
+        (SELECT b.key FROM public.ml_prediction_blocks b ORDER BY b.key LIMIT 1)
         UNION ALL
-        SELECT (SELECT p.key FROM public.ml_predictions p WHERE p.key > c.key ORDER BY p.key LIMIT 1)
+        SELECT (SELECT b.key FROM public.ml_prediction_blocks b WHERE b.key > c.key ORDER BY b.key LIMIT 1)
         FROM coins c
         WHERE c.key IS NOT NULL
     )
-    SELECT n.*
+    SELECT n.job_id, n.model_id, n.key, n.last_moment, n.probabilities[cardinality(n.probabilities)]
     FROM coins c
     CROSS JOIN LATERAL (
-        SELECT p.*
-        FROM public.ml_predictions p
-        WHERE p.key = c.key AND p.model_id = newest_answers.model_id
-        ORDER BY p.moment DESC
+        SELECT b.*
+        FROM public.ml_prediction_blocks b
+        WHERE b.key = c.key AND b.model_id = newest_answers.model_id
+        ORDER BY b.last_moment DESC, b.job_id DESC
         LIMIT 1
     ) n
     WHERE c.key IS NOT NULL;
@@ -445,7 +481,7 @@ $$;
 
 CALL ml_internal.allow('ml_client', 'EXECUTE', 'ml.score');
 CALL ml_internal.allow('ml_reader', 'EXECUTE', 'ml.newest_answers, ml_internal.page_of_scorings, ml_internal.scoring_text');
-CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_prediction_bins, public.ml_fact_scorings, public.ml_fact_predictions');
+CALL ml_internal.allow('ml_reader', 'SELECT', 'public.ml_predictions, public.ml_prediction_bins, public.ml_fact_scorings, public.ml_fact_predictions');
 CALL ml_internal.allow('ml_worker', 'EXECUTE', 'ml_internal.store_predictions');
 
 COMMENT ON FUNCTION ml.score(bigint, timestamptz, timestamptz, integer, integer, numeric) IS 'Inserts a SCORE job of a model and returns its id.';
@@ -497,7 +533,14 @@ COMMENT ON COLUMN public.ml_scorings.seconds_scoring IS 'Seconds spent predictin
 COMMENT ON COLUMN public.ml_scorings.note IS 'What else to know of it, in words: that the model was trained on part of the period, or made by other versions of the libraries; NULL: nothing.';
 COMMENT ON COLUMN public.ml_scorings.job_id IS 'SCORE job that it completed.';
 COMMENT ON COLUMN public.ml_scorings.attempt IS 'Attempt of the job that made it.';
-COMMENT ON TABLE public.ml_predictions IS 'What models said of rows, append-only: one row per row of the period of a SCORE job.';
+COMMENT ON TABLE public.ml_prediction_blocks IS 'What ml_predictions shows, append-only: what a part of a SCORE job says of one coin is one row.';
+COMMENT ON COLUMN public.ml_prediction_blocks.job_id IS 'SCORE job, see ml_scorings.';
+COMMENT ON COLUMN public.ml_prediction_blocks.model_id IS 'Model that was asked.';
+COMMENT ON COLUMN public.ml_prediction_blocks.key IS 'Coin, or what else the key of the source is; empty where it has none.';
+COMMENT ON COLUMN public.ml_prediction_blocks.moments IS 'Moments of the rows, rising.';
+COMMENT ON COLUMN public.ml_prediction_blocks.probabilities IS 'Probability that the row is positive, as the model has it, for each moment.';
+COMMENT ON COLUMN public.ml_prediction_blocks.last_moment IS 'The newest of the moments.';
+COMMENT ON VIEW public.ml_predictions IS 'What models said of rows, append-only: one row per row of the period of a SCORE job.';
 COMMENT ON COLUMN public.ml_predictions.job_id IS 'SCORE job, see ml_scorings.';
 COMMENT ON COLUMN public.ml_predictions.model_id IS 'Model that was asked.';
 COMMENT ON COLUMN public.ml_predictions.key IS 'Coin, or what else the key of the source is; empty where it has none.';

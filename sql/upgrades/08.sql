@@ -267,3 +267,39 @@ DROP FUNCTION IF EXISTS ml_internal.label_of_row(public.ml_models, text, text, t
 
 -- How rows of a coin are judged together.
 ALTER TABLE IF EXISTS public.ref_labels ADD COLUMN IF NOT EXISTS judged_together text;
+
+-- The answers of a part of a job that are of one coin are one row now, and ml_predictions is a view of them.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('public.ml_predictions') AND c.relkind = 'r') THEN
+        RETURN;
+    END IF;
+    DROP FUNCTION IF EXISTS ml.newest_answers(bigint), ml.newest_answers(text);
+    DROP INDEX IF EXISTS public.ml_predictions_key, public.ml_predictions_job;
+    CREATE TABLE public.ml_prediction_blocks (
+        job_id bigint NOT NULL,
+        model_id bigint NOT NULL,
+        key text NOT NULL,
+        moments timestamptz [] NOT NULL,
+        probabilities double precision [] NOT NULL,
+        last_moment timestamptz GENERATED ALWAYS AS (moments[cardinality(moments)]) STORED,
+        CONSTRAINT ml_prediction_blocks_probabilities_between_0_and_1 CHECK (0 <= ALL (probabilities) AND 1 >= ALL (probabilities)),
+        CONSTRAINT ml_prediction_blocks_nothing_unknown CHECK (
+            array_position(moments, NULL) IS NULL AND array_position(probabilities, NULL) IS NULL
+        ),
+        CONSTRAINT ml_prediction_blocks_an_answer_each_moment CHECK (
+            cardinality(moments) = cardinality(probabilities) AND cardinality(moments) > 0
+        )
+    );
+    ALTER TABLE public.ml_prediction_blocks ALTER COLUMN probabilities SET STORAGE EXTERNAL;
+    INSERT INTO public.ml_prediction_blocks (job_id, model_id, key, moments, probabilities)
+    SELECT p.job_id, p.model_id, p.key, array_agg(p.moment), array_agg(p.probability)
+    FROM (
+        SELECT x.job_id, x.model_id, x.key, x.moment, x.probability, row_number() OVER (PARTITION BY x.job_id, x.key ORDER BY x.moment) AS place
+        FROM public.ml_predictions x
+    ) p
+    GROUP BY p.job_id, p.model_id, p.key, p.place / 50000 -- as many as a worker stores at a time
+    ORDER BY p.job_id, p.key, min(p.moment);
+    DROP TABLE public.ml_predictions;
+END
+$$;

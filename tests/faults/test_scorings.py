@@ -71,7 +71,7 @@ def answers(client: Connection) -> dict[str, int]:
 def stuck(db: Database) -> Iterator[None]:
     """Whoever stores answers waits, until this ends."""
     with db.connect("owner") as holder, holder.transaction():
-        holder.execute("LOCK TABLE ml_predictions IN SHARE MODE")
+        holder.execute("LOCK TABLE ml_prediction_blocks IN SHARE MODE")
         yield
 
 
@@ -295,7 +295,7 @@ def test_a_server_that_takes_no_answers_now_has_the_job_given_back(
         """
         CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
-        CREATE TRIGGER full_disk BEFORE INSERT ON ml_predictions
+        CREATE TRIGGER full_disk BEFORE INSERT ON ml_prediction_blocks
         FOR EACH STATEMENT EXECUTE FUNCTION full_disk();
         """
     )

@@ -92,9 +92,9 @@ def test_a_result_without_answers_is_refused(client: Connection, worker: Connect
     job_id = running_job(client, worker, "SCORE")
     with refused("ML002", f"attempt 1 of job {job_id} has stored no answers", "store_predictions"):
         record(worker, job_id, 1, **SCORING_RESULT)
-    more = [{"model_id": 1, "key": "A", "moment": "2024-03-01", "probability": 0.5}]
+    more = [{"model_id": 1, "key": "A", "moments": "{2024-03-01}", "probabilities": "{0.5}"}]
     with refused("ML002", "ml_predictions takes answers from workers alone"):
-        complete(worker, job_id, "SCORE", ml_predictions=more)
+        complete(worker, job_id, "SCORE", ml_prediction_blocks=more)
     assert job_row(client, job_id)["status"] == "RUNNING"
 
 
@@ -179,8 +179,8 @@ def test_a_job_of_another_kind_has_no_answers(client: Connection, worker: Connec
 @pytest.mark.parametrize(
     ("answer", "constraint"),
     [
-        (("A", "2024-03-01", 1.5), "ml_predictions_probability_between_0_and_1"),
-        (("A", "2024-03-01", float("nan")), "ml_predictions_probability_between_0_and_1"),
+        (("A", "2024-03-01", 1.5), "ml_prediction_blocks_probabilities_between_0_and_1"),
+        (("A", "2024-03-01", float("nan")), "ml_prediction_blocks_probabilities_between_0_and_1"),
     ],
 )
 def test_an_answer_that_cannot_be_is_refused(
@@ -212,12 +212,19 @@ def test_nobody_writes_answers_by_hand(
         for statement in (
             "UPDATE ml_predictions SET probability = 1",
             "DELETE FROM ml_predictions",
-            "TRUNCATE ml_predictions",
+            "UPDATE ml_prediction_blocks SET key = ''",
+            "DELETE FROM ml_prediction_blocks",
+            "TRUNCATE ml_prediction_blocks",
         ):
             with refused("ML003" if allowed else "42501"):
                 connection.execute(statement.encode())
-        with refused("ML002" if allowed else "42501"):
-            connection.execute("INSERT INTO ml_predictions SELECT * FROM ml_predictions")
+        for statement in (
+            "INSERT INTO ml_predictions SELECT * FROM ml_predictions",
+            "INSERT INTO ml_prediction_blocks (job_id, model_id, key, moments, probabilities)"
+            " SELECT job_id, model_id, key, moments, probabilities FROM ml_prediction_blocks",
+        ):
+            with refused("ML002" if allowed else "42501"):
+                connection.execute(statement.encode())
         if login != "wanda":
             with refused("ML001" if allowed else "42501"):
                 store(connection, job_id)
@@ -353,34 +360,34 @@ def test_the_newest_answer_of_each_coin(db: Database, client: Connection, answer
 def test_answers_are_found_by_an_index_and_never_by_reading_all(
     owner: Connection, client: Connection, worker: Connection
 ) -> None:
-    """Of 200 coins with 200 answers each: those of a coin, the newest of each, and those of a job."""
+    """Of 2,000 coins with 20 answers each: those of a coin, the newest of each, and those of a job."""
     job_id = running_job(client, worker, "SCORE")
     model_id = job_row(client, job_id)["score_model_id"]
     with worker.transaction():
         worker.execute(
             """
             SELECT ml_internal.store_predictions(
-                %s, 1, array_agg(DISTINCT 'coin ' || c), array_agg(c ORDER BY m, c), array_agg(
+                %s, 1, ARRAY(SELECT 'coin ' || n FROM generate_series(1, 2000) n), array_agg(c ORDER BY m, c), array_agg(
                     timestamptz '2024-03-01' + m * interval '1 minute' ORDER BY m, c
                 ), array_agg(0.5::float8)
             )
-            FROM generate_series(1, 200) c CROSS JOIN generate_series(1, 200) m
+            FROM generate_series(1, 2000) c CROSS JOIN generate_series(1, 20) m
             """,
             [job_id],
         )
         record(worker, job_id, 1, **SCORING_RESULT)
-    owner.execute("ANALYZE ml_predictions")
+    owner.execute("ANALYZE ml_prediction_blocks")
     for query in (
         "SELECT * FROM ml_predictions WHERE key = 'coin 7'",
         f"SELECT * FROM ml_predictions WHERE (key, model_id) = ('coin 7', {model_id}) ORDER BY moment DESC",
-        f"DELETE FROM ml_predictions WHERE job_id = ANY ('{{{job_id + 1}}}')",
+        f"DELETE FROM ml_prediction_blocks WHERE job_id = ANY ('{{{job_id + 1}}}')",
     ):
         found = plan(owner, query)
         assert "ml_predictions_" in found, query
         assert "Seq Scan" not in found, query
-    assert count(client, f"ml.newest_answers({model_id}) WHERE moment = '2024-03-01 03:20+00'") == 200
+    assert count(client, f"ml.newest_answers({model_id}) WHERE moment = '2024-03-01 00:20+00'") == 2000
     owner.execute("SET enable_seqscan TO on")
-    read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'ml_predictions'"
+    read = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'ml_prediction_blocks'"
     owner.execute("SELECT pg_stat_force_next_flush()")
     before = one(owner, read)["seq_tup_read"]
     with owner.transaction():

@@ -534,7 +534,7 @@ def test_a_key_or_a_period_is_all_that_is_read_of_the_source(
             START + 100 * MINUTE,
             START + 101 * MINUTE,
         )
-        owner.execute("ANALYZE ml_predictions")
+        owner.execute("ANALYZE ml_prediction_blocks")
         for query, values, most in (
             ("ml.outcomes(%s, of_key => 'coin7')", [model_id], 200),
             ("ml.outcomes(%s, %s, %s)", [model_id, START, START + 5 * MINUTE], 200 * 16),

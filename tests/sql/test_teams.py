@@ -191,7 +191,7 @@ def test_every_table_that_refers_to_a_job_or_model_belongs_to_its_team(
     assert len(rows) >= 6
     assert {row["name"] for row in rows if row["relrowsecurity"]} == {row["name"] for row in rows}
     # Answers are too many to refer to their job one by one.
-    assert sorted([*(row["name"] for row in rows), "ml_predictions"]) == tables(owner)
+    assert sorted([*(row["name"] for row in rows), "ml_prediction_blocks"]) == tables(owner)
 
 
 def test_no_view_or_routine_of_a_client_looks_with_the_eyes_of_the_owner(
