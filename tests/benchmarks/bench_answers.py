@@ -27,10 +27,10 @@ Connection = psycopg.Connection[Any]
 
 def fill(owner: Connection, answers: int, coins: int) -> int:
     """Make the answers; returns the number of jobs."""
-    owner.execute("ALTER TABLE ml_predictions DISABLE TRIGGER USER")
+    owner.execute("ALTER TABLE ml_prediction_blocks DISABLE TRIGGER USER")
     indexes = owner.execute(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
-        " WHERE indrelid = 'ml_predictions'::regclass"
+        " WHERE indrelid = 'ml_prediction_blocks'::regclass"
     ).fetchall()
     for name, _ in indexes:
         owner.execute(f"DROP INDEX {name}".encode())
@@ -38,11 +38,14 @@ def fill(owner: Connection, answers: int, coins: int) -> int:
     for job in range(1, jobs + 1):
         owner.execute(
             """
-            INSERT INTO ml_predictions (job_id, model_id, key, moment, probability)
-            SELECT %(job)s, %(model)s, c.key, %(start)s + i * interval '1 minute', random()
+            INSERT INTO ml_prediction_blocks (job_id, model_id, key, moments, probabilities)
+            SELECT
+                %(job)s,
+                %(model)s,
+                c.key,
+                ARRAY(SELECT %(start)s + i * interval '1 minute' FROM generate_series(0, %(minutes)s - 1) i),
+                ARRAY(SELECT random() + 0 * length(c.key) FROM generate_series(1, %(minutes)s))
             FROM (SELECT md5(n::text) || 'pump' AS key FROM generate_series(1, %(coins)s) n ORDER BY 1) c
-            CROSS JOIN generate_series(0, %(minutes)s - 1) i
-            ORDER BY 3, 4
             """,
             {
                 "job": job,
@@ -55,8 +58,8 @@ def fill(owner: Connection, answers: int, coins: int) -> int:
     owner.execute("SET maintenance_work_mem TO '1GB'")
     for _, definition in indexes:
         owner.execute(definition.encode())
-    owner.execute("ALTER TABLE ml_predictions ENABLE TRIGGER USER")
-    owner.execute("VACUUM (ANALYZE, PARALLEL 0) ml_predictions")
+    owner.execute("ALTER TABLE ml_prediction_blocks ENABLE TRIGGER USER")
+    owner.execute("VACUUM (ANALYZE, PARALLEL 0) ml_prediction_blocks")
     return jobs
 
 
@@ -89,8 +92,8 @@ def main() -> None:
         with psycopg.connect(url, autocommit=True) as connection:
             jobs = fill(connection, args.answers, args.coins)
             found = connection.execute(
-                "SELECT count(*), pg_size_pretty(pg_table_size('ml_predictions')),"
-                " pg_size_pretty(pg_indexes_size('ml_predictions')) FROM ml_predictions"
+                "SELECT count(*), pg_size_pretty(pg_table_size('ml_prediction_blocks')),"
+                " pg_size_pretty(pg_indexes_size('ml_prediction_blocks')) FROM ml_predictions"
             ).fetchone()
             num, size, index_size = found or (0, "", "")
             about: dict[str, str | int] = {"answers": f"{num:,}", "coins": args.coins, "jobs": jobs}

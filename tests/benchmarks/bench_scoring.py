@@ -1,8 +1,8 @@
 """SCORE from the INSERT until it is COMPLETED: ``python -m tests.benchmarks.bench_scoring --rows 2000000``.
 
 Beside a script that does the same (``fetchall``, a DataFrame, ``predict_proba``, COPY back), and beside a
-TEST on the same rows and a plain COPY of the answers. A COPY goes into a table of the same columns, with the
-indexes of ``ml_predictions`` and without any.
+TEST on the same rows and a plain COPY of the answers. A COPY goes into a table with a row for each answer, as
+a user would have it: without an index, and with one for a coin's answers and one for a job's.
 """
 
 import tempfile
@@ -25,8 +25,20 @@ COLUMNS = "(job_id, model_id, key, moment, probability)"
 
 def make_tables(connection: psycopg.Connection[Any]) -> None:
     """Tables for those who copy."""
-    connection.execute("CREATE TABLE indexed (LIKE ml_predictions INCLUDING ALL)")
-    connection.execute("CREATE TABLE plain (LIKE ml_predictions)")
+    for name in ("plain", "indexed"):
+        connection.execute(
+            f"""
+            CREATE TABLE {name} (
+                job_id bigint NOT NULL,
+                model_id bigint NOT NULL,
+                key text NOT NULL,
+                moment timestamptz NOT NULL,
+                probability double precision NOT NULL CHECK (probability BETWEEN 0 AND 1)
+            )
+            """.encode()
+        )
+    connection.execute("CREATE INDEX ON indexed (key, model_id, moment)")
+    connection.execute("CREATE INDEX ON indexed (job_id)")
 
 
 def by_script(url: str, file: str, table: str) -> float:
@@ -87,7 +99,7 @@ def main() -> None:
         data = Path(name) / "answers"
         with (
             data.open("wb") as copied,
-            connection.cursor().copy("COPY ml_predictions TO STDOUT (FORMAT binary)") as copy,
+            connection.cursor().copy("COPY (SELECT * FROM ml_predictions) TO STDOUT (FORMAT binary)") as copy,
         ):
             for block in copy:
                 copied.write(block)
@@ -103,7 +115,7 @@ def main() -> None:
         )
         table = Table("Scoring from end to end", rows.about(url, args.rows))
         table.add(Row("SCORE of xgboost", ours, script, "script", "s", at_least=5))
-        table.add(Row("the same", ours, test + indexed, "TEST, and COPY into such a table", "s", at_most=1.5))
+        table.add(Row("the same", ours, test + indexed, "TEST, and COPY into a table with indexes", "s", at_most=1.5))
         table.add(Row("the same", ours, test + plain, "TEST, and COPY without indexes", "s", at_most=1.5))
         table.show(args.json)
 

@@ -23,7 +23,16 @@ from tests.conftest import (
     one,
     record,
 )
-from tests.sql.helpers import COMPARE_PERIOD, RESULTS, TEST_PERIOD, call, refused
+from tests.sql.helpers import (
+    ANSWERS,
+    COMPARE_PERIOD,
+    RESULTS,
+    TEST_PERIOD,
+    call,
+    complete,
+    refused,
+    running_job,
+)
 from tests.sql.test_install import catalog, empty, installed, run_files, without_owner_of_public
 from worker.commands import programs
 from worker.commands.install import install, upgrade_files
@@ -306,3 +315,25 @@ def test_an_upgrade_that_fails_leaves_the_old_version(old: Database) -> None:
         with refused("42701"):
             install(old.login("owner"))
         assert catalog(owner) == before
+
+
+def test_answers_of_version_7_are_all_there_and_a_job_that_ran_meanwhile_has_its_own(empty: Database) -> None:
+    """Its answers were rows; now a coin's are one."""
+    with empty.connect("owner") as owner:
+        owner.execute((UPGRADES / "version_7.sql").read_bytes())
+    with empty.connect("anna") as client, empty.connect("wanda") as worker:
+        answers = "SELECT * FROM ml_predictions WHERE job_id = %s ORDER BY key, moment"
+        first = running_job(client, worker, "SCORE")
+        complete(worker, first, "SCORE")
+        before = client.execute(answers, [first]).fetchall()
+        second = running_job(client, worker, "SCORE")
+        install(empty.login("owner"))
+        complete(worker, second, "SCORE")
+        assert len(before) == len(ANSWERS)
+        assert client.execute(answers, [first]).fetchall() == before
+        after = client.execute(answers, [second]).fetchall()
+        assert [(row["key"], row["moment"], row["probability"]) for row in after] == [
+            (row["key"], row["moment"], row["probability"]) for row in before
+        ]
+        newest = client.execute("SELECT key FROM ml.newest_answers(%s)", [before[0]["model_id"]])
+        assert {row["key"] for row in newest} == {"A", "B"}
