@@ -257,9 +257,6 @@ $$;
 -- It shows a measurement beside the baselines of its job.
 DROP FUNCTION IF EXISTS ml_internal.draw_scores(bigint, bigint, bigint, bigint, numeric);
 
-INSERT INTO ml.schema_version (version)
-VALUES (8);
-
 -- These have a further argument.
 DROP PROCEDURE IF EXISTS ml_internal.define_label(text, text, text, text, text, boolean, boolean, boolean, text);
 DROP FUNCTION IF EXISTS ml_internal.label_query(public.ml_models, text [], text, text);
@@ -293,7 +290,7 @@ BEGIN
     );
     ALTER TABLE public.ml_prediction_blocks ALTER COLUMN probabilities SET STORAGE EXTERNAL;
     INSERT INTO public.ml_prediction_blocks (job_id, model_id, key, moments, probabilities)
-    SELECT p.job_id, p.model_id, p.key, array_agg(p.moment), array_agg(p.probability)
+    SELECT p.job_id, p.model_id, p.key, array_agg(p.moment ORDER BY p.moment), array_agg(p.probability ORDER BY p.moment)
     FROM (
         SELECT x.job_id, x.model_id, x.key, x.moment, x.probability, row_number() OVER (PARTITION BY x.job_id, x.key ORDER BY x.moment) AS place
         FROM public.ml_predictions x
@@ -303,3 +300,6 @@ BEGIN
     DROP TABLE public.ml_predictions;
 END
 $$;
+
+INSERT INTO ml.schema_version (version)
+VALUES (8);
