@@ -33,7 +33,7 @@ LATER = ("2024-01-01 05:00", "2024-01-01 08:00")
 
 
 def make_walks() -> pd.DataFrame:
-    """Coins with rows at the same minutes, of whose next minutes a signal tells something, and planted columns."""
+    """Coins with rows at the same minutes, of whose next one a signal tells something, and planted columns."""
     rng = np.random.default_rng(5)
     shape = (COINS, MINUTES)
     signal = rng.normal(size=shape)
@@ -94,18 +94,18 @@ def database(make_database: Callable[[], Database]) -> Database:
     walks = make_walks()
     with db.connect("owner") as owner:
         names = walks.columns[2:]
-        owner.execute(
-            f"CREATE TABLE walks (coin text, at timestamptz, {', '.join(f'{name} float8' for name in names)})".encode()
-        )
-        with owner.cursor() as cursor, cursor.copy("COPY walks FROM STDIN (FORMAT csv)") as copy:
-            copy.write(walks.to_csv(index=False, header=False))
+        fields = ", ".join(f"{name} float8" for name in names)
+        owner.execute(f"CREATE TABLE walks (coin text, at timestamptz, {fields})".encode())
+        with owner.cursor() as cursor, cursor.copy("COPY walks FROM STDIN (FORMAT csv)") as stream:
+            stream.write(walks.to_csv(index=False, header=False))
         columns = ", ".join(names)
         for source, copy in COPIES.items():
             own = ", ".join(f"{name} + random()" if name in CLEAN.split(",") else name for name in names)
             rows = f"{copy}, {columns} FROM walks WHERE coin < 'COIN_06'"
             if source == "partly":  # the other half of each hour is of its own
                 first_half = "extract(minute FROM at) < 30"
-                rows += f" AND {first_half} UNION ALL {copy}, {own} FROM walks WHERE coin < 'COIN_06' AND NOT {first_half}"
+                others = f"FROM walks WHERE coin < 'COIN_06' AND NOT {first_half}"
+                rows += f" AND {first_half} UNION ALL {copy}, {own} {others}"
             owner.execute(f"CREATE TABLE {source} AS SELECT * FROM walks UNION ALL {rows}".encode())
         # Most coins have rows in four minutes of twelve alone, and most of those no window of three minutes.
         owner.execute(

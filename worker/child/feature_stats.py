@@ -34,7 +34,8 @@ def sample(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """At most 20,000 rows, drawn by a seed."""
     if len(features) <= MOST_ROWS:
         return features
-    return features[some_of(np.arange(len(features)), MOST_ROWS, seed)]
+    some: NDArray[np.float32] = features[some_of(np.arange(len(features)), MOST_ROWS, seed)]
+    return some
 
 
 def describe(names: Sequence[str], features: NDArray[np.float32], seed: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a job that asks models finds out beside its result: warnings, shifts, and coins that a model has seen."""
+"""What a job that asks models finds out beside its result: warnings, shifts, coins that a model has seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -50,6 +50,7 @@ def measure(
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],
     random_state: int,
+    *,
     probabilities: NDArray[np.float64],
     *,
     blocks: Blocks,

@@ -126,12 +126,11 @@ def rows_with_target(task: Task, model: Model) -> NDArray[np.float64] | None:
     assignment = task.assignment
     return trained.rows_with_target(
         task.connection,
-        model.label.target,
-        model.features,
+        [model.label.target, *model.features],
         assignment.period,
         assignment.phases,
         assignment.source,
-        _ROWS_WITH_TARGET,
+        most=_ROWS_WITH_TARGET,
     )
 
 

@@ -372,7 +372,8 @@ def _seen(line: Row, rows: Sequence[Row]) -> Iterator[str]:
         if row["job_id"] == line["job_id"]:
             coins = "coins that it was fitted on" if row["is_seen"] else "other coins"
             yield (
-                f"{row['num_samples']:,} of {line['num_samples']:,} rows are of {row['num_coins']:,} {coins}: "
+                f"{row['num_samples']:,} of {line['num_samples']:,} rows are of {row['num_coins']:,} "
+                f"{coins}: "
                 f"F1 {_metric(row['f1_score'])}, ROC AUC {_metric(row['roc_auc'])}."
             )
 

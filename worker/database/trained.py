@@ -45,18 +45,17 @@ def fitted_coins(connection: Connection, model_ids: Sequence[int]) -> dict[int, 
 
 def rows_with_target(
     connection: Connection,
-    target: str,
-    features: Sequence[str],
+    named: Sequence[str],
     period: Period,
     phases: Sequence[int] | None,
     source: Source,
+    *,
     most: int,
 ) -> NDArray[np.float64] | None:
-    """The target and the features of some rows, shape (1 + features, rows); NaN is NULL.
+    """Columns of some rows, the target and the features, shape (columns, rows); NaN is NULL.
 
     None where they cannot be read so, as numbers that no double holds.
     """
-    named = [target, *features]
     relation = relation_of(source)
     fields = sql.SQL(", ").join(map(sql.Identifier, named))
     try:

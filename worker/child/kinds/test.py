@@ -24,7 +24,7 @@ def run(task: Task) -> Result:
         rows.features,
         rows.labels,
         model.random_state,
-        probabilities,
+        probabilities=probabilities,
         blocks=blocks_of(rows.times, model.label.reach),
         threshold=model.ready_threshold,
     )

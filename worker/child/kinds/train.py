@@ -115,7 +115,7 @@ def run(task: Task) -> Result:
         rows.features[held_out],
         rows.labels[held_out],
         model.random_state,
-        probabilities,
+        probabilities=probabilities,
         blocks=blocks_of(rows.times[held_out], model.label.reach),
         threshold=threshold,
     )
