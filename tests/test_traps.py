@@ -33,7 +33,7 @@ LATER = ("2024-01-01 05:00", "2024-01-01 08:00")
 
 
 def make_walks() -> pd.DataFrame:
-    """Coins with rows at the same minutes, of whose next one a signal tells something, and planted columns."""
+    """Coins with rows at the same minutes, of whose next a signal tells something, and planted columns."""
     rng = np.random.default_rng(5)
     shape = (COINS, MINUTES)
     signal = rng.normal(size=shape)

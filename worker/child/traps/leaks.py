@@ -185,7 +185,7 @@ def _cells(column: Floats, is_fit: NDArray[np.bool_], number: int) -> NDArray[np
 
 
 def _candidates(columns: Floats, areas: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """Pairs to try: that go together, so that their difference may tell what neither does, or that tell much."""
+    """Pairs to try: that go together, so that their difference may tell what neither does, or tell much."""
     useful = np.flatnonzero((areas < TELLING) & (columns.min(axis=1) < columns.max(axis=1)))
     first, second = np.triu_indices(len(useful), 1)
     if len(first) > _MOST_PAIRS:
@@ -279,4 +279,4 @@ def _rank_correlation(a: Floats, b: Floats) -> float:
         ranks.append((np.cumsum(counts) - counts / 2)[inverse])
     if any(rank.min() == rank.max() for rank in ranks):
         return 0.0
-    return abs(float(np.corrcoef(*ranks).item(1)))
+    return abs(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
