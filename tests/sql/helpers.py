@@ -175,6 +175,43 @@ LAYERS: dict[str, Any] = {
 }
 
 
+# How a feature of 100 rows was distributed, the numbers 0.1 to 10.
+STATS: dict[str, Any] = {
+    "feature": "price_open",
+    "num_rows": 100,
+    "num_null": 0,
+    "minimum": 0.1,
+    "maximum": 10,
+    "mean": 5.05,
+    **{f"d{place}": place for place in range(1, 10)},
+    **{f"n{place}": 10 for place in range(10)},
+    "n_null": 0,
+}
+
+
+def found_beside(connection: Connection, job_id: int, job_type: str) -> dict[str, Any]:
+    """Warnings and what else a worker finds beside a result, for each kind of job."""
+    rows = connection.execute("SELECT model_id FROM ml.job_models WHERE job_id = %s ORDER BY place", [job_id])
+    models = [row["model_id"] for row in rows]
+    found: dict[str, Any] = {
+        "ml_warnings": [
+            {"model_id": model, "code": "one_answer", "severity": "warning", "sentence": f"{model} says no"}
+            for model in models
+        ]
+    }
+    if job_type == "TRAIN":
+        coins = {"num_coins": 2, "keys": ["A", 'B, or "C"']}
+        return found | {"ml_feature_stats": [STATS], "ml_fitted_coins": [coins]}
+    shift = {"feature": "price_open", "psi": 0.3, "chance": 0.01, "num_rows": 200, "null_share": 0, "mean": 6}
+    found["ml_feature_shifts"] = [{"model_id": model} | shift for model in models]
+    if job_type != "SCORE":
+        counts = {"num_coins": 3, "tp": 20, "tn": 70, "fp": 5, "fn": 5, "roc_auc": 0.9}
+        found["ml_seen_unseen"] = [
+            {"model_id": model, "is_seen": seen} | counts for model in models for seen in (True, False)
+        ]
+    return found
+
+
 # What is said of RESULTS.
 VERDICT = "better than always saying negative: accuracy 0.9000 against 0.7500, F1 0.8000, ROC AUC 0.9000"
 

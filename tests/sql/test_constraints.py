@@ -15,6 +15,7 @@ from tests.sql.helpers import (
     PARTS,
     TREES,
     complete,
+    found_beside,
     jobs_in_every_state,
     running_job,
     violates,
@@ -415,6 +416,22 @@ CHECKS = [
     ("ml_model_numbers_trees_or_layers", "ml_model_numbers", "answer = 'share'", "num_layers = 1"),
     ("ml_model_samples_at_most_50", "ml_model_samples", "place = 50", "true"),
     ("ml_model_samples_probability_between_0_and_1", "ml_model_samples", "probability = 'NaN'", "true"),
+    ("ml_warnings_severity_known", "ml_warnings", "severity = 'bad'", "true"),
+    ("ml_warnings_sentence_not_blank", "ml_warnings", "sentence = ' '", "true"),
+    ("ml_warnings_sentence_not_blank", "ml_warnings", "sentence = repeat('a', 2001)", "true"),
+    ("ml_feature_stats_counts_fit", "ml_feature_stats", "num_null = -1", "true"),
+    ("ml_feature_stats_counts_fit", "ml_feature_stats", "num_rows = 99", "true"),
+    ("ml_feature_stats_counts_fit", "ml_feature_stats", "n_null = -1", "true"),
+    ("ml_feature_stats_mean_within", "ml_feature_stats", "mean = 11", "true"),
+    ("ml_feature_stats_deciles_rise", "ml_feature_stats", "d3 = 5", "true"),
+    ("ml_feature_stats_deciles_rise", "ml_feature_stats", "d9 = 12", "true"),
+    ("ml_fitted_coins_counted", "ml_fitted_coins", "num_coins = 3", "true"),
+    ("ml_fitted_coins_counted", "ml_fitted_coins", "keys = '{A,NULL}'", "true"),
+    ("ml_feature_shifts_not_negative", "ml_feature_shifts", "psi = -1", "true"),
+    ("ml_feature_shifts_not_negative", "ml_feature_shifts", "null_share = 1.1", "true"),
+    ("ml_seen_unseen_counts_not_negative", "ml_seen_unseen", "fn = -1", "true"),
+    ("ml_seen_unseen_counts_not_negative", "ml_seen_unseen", "num_coins = 0", "true"),
+    ("ml_seen_unseen_roc_auc_between_0_and_1", "ml_seen_unseen", "roc_auc = 1.1", "true"),
 ]
 
 
@@ -436,6 +453,9 @@ def history(module_db: Database) -> Database:
         complete(wanda, running_folds(anna, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
         for numbers in (TREES, LAYERS):
             complete(wanda, running_job(anna, wanda), "TRAIN", **numbers)
+        for job_type in ("TRAIN", "TEST"):
+            job_id = running_job(anna, wanda, job_type)
+            complete(wanda, job_id, job_type, **found_beside(anna, job_id, job_type))
         running = jobs_in_every_state(anna, wanda)["RUNNING"]
         wanda.execute("SELECT ml_internal.record_progress(%s, 1, 0.5, 'half', '30 seconds')", [running])
         wanda.execute("SELECT ml_internal.record_sign('w1', 1, '1 minute')")

@@ -52,7 +52,6 @@ def measure(
     random_state: int,
     *,
     probabilities: NDArray[np.float64],
-    *,
     blocks: Blocks,
     threshold: float = HALF,
 ) -> dict[str, Any]:
