@@ -133,7 +133,7 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT format(
         '%s its best baseline, %s: F1 %s against %s, %s',
-        CASE WHEN p_lower > 0 THEN 'beats' WHEN p_upper < 0 THEN 'is worse than' ELSE 'does not provably beat' END,
+        CASE WHEN p_lower > 0 THEN 'beats' WHEN p_upper < 0 THEN 'does worse than' ELSE 'does not provably beat' END,
         ml_internal.baseline_text(p_baseline),
         coalesce(round(p_f1, 4)::text, 'none'),
         round(p_baseline_f1, 4),

@@ -619,6 +619,7 @@ NOT_FOR_CLIENTS = {
     "50_measurements.sql",
     "51_intervals.sql",
     "56_test_parts.sql",
+    "52_baselines.sql",
     "63_limits.sql",  # nobody has limits here: see test_limits.py
     "65_model_numbers.sql",
     "66_model_files.sql",
