@@ -512,6 +512,11 @@ BEGIN
                 o.id, o.name, ml_internal.period_text(c.test_start, c.test_end),
                 coalesce(CASE WHEN o.id = c.model_b_id THEN c.a_f1 ELSE c.b_f1 END::text, '-'),
                 coalesce(CASE WHEN o.id = c.model_b_id THEN c.b_f1 ELSE c.a_f1 END::text, '-')
+            ) || coalesce(
+                '; F1 of ' || CASE
+                    WHEN o.id = c.model_b_id THEN ml_internal.baseline_text(c.a_best_baseline) || ': ' || c.a_baseline_f1
+                    ELSE ml_internal.baseline_text(c.b_best_baseline) || ': ' || c.b_baseline_f1
+                END, ''
             ) || coalesce('; ' || c.note, '') AS headline,
             '    ' || c.verdict AS verdict
         FROM public.ml_comparisons c

@@ -10,6 +10,8 @@ import pytest
 from tests.commands.test_cli import ml_worker
 from tests.conftest import PASSWORD, TRAIN, Connection, Database, claim, insert_job, job_row, ready_model
 from tests.sql.helpers import (
+    BASELINES,
+    BEATEN,
     COMPARE_PERIOD,
     CURVE,
     INTERVALS,
@@ -112,6 +114,49 @@ def test_the_page_shows_the_metrics_beside_the_trivial_baseline_and_the_confusio
     assert "10 6.7% false alarms 140 93.3% right" in words
     assert "2024-03-01 to 2024-04-01" in words
     assert "fitted on 800 others" in words
+
+
+def test_the_page_says_first_whether_the_best_baseline_is_beaten_and_shows_each_one(
+    db: Database, client: Connection, worker: Connection
+) -> None:
+    why = "there is no horizon"
+    rows = [row for row in BASELINES if row["baseline"] != "persistence"]
+    rows.append({"place": 0, "baseline": "persistence", "reason": why})
+    told: dict[str, Any] = {**BEATEN, "best_baseline": "best_feature", "baseline_f1": 70 / 135}
+    models = []
+    for lower in (0.05, -0.05):
+        job_id = running_job(client, worker)
+        complete(worker, job_id, "TRAIN", **told | {"baseline_lower": lower}, ml_baselines=rows)
+        models.append(int(job_row(client, job_id)["result_model_id"]))
+    page = _page(db, *models)
+    words = page.words()
+    beaten, other = (
+        words.index(f"on held-out rows {said} its best baseline, best feature: F1 0.8000 against 0.5185")
+        for said in ("beats", "does not provably beat")
+    )
+    assert beaten < other < words.index("The models")
+    assert [given.get("class") for tag, given in page.elements if tag == "li"][:2] == [None, "warn"]
+    assert words.count("best feature for") == words.count("price_open > 0.5") == 2
+    assert f"persistence {why}" in words
+    assert "always positive the same rows 0.2500 0.2500 1.0000 0.4000 0.5000 0.2500" in words
+    assert "trivial" not in words
+
+
+def test_a_comparison_on_the_page_stands_beside_the_baselines(
+    db: Database, client: Connection, worker: Connection, reader: Connection
+) -> None:
+    job_id = running_job(client, worker, "COMPARE")
+    both = [row for row in BASELINES if row["place"] == 0]
+    both += [{**row, "place": place} for place in (1, 2) for row in BASELINES if row["place"]]
+    told = {f"{side}_{name}": value for side in "ab" for name, value in BEATEN.items()}
+    complete(worker, job_id, "COMPARE", **told | {"b_baseline_lower": -0.1}, ml_baselines=both)
+    job = job_row(client, job_id)
+    models = [job["compare_model_a_id"], job["compare_model_b_id"]]
+    words = _page(db, *models).words()
+    assert "beats persistence, F1 0.6000" in words
+    assert "does not provably beat persistence, F1 0.6000" in words
+    lines = [row["line"] for row in reader.execute("SELECT ml.report(%s) AS line", [models[0]])]
+    assert any("F1 0.8000 to 0.6667; F1 of persistence: 0.6000" in line for line in lines)
 
 
 def test_honest_notes_say_what_the_numbers_do_not(

@@ -79,7 +79,7 @@ def test_an_older_worker_records_a_result_without_them_and_nothing_is_claimed(
         (
             {"baseline_difference": -0.2, "baseline_lower": -0.3, "baseline_upper": -0.1},
             False,
-            "does worse than its best baseline, persistence: F1 0.8000 against 0.6000, difference -0.3000 to ",
+            "does worse than its best baseline, persistence: F1 0.8000 against 0.6000, difference -0.3000 ",
         ),
         (
             UNPROVEN,
