@@ -43,7 +43,7 @@ def rows_of(labels: Any, features: Any = None, persistence: Any = (), hours: int
 def by_name(
     rows: Dataset, label: Label, fitted: Fitted, threshold: float = 0.5
 ) -> dict[str, baselines.Baseline]:
-    found = baselines.of_rows(rows, label) + baselines.of_model(rows, fitted, threshold)
+    found = baselines.of_rows(rows, label) + baselines.of_model(rows, fitted, threshold=threshold)
     assert [each.facts["baseline"] for each in found] == [
         "always_positive",
         "always_negative",
@@ -52,6 +52,10 @@ def by_name(
         "best_feature",
     ]
     return {each.facts["baseline"]: each for each in found}
+
+
+def beside(rows: Dataset, fitted: Fitted, predicted: Any) -> dict[str, Any]:
+    return baselines.beside(rows, LEVEL, fitted, resampling.blocks_of(rows.times, LEVEL.reach), predicted)
 
 
 def expect(found: baselines.Baseline, labels: pd.Series, answers: pd.Series, ranks: pd.Series) -> None:
@@ -212,24 +216,24 @@ def test_the_difference_is_from_the_best_baseline_drawn_with_the_model() -> None
     good, bad = (np.where(rng.random(4_000) < right, labels, 1 - labels) for right in (0.9, 0.7))
     rows = rows_of(labels, bad, bad, hours=50)
     fitted = Fitted(0.3, Rule("f0", ">", 0.0))
-    better = baselines.beside(rows, LEVEL, fitted, good == 1)
+    better = beside(rows, fitted, good == 1)
     assert better["best_baseline"] == "persistence"  # the same answers as the feature: the first of both
     assert better["baseline_f1"] == pytest.approx(f1_score(labels, bad))
     assert better["baseline_difference"] == pytest.approx(f1_score(labels, good) - f1_score(labels, bad))
     assert 0 < better["baseline_lower"] < better["baseline_difference"] < better["baseline_upper"]
     assert better["baseline_note"] is None
 
-    worse = baselines.beside(rows_of(labels, good, good, hours=50), LEVEL, fitted, bad == 1)
+    worse = beside(rows_of(labels, good, good, hours=50), fitted, bad == 1)
     assert worse["baseline_upper"] < 0
-    same = baselines.beside(rows, LEVEL, fitted, bad == 1)
-    assert (same["baseline_difference"], same["baseline_lower"]) == (0, None)
-    few = baselines.beside(rows_of(labels, bad, bad, hours=5), LEVEL, fitted, good == 1)
+    same = beside(rows, fitted, bad == 1)
+    assert (same["baseline_difference"], same["baseline_lower"] or 0) == (0, 0)
+    few = beside(rows_of(labels, bad, bad, hours=5), fitted, good == 1)
     assert few["baseline_lower"] is None
     assert str(resampling.FEWEST_BLOCKS) in few["baseline_note"]
 
 
 def test_where_nothing_is_positive_a_model_beats_nothing() -> None:
     rows = rows_of([0] * 400, persistence=[0] * 400)
-    told = baselines.beside(rows, LEVEL, Fitted(0.1, None), np.zeros(400, bool))
+    told = beside(rows, Fitted(0.1, None), np.zeros(400, bool))
     assert (told["best_baseline"], told["baseline_f1"]) == ("always_positive", 0)
     assert not (told["baseline_lower"] or 0) > 0

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from worker.child import labels as kinds_of_label
 from worker.child import resampling
-from worker.child.assignment import Fitted, Rule
+from worker.child.assignment import HALF, Fitted, Rule
 from worker.child.dataset import Dataset
 from worker.child.labels import Label
+from worker.child.resampling import Blocks
 
 MOST_SAMPLED = 100_000  # rows of a class that a rule is chosen on
 
@@ -85,7 +86,13 @@ def choose(
 
 
 def beside(
-    rows: Dataset, label: Label, fitted: Fitted, predicted: Answers, threshold: float = 0.5
+    rows: Dataset,
+    label: Label,
+    fitted: Fitted,
+    blocks: Blocks,
+    predicted: Answers,
+    *,
+    threshold: float = HALF,
 ) -> dict[str, Any]:
     """What a result tells of a model's baselines, by the names of its columns and facts.
 
@@ -93,24 +100,19 @@ def beside(
         rows: labelled rows.
         label: what they are labelled by.
         fitted: what is known of the rows that the model was fitted on.
+        blocks: blocks of the rows.
         predicted: the model's answers, shape (rows,).
-        threshold: what a probability must be above.
+        threshold: what a probability is above that is answered positive.
     """
-    found = of_rows(rows, label) + of_model(rows, fitted, threshold)
-    blocks = resampling.blocks_of(rows.times, label.reach)
-    drawn = resampling.weights(blocks.num)
+    found = of_rows(rows, label) + of_model(rows, fitted, threshold=threshold)
     return {
         "ml_baselines": [baseline.facts for baseline in found],
-        **against(found, predicted, rows.labels, blocks, drawn),
+        **against(found, predicted, rows.labels, blocks),
     }
 
 
 def against(
-    found: Sequence[Baseline],
-    predicted: Answers,
-    labels: NDArray[np.uint8],
-    blocks: resampling.Blocks,
-    drawn: resampling.Draws,
+    found: Sequence[Baseline], predicted: Answers, labels: NDArray[np.uint8], blocks: Blocks
 ) -> dict[str, Any]:
     """How far a model's F1 is above that of the best baseline, the first of several.
 
@@ -118,6 +120,7 @@ def against(
     """
     f1s = [-1.0 if baseline.f1 is None else baseline.f1 for baseline in found]
     best = found[int(np.argmax(f1s))]
+    drawn = resampling.weights(blocks.num)
     model = resampling.measure(blocks, drawn, labels == 1, predicted)
     other = resampling.measure(blocks, drawn, labels == 1, best.answers)
     (f1,) = (each for each in resampling.difference(blocks, model, other) if each.metric == "f1")
@@ -145,7 +148,7 @@ def of_rows(rows: Dataset, label: Label) -> list[Baseline]:
     ]
 
 
-def of_model(rows: Dataset, fitted: Fitted, threshold: float = 0.5, place: int = 1) -> list[Baseline]:
+def of_model(rows: Dataset, fitted: Fitted, place: int = 1, *, threshold: float = HALF) -> list[Baseline]:
     """Those that know of the rows that a model was fitted on; ``place`` is that of the model in the job."""
     share, rule = fitted.share_positive, fitted.rule
     positives, total = rows.num_positive, len(rows)

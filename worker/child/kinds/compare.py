@@ -21,7 +21,6 @@ def run(task: Task) -> Result:
     shared = baselines.of_rows(rows, models[0].label)
     result: Result = {"num_samples": len(rows), "ml_baselines": [baseline.facts for baseline in shared]}
     blocks = resampling.blocks_of(rows.times, models[0].label.reach)
-    drawn = resampling.weights(blocks.num)
     sides, answers = [], {}
     for number, (side, model, pipeline) in enumerate(zip("ab", models, pipelines, strict=True)):
         share = LOADED + (SCORED - LOADED) * number / len(models)
@@ -32,10 +31,10 @@ def run(task: Task) -> Result:
         answers[model.id] = probabilities = measuring.predict(pipeline, features)
         scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
         sides.append(measuring.side(probabilities, scored))
-        own = baselines.of_model(rows, model.fitted, model.ready_threshold, number + 1)
+        own = baselines.of_model(rows, model.fitted, number + 1, threshold=model.ready_threshold)
         result["ml_baselines"] += [baseline.facts for baseline in own]
         told = asdict(scored) | baselines.against(
-            shared + own, probabilities > model.ready_threshold, rows.labels, blocks, drawn
+            shared + own, probabilities > model.ready_threshold, rows.labels, blocks
         )
         result |= {f"{side}_{name}": value for name, value in told.items()}
     confidence = task.assignment.request.get("confidence")  # None: of a job of before version 8

@@ -17,6 +17,7 @@ def run(task: Task) -> Result:
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
+    blocks = blocks_of(rows.times, model.label.reach)
     probabilities = predict(pipeline, rows.features)
     measured = measure(
         pipeline,
@@ -25,13 +26,18 @@ def run(task: Task) -> Result:
         rows.labels,
         model.random_state,
         probabilities=probabilities,
-        blocks=blocks_of(rows.times, model.label.reach),
+        blocks=blocks,
         threshold=model.ready_threshold,
     )
     return (
         measured
         | baselines.beside(
-            rows, model.label, model.fitted, probabilities > model.ready_threshold, model.ready_threshold
+            rows,
+            model.label,
+            model.fitted,
+            blocks,
+            probabilities > model.ready_threshold,
+            threshold=model.ready_threshold,
         )
         | parts.facts(rows, probabilities, model.ready_threshold)
         | of_answers(rows, [model], fitted, {model.id: probabilities})

@@ -109,6 +109,8 @@ def run(task: Task) -> Result:
         warnings += chosen.warnings
     task.report(fitted_at, f"Measuring on {len(parts.held_out)} held-out rows")
     probabilities = predict(pipeline, rows.features[held_out])
+    measured_on = rows.part(held_out)
+    blocks = blocks_of(measured_on.times, model.label.reach)
     measured = measure(
         pipeline,
         rows.names,
@@ -116,7 +118,7 @@ def run(task: Task) -> Result:
         rows.labels[held_out],
         model.random_state,
         probabilities=probabilities,
-        blocks=blocks_of(rows.times[held_out], model.label.reach),
+        blocks=blocks,
         threshold=threshold,
     )
     measured |= baselines.beside(
