@@ -49,10 +49,12 @@ BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_baselines
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
 -- What a result has of them. An older worker tells nothing of it: then all is NULL. Where there are too few blocks of
--- time for an interval nothing is proven, which is no victory.
+-- time for an interval nothing is proven, which is no victory; nor is one on rows that the model was trained on, where
+-- the condition in the third argument does not hold.
 CREATE OR REPLACE PROCEDURE ml_internal.add_baseline(
     p_table name,
-    p_prefix text DEFAULT ''
+    p_prefix text DEFAULT '',
+    p_only_if text DEFAULT 'true'
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
@@ -67,7 +69,7 @@ BEGIN
             ADD COLUMN IF NOT EXISTS %2$sbaseline_upper double precision,
             ADD COLUMN IF NOT EXISTS %2$sbaseline_note text,
             ADD COLUMN IF NOT EXISTS %2$sbeats_baseline boolean GENERATED ALWAYS AS (
-                CASE WHEN %2$sbest_baseline IS NOT NULL THEN coalesce(%2$sbaseline_lower > 0, false) END
+                CASE WHEN %2$sbest_baseline IS NOT NULL THEN coalesce(%2$sbaseline_lower > 0 AND %10$s, false) END
             ) STORED;
         COMMENT ON COLUMN public.%1$I.%2$sbest_baseline IS %3$L;
         COMMENT ON COLUMN public.%1$I.%2$sbaseline_f1 IS %4$L;
@@ -83,7 +85,8 @@ BEGIN
         'Lower end of the 95 % interval of the difference, by a paired bootstrap of blocks of time (see ml_internal.baseline_verdict); NULL: baseline_note says why.',
         'Upper end of the 95 % interval of the difference.',
         'Why the difference has no interval; NULL where it has one.',
-        'Whether the difference from the best baseline is above 0 beyond chance: its 95 % interval is. False where nothing is proven; NULL before version 8.'
+        'Whether the difference from the best baseline is above 0 beyond chance: its 95 % interval is. False where nothing is proven, and on rows of the training period; NULL before version 8.',
+        p_only_if
     );
     CALL ml_internal.keep_constraint(format('public.%I', p_table)::regclass, format('%s_%sbaseline_interval_or_note', p_table, p_prefix), format(
         'CASE WHEN %1$sbest_baseline IS NULL
@@ -118,6 +121,7 @@ $$;
 -- What is drawn are blocks of time with all rows of all coins in them, the same for both: Kuensch, The Jackknife and the
 -- Bootstrap for General Stationary Observations, Annals of Statistics 17 (1989).
 CREATE OR REPLACE FUNCTION ml_internal.baseline_verdict(
+    p_beats boolean,
     p_baseline text,
     p_f1 numeric,
     p_baseline_f1 numeric,
@@ -133,13 +137,14 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
     SELECT format(
         '%s its best baseline, %s: F1 %s against %s, %s',
-        CASE WHEN p_lower > 0 THEN 'beats' WHEN p_upper < 0 THEN 'does worse than' ELSE 'does not provably beat' END,
+        CASE WHEN p_beats THEN 'beats' WHEN p_upper < 0 THEN 'does worse than' ELSE 'does not provably beat' END,
         ml_internal.baseline_text(p_baseline),
         coalesce(round(p_f1, 4)::text, 'none'),
         round(p_baseline_f1, 4),
         coalesce(
             p_note,
             format('difference %s to %s', to_char(p_lower, 'FM90.0000'), to_char(p_upper, 'FM90.0000'))
+            || CASE WHEN p_lower > 0 AND NOT p_beats THEN ' on rows of its training period' ELSE '' END
         )
     )
     WHERE p_baseline IS NOT NULL;
@@ -269,8 +274,8 @@ COMMENT ON COLUMN public.ml_baselines.average_precision IS 'Average precision, b
 COMMENT ON COLUMN public.ml_baselines.log_loss IS 'Log loss, in nats: of positive_share, the figure to beat; NULL of the others, which give no probability.';
 COMMENT ON COLUMN public.ml_baselines.brier_score IS 'Brier score: of positive_share, the figure to beat; NULL of the others, which give no probability.';
 COMMENT ON COLUMN public.ml_baselines.reason IS 'Why it does not exist here; NULL where it does.';
-COMMENT ON PROCEDURE ml_internal.add_baseline(name, text) IS 'Adds to a result table what it tells of the best baseline, and the rule that it is told whole.';
-COMMENT ON FUNCTION ml_internal.baseline_verdict(text, numeric, numeric, double precision, double precision, text) IS 'Whether a model beats its best baseline, in words; NULL before version 8. The interval is that of a paired bootstrap of blocks of time (Kuensch 1989).';
+COMMENT ON PROCEDURE ml_internal.add_baseline(name, text, text) IS 'Adds to a result table what it tells of the best baseline, and the rule that it is told whole.';
+COMMENT ON FUNCTION ml_internal.baseline_verdict(boolean, text, numeric, numeric, double precision, double precision, text) IS 'Whether a model beats its best baseline, in words; NULL before version 8. The interval is that of a paired bootstrap of blocks of time (Kuensch 1989).';
 COMMENT ON FUNCTION ml_internal.baseline_text(text) IS 'A baseline in words.';
 COMMENT ON FUNCTION ml_internal.check_baselines() IS 'Trigger: the baselines of a job are all there, fit its result, and the one that it names is the best.';
 COMMENT ON FUNCTION ml_internal.draw_baselines(bigint) IS 'Part of ml.report: the baselines of a measurement, a line each.';

@@ -928,7 +928,7 @@ BEGIN
     SELECT m.id, format(
         'model %s, %s: %s, ROC AUC %s on held-out rows%s',
         m.id, m.name, coalesce(
-            ml_internal.baseline_verdict(r.best_baseline, r.f1_score, r.baseline_f1, r.baseline_lower, r.baseline_upper, r.baseline_note),
+            ml_internal.baseline_verdict(r.beats_baseline, r.best_baseline, r.f1_score, r.baseline_f1, r.baseline_lower, r.baseline_upper, r.baseline_note),
             format('%s, F1 %s', ml_internal.verdict(r.tp, r.tn, r.fp, r.fn), coalesce(r.f1_score::text, 'none'))
         ), coalesce(r.roc_auc::text, 'none'), ', at the threshold ' || nullif(r.threshold, 0.5)
     )

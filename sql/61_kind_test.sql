@@ -89,7 +89,7 @@ CONSTRAINT ml_jobs_result_test_id_fkey REFERENCES public.ml_test_results (id);
 CREATE INDEX IF NOT EXISTS ml_jobs_result_test ON public.ml_jobs (result_test_id) WHERE result_test_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_jobs_test_model ON public.ml_jobs (test_model_id) WHERE test_model_id IS NOT NULL;
 
-CALL ml_internal.add_baseline('ml_test_results');
+CALL ml_internal.add_baseline('ml_test_results', p_only_if => 'NOT has_overlap');
 
 CALL ml_internal.define_kind(
     'TEST',
@@ -170,7 +170,7 @@ BEGIN
     SELECT t.id, format(
         'test %s of model %s: %s, ROC AUC %s%s',
         t.id, t.model_id, coalesce(
-            ml_internal.baseline_verdict(t.best_baseline, t.f1_score, t.baseline_f1, t.baseline_lower, t.baseline_upper, t.baseline_note),
+            ml_internal.baseline_verdict(t.beats_baseline, t.best_baseline, t.f1_score, t.baseline_f1, t.baseline_lower, t.baseline_upper, t.baseline_note),
             format('%s, F1 %s', ml_internal.verdict(t.tp, t.tn, t.fp, t.fn), coalesce(t.f1_score::text, 'none'))
         ), coalesce(t.roc_auc::text, 'none'), ', at the threshold ' || nullif(t.threshold, 0.5)
     ) || coalesce('; ' || t.note, '')

@@ -128,7 +128,7 @@ BEGIN
     IF v_run.id IS NOT NULL THEN
         RETURN QUERY SELECT 'Held out: ' || coalesce(
             ml_internal.baseline_verdict(
-                v_run.best_baseline, v_run.f1_score, v_run.baseline_f1, v_run.baseline_lower, v_run.baseline_upper, v_run.baseline_note
+                v_run.beats_baseline, v_run.best_baseline, v_run.f1_score, v_run.baseline_f1, v_run.baseline_lower, v_run.baseline_upper, v_run.baseline_note
             ), ml_internal.verdict(v_run.tp, v_run.tn, v_run.fp, v_run.fn)
         );
         RETURN QUERY SELECT 'Folds:    ' || f.said FROM ml_internal.folds_text(v_run.job_id) f (said) WHERE f.said <> '';
@@ -136,7 +136,7 @@ BEGIN
     IF v_test.id IS NOT NULL THEN
         RETURN QUERY SELECT 'Test:     ' || coalesce(
             ml_internal.baseline_verdict(
-                v_test.best_baseline, v_test.f1_score, v_test.baseline_f1, v_test.baseline_lower, v_test.baseline_upper, v_test.baseline_note
+                v_test.beats_baseline, v_test.best_baseline, v_test.f1_score, v_test.baseline_f1, v_test.baseline_lower, v_test.baseline_upper, v_test.baseline_note
             ), ml_internal.verdict(v_test.tp, v_test.tn, v_test.fp, v_test.fn)
         );
         RETURN QUERY SELECT '          but ' || v_test.overlap_note WHERE v_test.has_overlap;

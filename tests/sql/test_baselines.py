@@ -116,6 +116,21 @@ def test_a_model_beats_its_baseline_only_if_the_interval_is_above_0_and_that_is_
         assert (float(board["baseline_f1"]), board["beats_baseline"]) == (0.6, beats)
 
 
+def test_a_model_beats_nothing_on_rows_of_its_training_period(
+    client: Connection, worker: Connection, reader: Connection
+) -> None:
+    job_id = running_job(client, worker, "TEST", test_start="2024-02-20")
+    complete(worker, job_id, "TEST", **told("TEST"))
+    result = one(reader, "SELECT * FROM ml_test_results WHERE job_id = %s", [job_id])
+    assert (result["has_overlap"], result["beats_baseline"]) == (True, False)
+    said = (
+        "does not provably beat its best baseline, persistence: F1 0.8000 against 0.6000, difference 0.0500"
+    )
+    message = job_row(client, job_id)["progress_msg"]
+    assert said in message
+    assert "on rows of its training period" in message
+
+
 @pytest.mark.parametrize(
     ("a", "b", "said"),
     [

@@ -189,7 +189,7 @@ _MEASUREMENTS: LiteralString = """
         coalesce(r.num_uncovered, t.num_uncovered) AS num_uncovered,
         coalesce(
             ml_internal.baseline_verdict(
-                s.best_baseline, s.f1_score, s.baseline_f1,
+                s.beats_baseline, s.best_baseline, s.f1_score, s.baseline_f1,
                 coalesce(r.baseline_lower, t.baseline_lower), coalesce(r.baseline_upper, t.baseline_upper),
                 coalesce(r.baseline_note, t.baseline_note)
             ),
