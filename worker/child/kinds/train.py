@@ -19,13 +19,14 @@ from worker.child import (
     thresholds,
     traps,
 )
-from worker.child.assignment import Fewest, Fitted
+from worker.child.assignment import Fewest, Fitted, Model
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
 from worker.child.models._shared import Weights
 from worker.child.progress import Report
 from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, rows_with_target, store_file
+from worker.child.thresholds import Chosen
 from worker.child.uniqueness import as_weights, uniqueness
 from worker.errors import JobError
 
@@ -33,7 +34,7 @@ FITTED = 0.85  # of the progress bar
 WRITES = True
 
 
-def run(task: Task) -> Result:
+def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     """Fit, measure and write the model; the result is a row of ``ml_training_runs``.
 
     Raises:
@@ -42,8 +43,7 @@ def run(task: Task) -> Result:
     """
     (model,) = task.assignment.models
     asked = task.assignment.request
-    kind: holdout.Kind = asked["split"] or "coins"  # NULL: older than the field, as the others
-    num_folds: int = asked["folds"] or 0
+    num_folds: int = asked["folds"] or 0  # NULL: older than the field
     is_weighted = asked["weights"] == "uniqueness"
     params = fitting.parse_params(model.params)
     targets = rows_with_target(task, model)
@@ -57,20 +57,12 @@ def run(task: Task) -> Result:
     )
     seconds_loading = task.seconds
     _require_both_classes(rows, model.fewest)
-    parts = holdout.split(
-        rows, model.test_size, model.random_state, model.label.reach, model.fewest.coins, kind=kind
-    )
-    _require_coins(parts, kind, model.fewest)
+    parts = _split(task, rows)
     found = traps.of_training(rows, parts, model.label, model.random_state, targets)
-    if model.threshold is None:
-        parts = holdout.set_aside(rows, parts, thresholds.SHARE, model.random_state, model.label.reach)
     rows.reorder(parts.order)
-    aside = parts.num_fitted + parts.num_set_aside
-    fitted, set_aside, held_out = (
-        slice(parts.num_fitted),
-        slice(parts.num_fitted, aside),
-        slice(aside + parts.num_gap, None),
-    )
+    fitted = slice(parts.num_fitted)
+    set_aside = slice(parts.num_fitted, parts.num_fitted + parts.num_set_aside)
+    held_out = slice(set_aside.stop + parts.num_gap, None)
     features, labels = rows.features[fitted], rows.labels[fitted]
     num_fitted_positive, num_set_aside_positive = int(labels.sum()), int(rows.labels[set_aside].sum())
     _require_both_classes_to_fit(labels, parts, rows)
@@ -100,43 +92,22 @@ def run(task: Task) -> Result:
     )
     seconds_fitting = time.monotonic() - started
 
-    threshold = model.threshold
-    if threshold is None:
-        chosen = thresholds.choose(
-            asked["threshold"], predict(pipeline, rows.features[set_aside]), rows.labels[set_aside]
-        )
-        threshold = chosen.threshold
-        warnings += chosen.warnings
+    given = model.threshold
+    chosen = (
+        Chosen(given, []) if given is not None else _choose_threshold(task, pipeline, rows.part(set_aside))
+    )
+    warnings += chosen.warnings
     task.report(fitted_at, f"Measuring on {len(parts.held_out)} held-out rows")
-    probabilities = predict(pipeline, rows.features[held_out])
     measured_on = rows.part(held_out)
-    blocks = blocks_of(measured_on.times, model.label.reach)
-    measured = measure(
-        pipeline,
-        rows.names,
-        rows.features[held_out],
-        rows.labels[held_out],
-        model.random_state,
-        probabilities=probabilities,
-        blocks=blocks,
-        threshold=threshold,
-    )
-    measured |= baselines.beside(
-        rows.part(held_out), model.label, known, probabilities > threshold, threshold
-    )
+    probabilities = predict(pipeline, measured_on.features)
+    measured = _measure(model, pipeline, measured_on, known, probabilities, chosen.threshold)
     stats = feature_stats.describe(rows.names, rows.features, model.random_state)
     found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
-    found += [*traps.degenerate(probabilities, threshold), *traps.constant(stats)]
+    found += [*traps.degenerate(probabilities, chosen.threshold), *traps.constant(stats)]
     task.report(SCORED if num_folds == 0 else fitted_at, "Writing the model file")
-    told = models.numbers(model_type, pipeline)
-    facts = None if told is None else numbers.facts(told, rows.names)
-    if facts is None:
-        why = "its type gives no numbers" if told is None else "it has too many numbers"
-        found.append(traps.Trap("not_in_sql", "info", f"ml.predict cannot be asked for this model: {why}"))
-    else:
-        some = rows.features[held_out][numbers.sampled(len(rows.features[held_out]))]
-        facts["ml_model_samples"] = numbers.samples(some, predict(pipeline, some))
-    coins = [rows.coin_names[coin].decode() for coin in np.unique(rows.coins[:aside])]
+    facts, not_in_sql = _numbers(model_type, pipeline, measured_on)
+    found += not_in_sql
+    coins = [rows.coin_names[coin].decode() for coin in np.unique(rows.coins[: set_aside.stop])]
     file = model_file.write(models.for_file(model_type, pipeline), rows.names, task.path)
     store_file(task, file)
     engine = model_type.engine(pipeline[-1])
@@ -154,7 +125,7 @@ def run(task: Task) -> Result:
         )
     return (
         measured
-        | (facts or {})
+        | facts
         | {
             "ml_warnings": traps.facts(found, model.id),
             "ml_feature_stats": stats,
@@ -182,6 +153,64 @@ def run(task: Task) -> Result:
             "warnings": traps.text(found),
         }
     )
+
+
+def _split(task: Task, rows: Dataset) -> holdout.Holdout:
+    """Which rows are fitted, held out, and set aside to choose the threshold on."""
+    (model,) = task.assignment.models
+    kind: holdout.Kind = task.assignment.request["split"] or "coins"  # NULL: older than the field
+    reach = model.label.reach
+    parts = holdout.split(rows, model.test_size, model.random_state, reach, model.fewest.coins, kind=kind)
+    _require_coins(parts, kind, model.fewest)
+    if model.threshold is None:
+        parts = holdout.set_aside(rows, parts, thresholds.SHARE, model.random_state, reach)
+    return parts
+
+
+def _choose_threshold(task: Task, pipeline: Pipeline, rows: Dataset) -> Chosen:
+    """Where the model says yes, by what the job asks for, on rows that were neither fitted nor measured."""
+    return thresholds.choose(
+        task.assignment.request["threshold"], predict(pipeline, rows.features), rows.labels
+    )
+
+
+def _measure(  # noqa: PLR0917
+    model: Model,
+    pipeline: Pipeline,
+    rows: Dataset,
+    fitted: Fitted,
+    probabilities: NDArray[np.float64],
+    threshold: float,
+) -> Result:
+    """What is told of the model on held-out rows, and of its baselines beside it."""
+    blocks = blocks_of(rows.times, model.label.reach)
+    return measure(
+        pipeline,
+        rows.names,
+        rows.features,
+        rows.labels,
+        model.random_state,
+        probabilities=probabilities,
+        blocks=blocks,
+        threshold=threshold,
+    ) | baselines.beside(rows, model.label, fitted, blocks, probabilities > threshold, threshold=threshold)
+
+
+def _numbers(
+    model_type: models.ModelType, pipeline: Pipeline, rows: Dataset
+) -> tuple[Result, list[traps.Trap]]:
+    """The numbers by which the database answers for the model, and some answers of it on these rows.
+
+    Returns:
+        The facts, and why there are none.
+    """
+    told = models.numbers(model_type, pipeline)
+    facts = None if told is None else numbers.facts(told, rows.names)
+    if facts is None:
+        why = "its type gives no numbers" if told is None else "it has too many numbers"
+        return {}, [traps.Trap("not_in_sql", "info", f"ml.predict cannot be asked for this model: {why}")]
+    some = rows.features[numbers.sampled(len(rows))]
+    return facts | {"ml_model_samples": numbers.samples(some, predict(pipeline, some))}, []
 
 
 def _require_both_classes(rows: Dataset, fewest: Fewest) -> None:
