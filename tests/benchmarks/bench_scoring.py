@@ -115,7 +115,11 @@ def main() -> None:
         )
         table = Table("Scoring from end to end", rows.about(url, args.rows))
         table.add(Row("SCORE of xgboost", ours, script, "script", "s", at_least=5))
-        table.add(Row("the same", ours, test + indexed, "TEST, and COPY into a table with indexes", "s", at_most=1.5))
+        table.add(
+            Row(
+                "the same", ours, test + indexed, "TEST, and COPY into a table with indexes", "s", at_most=1.5
+            )
+        )
         table.add(Row("the same", ours, test + plain, "TEST, and COPY without indexes", "s", at_most=1.5))
         table.show(args.json)
 

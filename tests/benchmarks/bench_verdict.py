@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from tests import servers
 from worker.child import dataset, fitting, holdout, measuring, models, resampling
-from worker.child.assignment import Period
+from worker.child.assignment import HALF, Period
 from worker.child.labels import Label
 from worker.commands.install import install
 from worker.commands.load import load
@@ -204,10 +204,7 @@ def evaluate(
             periods.append(Rows(rows.labels == 1, blocks, resampling.weights(blocks.num)))
         fitted = list(fit(train, defaults))
         answers = [
-            [
-                measuring.decide(measuring.predict(model, rows.features[:, columns]))
-                for columns, model in fitted
-            ]
+            [measuring.predict(model, rows.features[:, columns]) > HALF for columns, model in fitted]
             for rows in later
         ]
         measured, after = (

@@ -42,12 +42,20 @@ def fit(
 
 
 def measured(
-    data: Dataset, number: int = 5, horizon: int | None = None, **options: Any
+    data: Dataset, number: int = 5, horizon: int | None = None, threshold: float | None = 0.5, **options: Any
 ) -> list[dict[str, Any]]:
     data.reorder(folds.order(data))
     found = folds.cut(data.times, number, REACH)
     given: dict[str, Any] = {"fit": fit, "report": lambda _share, _words: None} | options
-    return folds.measure(data, found, given["fit"], horizon=horizon, period=PERIOD, report=given["report"])
+    return folds.measure(
+        data,
+        found,
+        given["fit"],
+        horizon=horizon,
+        choosing=folds.Choosing(threshold, "f1", REACH),
+        period=PERIOD,
+        report=given["report"],
+    )
 
 
 @pytest.mark.parametrize("number", [2, 5, 20])
@@ -171,3 +179,18 @@ def test_progress_names_the_fold_and_rises() -> None:
     assert 0 <= shares[0] <= shares[-1] <= 1
     for number in (1, 2, 3):
         assert any(words.startswith(f"Fold {number} of 3: ") for _, words in told)
+
+
+def test_a_fold_chooses_its_threshold_on_the_last_rows_before_it_and_looks_at_none_behind() -> None:
+    """Whatever comes later may change: neither the fit nor the threshold does."""
+    data = rows()
+    found = measured(data, threshold=None)
+    assert all(fold["num_set_aside"] > 0.15 * fold["num_fitted"] for fold in found)
+    assert len({fold["threshold"] for fold in found}) > 1
+    changed = rows()
+    changed.reorder(folds.order(changed))
+    later = changed.times >= folds.cut(changed.times, 5, REACH)[2].cut
+    changed.labels[later] = 1 - changed.labels[later]
+    again = measured(changed, threshold=None)
+    assert [fold["threshold"] for fold in again[:3]] == [fold["threshold"] for fold in found[:3]]
+    assert again[2]["tp"] != found[2]["tp"]
