@@ -229,9 +229,9 @@ def test_every_measurement_has_intervals_of_blocks_of_an_hour(
         assert row["reason"] is None
         assert row["lower"] < row["estimate"] < row["upper"]
         assert (row["block_seconds"], row["confidence"]) == (3600, Decimal("0.95"))
-        assert row["num_blocks"] > 100
+        assert row["num_blocks"] >= 8
         if row["side"] != "difference":
-            assert 50 < row["effective_rows"] <= row["num_samples"]
+            assert 5 < row["effective_rows"] <= row["num_samples"]
 
 
 def test_models_with_different_features_and_phases_are_compared_on_what_they_share(

@@ -34,7 +34,7 @@ from worker.database.connection import connect
 from worker.database.dataset import stream_dataset
 
 FEATURES = ("volatility_pct", "volume_sol")
-LABEL = Label("volatility_pct", ">", "0.5", 5)
+REACH = 2 * 5 * 60_000_000  # of a label that looks 5 minutes ahead
 DAYS = 2.5, 2.0, 2.0  # of training, comparison and what follows
 SPLITS = 3
 COINS = 12
@@ -106,11 +106,12 @@ def _ar(rng: np.random.Generator, num: int, memory: float, deviation: float) -> 
     return values
 
 
-def read(url: str, start: datetime, end: datetime) -> dataset.Dataset:
+def read(url: str, value: str, start: datetime, end: datetime) -> dataset.Dataset:
     """Labelled rows of a period, as a job reads them."""
+    label = Label("volatility_pct", ">", value, 5)
     with connect(url) as connection:
-        stream = stream_dataset([connection], LABEL, FEATURES, Period(start, end), None)
-        return dataset.decode(stream, FEATURES, LABEL, lambda _rows: None)
+        stream = stream_dataset([connection], label, FEATURES, Period(start, end), None)
+        return dataset.decode(stream, FEATURES, label, lambda _rows: None)
 
 
 def fit(
@@ -122,7 +123,7 @@ def fit(
         params = fitting.parse_params(defaults[model_type] | given)
         columns = tuple(FEATURES.index(name) for name in names)
         for seed in range(seeds):
-            chosen = holdout.split(rows, 0.2, seed, LABEL.reach, 10).fitted
+            chosen = holdout.split(rows, 0.2, seed, REACH, 10).fitted
             module = models.load(model_type)
             pipeline = module.make(params, seed, 2)
             fitting.fit(
@@ -156,6 +157,7 @@ def main() -> None:
     )
     options.add_argument("metrics", nargs="?", type=Path)
     options.add_argument("--pairs", default="%_USDT", help="coins to read, as LIKE has them")
+    options.add_argument("--value", default="0.5", help="positive is a volatility_pct above it in 5 minutes")
     options.add_argument("--equals", type=int, default=400)
     options.add_argument("--json", help=argparse.SUPPRESS)
     args = options.parse_args()
@@ -180,27 +182,28 @@ def main() -> None:
                 "SELECT model_type, name, kind, default_value FROM ref_model_params"
             ):
                 defaults.setdefault(model_type, {})[name] = (kind, value)
-        evaluate(url, first, last, defaults, args.equals)
+        evaluate(url, args.value, (first, last), defaults, args.equals)
 
 
 def evaluate(
     url: str,
-    first: datetime,
-    last: datetime,
+    value: str,
+    period: tuple[datetime, datetime],
     defaults: dict[str, dict[str, tuple[str, str]]],
     num_equals: int,
 ) -> None:
     rng = np.random.default_rng(0)
+    first, last = period
     space = (last - first - timedelta(days=sum(DAYS))) / (SPLITS - 1)
     totals = np.zeros(5, int)
     exchanged = 0
     for number in range(SPLITS):
         at = first + number * space
         bounds = [at, *(at + timedelta(days=days) for days in np.cumsum(DAYS).tolist())]
-        train, *later = (read(url, *bounds[part : part + 2]) for part in range(3))
+        train, *later = (read(url, value, *bounds[part : part + 2]) for part in range(3))
         periods = []
         for rows in later:
-            blocks = resampling.blocks_of(rows.times, LABEL.reach)
+            blocks = resampling.blocks_of(rows.times, REACH)
             periods.append(Rows(rows.labels == 1, blocks, resampling.weights(blocks.num)))
         fitted = list(fit(train, defaults))
         answers = [
