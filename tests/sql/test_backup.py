@@ -39,6 +39,7 @@ REPLICATED = (
     "ml_jobs, ml_job_events, ml_models, ml_training_runs, ml_test_results, ml_comparisons,"
     " ml_curve_points, ml_folds, ml_baselines, ml_worker_signs,"
     " ml_test_day_counts, ml_test_coin_counts,"
+    " ml_curve_points, ml_intervals, ml_worker_signs,"
     " ml_model_inputs, ml_model_trees, ml_model_layers, ml_model_samples, ml_model_numbers"
 )
 
