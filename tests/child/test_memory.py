@@ -99,6 +99,15 @@ def test_a_job_that_cannot_fit_is_told_the_figures_and_what_to_do(monkeypatch: p
         memory.require("TO_PREDICT", {"xgboost", "gradient_boosting"}, 20_000_000, 10)
 
 
+def test_folds_and_weights_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 3 * GB)
+    monkeypatch.setattr(memory, "capacity", lambda: 3 * GB)
+    memory.require("TO_TRAIN", {"xgboost"}, 18_000_000, 10)  # 2.7 GB
+    for more, times in ((24, 1.0), (0, 1.2)):
+        with pytest.raises(JobError, match="about 3.[12] GB"):
+            memory.require("TO_TRAIN", {"xgboost"}, 18_000_000, 10, more=more, times=times)
+
+
 def test_a_job_that_fits_but_not_now_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 3 * GB)
     monkeypatch.setattr(memory, "capacity", lambda: 8 * GB)
