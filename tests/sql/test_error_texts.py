@@ -202,6 +202,23 @@ OURS = [
         train_random_state=-1,
     ),
     train("train_future_minutes 0 is not between 1 and 525600", HORIZON, train_future_minutes=0),
+    train(
+        "train_split 'rows' is unknown",
+        "Use coins (the default: whole coins are held out), time (the last part of the period), "
+        "or coins_and_time (later rows of coins that are not fitted).",
+        train_split="rows",
+    ),
+    train(
+        "train_folds 1 is not between 2 and 20",
+        "In so many later periods, one after another, the recipe is measured besides; "
+        "leave it out, or give 0, for none.",
+        train_folds=1,
+    ),
+    train(
+        "train_weights 'age' is unknown",
+        "Use none (the default), or uniqueness where labels that overlap shall count less.",
+        train_weights="age",
+    ),
     train("train_model_type 'xgbost' is unknown", "Did you mean xgboost?", train_model_type="xgbost"),
     train(
         "train_model_type 'svm' is unknown",
@@ -620,6 +637,7 @@ NOT_FOR_CLIENTS = {
     "51_intervals.sql",
     "56_test_parts.sql",
     "52_baselines.sql",
+    "55_folds.sql",
     "63_limits.sql",  # nobody has limits here: see test_limits.py
     "65_model_numbers.sql",
     "66_model_files.sql",

@@ -104,6 +104,9 @@ OF_TRAIN_OPTIONAL: Fields = {
     "train_test_size": 0.3,
     "train_random_state": 7,
     "train_future_minutes": 5,
+    "train_split": "time",
+    "train_folds": 5,
+    "train_weights": "uniqueness",
 }
 OF_TEST: Fields = {"test_model_id": "@ready", **TEST_PERIOD}
 OF_COMPARE: Fields = {"compare_model_a_id": "@ready", "compare_model_b_id": "@rival", **COMPARE_PERIOD}
