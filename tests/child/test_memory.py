@@ -104,7 +104,7 @@ def test_folds_and_weights_take_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "capacity", lambda: 3 * GB)
     memory.require("TO_TRAIN", {"xgboost"}, 18_000_000, 10)  # 2.7 GB
     for more, times in ((24, 1.0), (0, 1.2)):
-        with pytest.raises(JobError, match="about 3.[12] GB"):
+        with pytest.raises(JobError, match=r"about 3\.[12] GB"):
             memory.require("TO_TRAIN", {"xgboost"}, 18_000_000, 10, more=more, times=times)
 
 
