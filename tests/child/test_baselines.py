@@ -203,6 +203,12 @@ def test_a_baseline_that_does_not_exist_says_why(
     assert set(found.facts) == {"baseline", "place", "reason"}
 
 
+def test_a_kind_of_label_from_elsewhere_may_have_no_persistence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("worker.child.labels.value.PERSISTS")
+    found = by_name(rows_of([0, 1]), LEVEL, Fitted(0.5, None))["persistence"]
+    assert found.facts["reason"] == "labels of the kind value have none"
+
+
 def test_a_rule_is_told_as_short_as_its_number_allows() -> None:
     rows = rows_of([0, 1], [[1.0], [2.0]], [0, 1])
     for threshold, said in ((1234.5, "1234.5"), (0.1, "0.1"), (3.0, "3"), (1e-20, "1e-20"), (0.0, "0")):
