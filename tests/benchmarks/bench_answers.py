@@ -2,7 +2,8 @@
 
 The answers are those of jobs that asked five models in turn about all coins, an hour at a time. They are made
 by the server, with the triggers off and the indexes built at the end. Each question is asked by a reader, as
-the README and the reference have it; the plan must name an index, and no sequential scan.
+the README and the reference have it; no plan may read the table from end to end. The limits are what one
+waits for gladly.
 """
 
 import json
@@ -34,7 +35,7 @@ def fill(owner: Connection, answers: int, coins: int) -> int:
     ).fetchall()
     for name, _ in indexes:
         owner.execute(f"DROP INDEX {name}".encode())
-    jobs = max(1, answers // (coins * MINUTES))
+    jobs = -(-answers // (coins * MINUTES))
     for job in range(1, jobs + 1):
         owner.execute(
             """
@@ -100,7 +101,7 @@ def main() -> None:
             about |= {"table": size, "indexes": index_size}
             coin = "md5('7') || 'pump'"
             questions = (
-                ("all answers of a coin", f"SELECT * FROM ml_predictions WHERE key = {coin}", 500),
+                ("all answers of a coin", f"SELECT * FROM ml_predictions WHERE key = {coin}", 100),
                 (
                     "those of a model",
                     f"SELECT * FROM ml_predictions WHERE key = {coin} AND model_id = 2",
@@ -110,13 +111,13 @@ def main() -> None:
                     "its newest answer",
                     f"SELECT * FROM ml_predictions WHERE key = {coin} AND model_id = 2"
                     " ORDER BY moment DESC LIMIT 1",
-                    5,
+                    20,
                 ),
                 ("the newest answer of each coin", "SELECT * FROM ml.newest_answers(2)", 1000),
                 (
-                    "all answers of a job",
+                    "how many answers a job gave",
                     f"SELECT count(*) FROM ml_predictions WHERE job_id = {(jobs + 1) // 2}",
-                    500,
+                    2000,
                 ),
             )
             connection.execute("SET ROLE ml_reader")
@@ -131,8 +132,8 @@ def main() -> None:
                 buffers = root["Shared Hit Blocks"] + root["Shared Read Blocks"]
                 rows = len(connection.execute(query.encode()).fetchall())
                 ms = median_ms(connection, query, args.repeats)
-                what = f"{what}: {rows:,} rows, {buffers:,} blocks{', ' if used else ''}{', '.join(used)}"
-                table.add(Row(what, ms, limit, "the limit", "ms", at_most=1))
+                told = f"{what}: {rows:,} rows, {buffers:,} blocks{', ' if used else ''}{', '.join(used)}"
+                table.add(Row(told, ms, limit, "the limit", "ms", at_most=1))
             table.show(args.json)
 
 

@@ -367,7 +367,8 @@ def test_answers_are_found_by_an_index_and_never_by_reading_all(
         worker.execute(
             """
             SELECT ml_internal.store_predictions(
-                %s, 1, ARRAY(SELECT 'coin ' || n FROM generate_series(1, 2000) n), array_agg(c ORDER BY m, c), array_agg(
+                %s, 1, ARRAY(SELECT 'coin ' || n FROM generate_series(1, 2000) n),
+                array_agg(c ORDER BY m, c), array_agg(
                     timestamptz '2024-03-01' + m * interval '1 minute' ORDER BY m, c
                 ), array_agg(0.5::float8)
             )
