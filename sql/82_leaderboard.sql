@@ -12,13 +12,16 @@ CREATE OR REPLACE FUNCTION ml_internal.f1_standard_error(
     fn bigint
 )
 RETURNS double precision
-LANGUAGE sql
+LANGUAGE plpgsql -- of which a plan is kept
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT 2 / (1 + x.j) ^ 2 * sqrt(x.j * (1 - x.j) / x.n)
-    FROM (SELECT tp::double precision / nullif(tp + fp + fn, 0) AS j, tp + fp + fn AS n) x;
+DECLARE
+    v_j double precision := tp::double precision / nullif(tp + fp + fn, 0);
+BEGIN
+    RETURN 2 / (1 + v_j) ^ 2 * sqrt(v_j * (1 - v_j) / (tp + fp + fn));
+END
 $$;
 
 -- By how many standard errors the greatest of n equals lies above their mean: of up to five exactly, of more as by G. Blom,
@@ -28,33 +31,32 @@ CREATE OR REPLACE FUNCTION ml_internal.greatest_of_equals(
     n bigint
 )
 RETURNS double precision
-LANGUAGE sql
+LANGUAGE plpgsql
 IMMUTABLE
 PARALLEL SAFE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN n <= 5 THEN ('{0,0.56419,0.84628,1.02938,1.16296}'::double precision [])[n]
-        ELSE x.t - (2.515517 + 0.802853 * x.t + 0.010328 * x.t ^ 2) / (1 + 1.432788 * x.t + 0.189269 * x.t ^ 2 + 0.001308 * x.t ^ 3)
-    END
-    FROM (SELECT sqrt(-2 * ln(0.625 / (n + 0.25))) AS t) x;
+DECLARE
+    v_t double precision;
+BEGIN
+    IF n <= 5 THEN
+        RETURN ('{0,0.56419,0.84628,1.02938,1.16296}'::double precision [])[n];
+    END IF;
+    v_t := sqrt(-2 * ln(0.625::double precision / (n + 0.25)));
+    RETURN v_t - (2.515517 + 0.802853 * v_t + 0.010328 * v_t ^ 2) / (1 + 1.432788 * v_t + 0.189269 * v_t ^ 2 + 0.001308 * v_t ^ 3);
+END
 $$;
 
 -- A row is a model in one period that it was tested on, by its latest test of that; a model that none ranks has one row.
 -- Ranks compare what can be compared: models of the same source, label and phases in the same period. A test on rows of
 -- the training period ranks nobody. Three orders, because F1 says little of a rare event: a model that ranks its rows well
 -- may say yes to none of them. Deleted models have no row, but were tried: the best of many is good by chance as well.
+-- What was tried is counted last, and of all tests, so that a query that does not ask for it does not pay for it.
 CREATE OR REPLACE VIEW public.ml_leaderboard WITH (security_invoker = true) AS
 SELECT
-    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
-        of_group ORDER BY e.test_f1 DESC NULLS LAST, e.test_accuracy DESC NULLS LAST, e.training_f1 DESC NULLS LAST
-    ) END AS rank_by_f1,
-    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
-        of_group ORDER BY e.test_roc_auc DESC NULLS LAST, e.training_roc_auc DESC NULLS LAST
-    ) END AS rank_by_roc_auc,
-    CASE WHEN e.test_id IS NOT NULL THEN rank() OVER (
-        of_group ORDER BY e.test_average_precision DESC NULLS LAST, e.training_average_precision DESC NULLS LAST
-    ) END AS rank_by_average_precision,
+    e.rank_by_f1,
+    e.rank_by_roc_auc,
+    e.rank_by_average_precision,
     e.id,
     e.name,
     e.model_type,
@@ -83,9 +85,9 @@ SELECT
         WHEN e.test_overlap IS NOT NULL THEN 'no test outside the training period: ' || e.test_overlap
         ELSE 'not tested'
     END AS rank_note,
-    e.num_models_tried,
-    e.num_tests_tried,
-    least(1, round((e.mean_f1 + e.standard_error * ml_internal.greatest_of_equals(e.num_models_tried))::numeric, 4)) AS best_of_equals_f1,
+    g.num_models AS num_models_tried,
+    g.num_tests AS num_tests_tried,
+    least(1, round((e.mean_f1 + e.standard_error * ml_internal.greatest_of_equals(g.num_models))::numeric, 4)) AS best_of_equals_f1,
     e.threshold,
     e.test_f1_at_half,
     e.test_mcc,
@@ -100,58 +102,85 @@ SELECT
     e.best_baseline,
     e.baseline_f1,
     e.beats_baseline
-FROM (SELECT
-    a.*,
-    CASE WHEN a.test_id IS NOT NULL THEN count(*) OVER tried END AS num_models_tried,
-    CASE WHEN a.test_id IS NOT NULL THEN (sum(a.num_tests) OVER tried)::bigint END AS num_tests_tried,
-    avg(a.test_f1) OVER tried AS mean_f1,
-    sqrt(avg(a.variance) OVER tried) AS standard_error
 FROM (
     SELECT
-        m.id, m.name, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
-        ml_internal.label_text(m) AS target,
-        m.training_accuracy, m.training_f1, r.roc_auc AS training_roc_auc, r.average_precision AS training_average_precision,
-        t.id AS test_id, t.test_start, t.test_end, t.num_samples AS test_samples,
-        t.accuracy AS test_accuracy, t.f1_score AS test_f1, t.precision_score AS test_precision, t.recall AS test_recall,
-        t.roc_auc AS test_roc_auc, t.average_precision AS test_average_precision,
-        CASE WHEN t.id IS NULL THEN (
-            SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
-        ) END AS test_overlap,
-        CASE WHEN NOT m.is_deleted THEN (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) END AS tests,
-        CASE WHEN NOT m.is_deleted THEN (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) END AS comparisons_won,
-        m.created_at, m.source, m.phases_csv, m.is_deleted, m.threshold,
-        t.f1_at_half AS test_f1_at_half, t.mcc AS test_mcc, t.log_loss AS test_log_loss, t.brier_score AS test_brier_score,
-        t.num_tests, i.f1_lower, i.f1_upper, i.roc_auc_lower, i.roc_auc_upper, i.effective_rows,
-        t.best_baseline, t.baseline_f1, t.beats_baseline, m.train_job_id,
-        coalesce((i.f1_upper - i.f1_lower)::double precision / 3.92, ml_internal.f1_standard_error(t.tp, t.fp, t.fn)) ^ 2 AS variance
-    FROM public.ml_models m
-    LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
-    LEFT JOIN (
+        a.*,
+        CASE WHEN a.test_id IS NOT NULL THEN rank() OVER (
+            of_group ORDER BY a.test_f1 DESC NULLS LAST, a.test_accuracy DESC NULLS LAST, a.training_f1 DESC NULLS LAST
+        ) END AS rank_by_f1,
+        CASE WHEN a.test_id IS NOT NULL THEN rank() OVER (
+            of_group ORDER BY a.test_roc_auc DESC NULLS LAST, a.training_roc_auc DESC NULLS LAST
+        ) END AS rank_by_roc_auc,
+        CASE WHEN a.test_id IS NOT NULL THEN rank() OVER (
+            of_group ORDER BY a.test_average_precision DESC NULLS LAST, a.training_average_precision DESC NULLS LAST
+        ) END AS rank_by_average_precision,
+        avg(a.test_f1) OVER of_group AS mean_f1,
+        sqrt(avg(a.standard_error_of_one ^ 2) OVER of_group) AS standard_error
+    FROM (
         SELECT
-            x.*,
-            count(*) OVER (PARTITION BY x.model_id, x.test_start, x.test_end) AS num_tests,
-            row_number() OVER (PARTITION BY x.model_id, x.test_start, x.test_end ORDER BY x.created_at DESC, x.id DESC) AS place
-        FROM public.ml_test_results x
-        WHERE NOT x.has_overlap
-    ) t ON t.model_id = m.id AND t.place = 1
-    LEFT JOIN LATERAL (
-        SELECT
-            max(x.lower) FILTER (WHERE x.metric = 'f1') AS f1_lower,
-            max(x.upper) FILTER (WHERE x.metric = 'f1') AS f1_upper,
-            max(x.lower) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_lower,
-            max(x.upper) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_upper,
-            max(x.effective_rows) AS effective_rows
-        FROM public.ml_intervals x
-        WHERE x.job_id = t.job_id AND x.side = 'model'
-    ) i ON true
-    WHERE m.status = 'READY' AND (NOT m.is_deleted OR t.id IS NOT NULL)
-) a
-WINDOW tried AS (PARTITION BY a.target, a.source, a.phases_csv, a.test_start, a.test_end)) e
-WHERE NOT e.is_deleted
-WINDOW of_group AS (PARTITION BY e.target, e.source, e.phases_csv, e.test_start, e.test_end)
+            m.id, m.name, m.model_type, m.target_variable, m.target_operator, m.target_value, m.future_minutes,
+            m.label, m.base_variable, m.stop_value, m.uncovered, m.source, m.phases_csv, m.threshold, m.created_at,
+            ml_internal.label_text(m) AS target,
+            m.training_accuracy, m.training_f1, r.roc_auc AS training_roc_auc, r.average_precision AS training_average_precision,
+            t.id AS test_id, t.test_start, t.test_end, t.num_samples AS test_samples,
+            t.accuracy AS test_accuracy, t.f1_score AS test_f1, t.precision_score AS test_precision, t.recall AS test_recall,
+            t.roc_auc AS test_roc_auc, t.average_precision AS test_average_precision, t.f1_at_half AS test_f1_at_half,
+            t.mcc AS test_mcc, t.log_loss AS test_log_loss, t.brier_score AS test_brier_score,
+            CASE WHEN t.id IS NULL THEN (
+                SELECT x.overlap_note FROM public.ml_test_results x WHERE x.model_id = m.id ORDER BY x.created_at DESC, x.id DESC LIMIT 1
+            ) END AS test_overlap,
+            (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
+            (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
+            i.f1_lower, i.f1_upper, i.roc_auc_lower, i.roc_auc_upper, i.effective_rows,
+            t.best_baseline, t.baseline_f1, t.beats_baseline, m.train_job_id,
+            coalesce((i.f1_upper - i.f1_lower)::double precision / 3.92, ml_internal.f1_standard_error(t.tp, t.fp, t.fn)) AS standard_error_of_one
+        FROM public.ml_models m
+        LEFT JOIN public.ml_training_runs r ON r.model_id = m.id
+        LEFT JOIN LATERAL (
+            SELECT DISTINCT ON (x.test_start, x.test_end) x.*
+            FROM public.ml_test_results x
+            WHERE x.model_id = m.id AND NOT x.has_overlap
+            ORDER BY x.test_start, x.test_end, x.created_at DESC, x.id DESC
+        ) t ON true
+        LEFT JOIN LATERAL (
+            SELECT
+                max(x.lower) FILTER (WHERE x.metric = 'f1') AS f1_lower,
+                max(x.upper) FILTER (WHERE x.metric = 'f1') AS f1_upper,
+                max(x.lower) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_lower,
+                max(x.upper) FILTER (WHERE x.metric = 'roc_auc') AS roc_auc_upper,
+                max(x.effective_rows) AS effective_rows
+            FROM public.ml_intervals x
+            WHERE x.job_id = t.job_id AND x.side = 'model'
+        ) i ON true
+        WHERE m.status = 'READY' AND NOT m.is_deleted
+    ) a
+    WINDOW of_group AS (
+        PARTITION BY
+            a.source, a.label, a.target_variable, a.target_operator, a.target_value, a.future_minutes, a.base_variable,
+            a.stop_value, a.uncovered, a.phases_csv, a.test_start, a.test_end
+    )
+) e
+LEFT JOIN (
+    SELECT
+        m.source, m.label, m.target_variable, m.target_operator, m.target_value, coalesce(m.future_minutes, 0) AS future_minutes,
+        coalesce(m.base_variable, '') AS base_variable, coalesce(m.stop_value, 0) AS stop_value, coalesce(m.uncovered, '') AS uncovered,
+        coalesce(m.phases_csv, '') AS phases_csv, x.test_start, x.test_end, count(*) AS num_models, sum(x.num_tests)::bigint AS num_tests
+    FROM (
+        SELECT t.model_id, t.test_start, t.test_end, count(*) AS num_tests
+        FROM public.ml_test_results t
+        WHERE NOT t.has_overlap
+        GROUP BY t.model_id, t.test_start, t.test_end
+    ) x
+    JOIN public.ml_models m ON m.id = x.model_id
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+) g ON g.source = e.source AND g.label = e.label AND g.target_variable = e.target_variable AND g.target_operator = e.target_operator
+    AND g.target_value = e.target_value AND g.future_minutes = coalesce(e.future_minutes, 0)
+    AND g.base_variable = coalesce(e.base_variable, '') AND g.stop_value = coalesce(e.stop_value, 0)
+    AND g.uncovered = coalesce(e.uncovered, '') AND g.phases_csv = coalesce(e.phases_csv, '')
+    AND g.test_start = e.test_start AND g.test_end = e.test_end
 ORDER BY
     e.target_variable, e.target_operator, e.target_value, e.future_minutes, e.target,
-    e.test_end DESC NULLS LAST, e.test_start DESC, e.phases_csv, rank_by_f1, e.id;
+    e.test_end DESC NULLS LAST, e.test_start DESC, e.phases_csv, e.rank_by_f1, e.id;
 
 CREATE OR REPLACE VIEW public.ml_model_features WITH (security_invoker = true) AS
 SELECT
@@ -225,7 +254,7 @@ COMMENT ON COLUMN public.ml_leaderboard.phases_csv IS 'Phases of its rows; NULL:
 COMMENT ON COLUMN public.ml_leaderboard.rank_note IS 'Why it has no rank: it was not tested, or on its training period alone; NULL: it has one.';
 COMMENT ON COLUMN public.ml_leaderboard.num_models_tried IS 'Models tested that it is ranked among, deleted ones included.';
 COMMENT ON COLUMN public.ml_leaderboard.num_tests_tried IS 'Their tests in this period, repeated ones included.';
-COMMENT ON COLUMN public.ml_leaderboard.best_of_equals_f1 IS 'F1 to expect of the best of so many models if all were equal and chance alone told them apart: their mean F1, and of its standard error the expected greatest (Blom, 1958). A best model that is not above it has proven nothing.';
+COMMENT ON COLUMN public.ml_leaderboard.best_of_equals_f1 IS 'F1 to expect of the best of so many models if all were equal and chance alone told them apart: the mean F1 of those that are not deleted, and of its standard error the expected greatest (Blom, 1958). A best model that is not above it has proven nothing.';
 COMMENT ON COLUMN public.ml_leaderboard.threshold IS 'The model says yes where its probability is greater than this.';
 COMMENT ON COLUMN public.ml_leaderboard.test_f1_at_half IS 'F1 in the test if the threshold were 0.5.';
 COMMENT ON COLUMN public.ml_leaderboard.test_mcc IS 'Matthews correlation in the test, -1 to 1, chance 0.';

@@ -47,7 +47,7 @@ def counts(labels: np.ndarray, says: np.ndarray) -> dict[str, int]:
 @pytest.mark.parametrize("threshold", [0.5, 0.29])
 def test_each_day_has_the_counts_and_the_area_of_its_rows(threshold: float) -> None:
     rows, probabilities = scored()
-    found = parts.facts(rows, probabilities, threshold)["ml_test_day_counts"]
+    found = parts.facts(rows, probabilities, np.argsort(probabilities), threshold)["ml_test_day_counts"]
     days = rows.times // DAY
     assert [row["day"] for row in found] == [str(EPOCH + timedelta(days=int(day))) for day in np.unique(days)]
     for row, day in zip(found, np.unique(days), strict=True):
@@ -60,7 +60,7 @@ def test_each_day_has_the_counts_and_the_area_of_its_rows(threshold: float) -> N
 
 def test_each_coin_has_the_counts_of_its_rows_the_most_rows_first() -> None:
     rows, probabilities = scored()
-    found = parts.facts(rows, probabilities, 0.4)["ml_test_coin_counts"]
+    found = parts.facts(rows, probabilities, np.argsort(probabilities), 0.4)["ml_test_coin_counts"]
     assert [row["place"] for row in found] == list(range(len(np.unique(rows.coins))))
     sizes = [sum(row[name] for name in ("tp", "fp", "tn", "fn")) for row in found]
     assert sizes == sorted(sizes, reverse=True)
@@ -74,9 +74,9 @@ def test_each_coin_has_the_counts_of_its_rows_the_most_rows_first() -> None:
 
 def test_coins_beyond_the_most_are_told_of_together(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, probabilities = scored()
-    whole = parts.facts(rows, probabilities, 0.5)["ml_test_coin_counts"]
+    whole = parts.facts(rows, probabilities, np.argsort(probabilities), 0.5)["ml_test_coin_counts"]
     monkeypatch.setattr(parts, "MOST_COINS", 5)
-    found = parts.facts(rows, probabilities, 0.5)["ml_test_coin_counts"]
+    found = parts.facts(rows, probabilities, np.argsort(probabilities), 0.5)["ml_test_coin_counts"]
     assert found[:5] == whole[:5]
     (others,) = found[5:]
     assert (others["place"], others["key"], others["num_coins"]) == (5, None, len(whole) - 5)
@@ -91,13 +91,13 @@ def test_days_far_apart_are_told_of_unless_they_are_too_many(
     rows, probabilities = scored(num_rows=50, num_days=num_days)
     if not told:
         monkeypatch.setattr(parts, "MOST_DAYS", 10)
-    found = parts.facts(rows, probabilities, 0.5)["ml_test_day_counts"]
+    found = parts.facts(rows, probabilities, np.argsort(probabilities), 0.5)["ml_test_day_counts"]
     assert len(found) == (len(np.unique(rows.times // DAY)) if told else 0)
     assert all(row["roc_auc"] is None for row in found if 0 in (row["tp"] + row["fn"], row["tn"] + row["fp"]))
 
 
 def test_a_row_alone_is_a_day_and_a_coin() -> None:
     rows, probabilities = scored(num_rows=1)
-    found = parts.facts(rows, probabilities, 0.5)
+    found = parts.facts(rows, probabilities, np.argsort(probabilities), 0.5)
     assert [len(table) for table in found.values()] == [1, 1]
     assert found["ml_test_day_counts"][0]["roc_auc"] is None

@@ -54,13 +54,14 @@ def measure(
     probabilities: NDArray[np.float64],
     blocks: Blocks,
     threshold: float = HALF,
+    order: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns.
 
-    ``blocks`` are those of the rows.
+    ``blocks`` are those of the rows; ``order`` that of the probabilities, rising, where it is known already.
     """
     found = importance(model, names, features, labels, random_state)
-    scored = score(probabilities, labels, threshold)
+    scored = score(probabilities, labels, threshold, order)
     num_positive = int(labels.sum())
     return {
         "num_positive": num_positive,
@@ -84,13 +85,21 @@ def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float6
     return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64).clip(0, 1)
 
 
-def score(probabilities: NDArray[np.float64], labels: NDArray[np.uint8], threshold: float = HALF) -> Score:
-    """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database."""
+def score(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    threshold: float = HALF,
+    order: NDArray[np.int64] | None = None,
+) -> Score:
+    """Score predictions of labelled rows. Accuracy, precision, recall and F1 follow in the database.
+
+    ``order`` is the rising one of the probabilities, where it is known.
+    """
     positive = labels == 1
     tp, fp = _hits(probabilities, positive, threshold)
     tp_at_half, fp_at_half = (tp, fp) if threshold == HALF else _hits(probabilities, positive, HALF)
     fn = int(np.count_nonzero(positive)) - tp
-    has_both, ranked = 0 < tp + fn < len(labels), _ranked(probabilities, labels)
+    has_both, ranked = 0 < tp + fn < len(labels), _ranked(probabilities, labels, order)
     return Score(
         threshold=threshold,
         tp=tp,
@@ -123,10 +132,10 @@ def _log_loss(probabilities: NDArray[np.float64], positive: NDArray[np.bool_]) -
 
 
 def _ranked(
-    probabilities: NDArray[np.float64], labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float64], labels: NDArray[np.uint8], rising: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many positive and negative rows are at least as probable, for each probability, falling."""
-    order = np.argsort(probabilities)[::-1]
+    order = (np.argsort(probabilities) if rising is None else rising)[::-1]
     ends = np.flatnonzero(np.diff(probabilities[order], append=-np.inf))  # of the rows of one probability
     positives = np.cumsum(labels[order], dtype=np.int64)[ends]
     return positives, ends + 1 - positives

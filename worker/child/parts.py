@@ -14,24 +14,27 @@ _DAY = 86_400_000_000  # microseconds
 _FIRST_DAY = date(2000, 1, 1)
 
 
-def facts(rows: Dataset, probabilities: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+def facts(
+    rows: Dataset, probabilities: NDArray[np.float64], order: NDArray[np.int64], threshold: float
+) -> dict[str, Any]:
     """Rows of ``ml_test_day_counts`` and ``ml_test_coin_counts``.
 
     Args:
         rows: labelled rows.
         probabilities: shape (rows,).
+        order: the rising one of the probabilities.
         threshold: rows with a greater probability are predicted positive.
     """
     # 0 to 3: true negative, false negative, false positive, true positive.
     found = 2 * (probabilities > threshold).astype(np.uint8) + rows.labels
     return {
-        "ml_test_day_counts": _by_day(rows, found, probabilities),
+        "ml_test_day_counts": _by_day(rows, found, probabilities, order),
         "ml_test_coin_counts": _by_coin(rows, found),
     }
 
 
 def _by_day(
-    rows: Dataset, found: NDArray[np.uint8], probabilities: NDArray[np.float64]
+    rows: Dataset, found: NDArray[np.uint8], probabilities: NDArray[np.float64], order: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
     """Days (UTC) in their order; none where there are very many."""
     days = rows.times // _DAY
@@ -44,7 +47,7 @@ def _by_day(
     else:
         numbers = np.arange(int(days.max()) + 1)
     counts = _count(days, found, len(numbers))
-    areas = _roc_auc(days, rows.labels, probabilities, counts)
+    areas = _roc_auc(days, rows.labels, probabilities, order, counts)
     return [
         {
             "day": (_FIRST_DAY + timedelta(days=first + int(numbers[place]))).isoformat(),
@@ -86,13 +89,13 @@ def _roc_auc(
     days: NDArray[np.int64],
     labels: NDArray[np.uint8],
     probabilities: NDArray[np.float64],
+    order: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Of each day, the share of pairs of a positive and a negative row where the first is likelier.
 
     A tie is half of one; NaN where there is no pair.
     """
-    order = np.argsort(probabilities)
     order = order[np.argsort(days[order].astype(np.uint16), kind="stable")]  # which is quick for 16 bits
     day, probability = days[order], probabilities[order]
     starts = np.flatnonzero(np.append(True, (day[1:] != day[:-1]) | (probability[1:] != probability[:-1])))

@@ -2,6 +2,8 @@
 
 import time
 
+import numpy as np
+
 from worker.child import baselines, parts
 from worker.child.found import of_answers
 from worker.child.measuring import measure, predict
@@ -19,6 +21,7 @@ def run(task: Task) -> Result:
     task.report(LOADED, f"Scoring {len(rows)} rows")
     blocks = blocks_of(rows.times, model.label.reach)
     probabilities = predict(pipeline, rows.features)
+    order = np.argsort(probabilities)  # once: of many rows it takes long
     measured = measure(
         pipeline,
         rows.names,
@@ -28,6 +31,7 @@ def run(task: Task) -> Result:
         probabilities=probabilities,
         blocks=blocks,
         threshold=model.ready_threshold,
+        order=order,
     )
     return (
         measured
@@ -39,7 +43,7 @@ def run(task: Task) -> Result:
             probabilities > model.ready_threshold,
             threshold=model.ready_threshold,
         )
-        | parts.facts(rows, probabilities, model.ready_threshold)
+        | parts.facts(rows, probabilities, order, model.ready_threshold)
         | of_answers(rows, [model], fitted, {model.id: probabilities})
         | {
             **rows.without_label,
