@@ -102,6 +102,14 @@ def test_test_comparison_and_scoring_go_by_the_model_s_threshold(
         [test["id"]],
     )
     assert curve == {"tp": test["tp"], "fp": test["fp"]}
+    for view, parts in (("ml_test_days", "day"), ("ml_test_coins", "key")):
+        summed = one(
+            anna,
+            f"SELECT sum(tp) AS tp, sum(fp) AS fp, sum(num_samples) AS n, count(DISTINCT {parts}) > 1 AS many"
+            f" FROM {view} WHERE test_id = %s",
+            [test["id"]],
+        )
+        assert summed == {"tp": test["tp"], "fp": test["fp"], "n": test["num_samples"], "many": True}
     score_job = done(anna, "SCORE", score_model_id=a)
     scoring = one(anna, "SELECT * FROM ml_scorings WHERE job_id = %s", [score_job["id"]])
     decided = one(
