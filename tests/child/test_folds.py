@@ -141,7 +141,7 @@ def test_one_that_cannot_be_says_why(case: str, reasons: list[str | None]) -> No
     def refuse(*_: Any) -> Pipeline:
         raise JobError("the model refuses")
 
-    found = measured(data, 3, **({"fit": refuse} if case == "refused" else {}))
+    found = measured(data, 3, fit=refuse if case == "refused" else fit)
     for told, reason in zip(found, reasons, strict=True):
         assert told.get("reason", "").startswith(reason or "")
         assert ("tp" in told) == (reason is None)
