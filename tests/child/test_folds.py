@@ -1,6 +1,7 @@
 """Walk-forward folds: fitted on what lies before, measured on what comes after."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,33 @@ def test_the_periods_begin_and_end_with_the_job_s_and_follow_each_other() -> Non
     for told in found:
         gap = datetime.fromisoformat(told["measured_start"]) - datetime.fromisoformat(told["fitted_end"])
         assert gap == timedelta(minutes=20) + timedelta(minutes=599) // 100
+
+
+def test_what_reaches_back_beyond_the_first_year_begins_with_the_period() -> None:
+    """A label of a year, in the first period that there may be: no moment lies so far back."""
+    first = datetime(2, 1, 1, tzinfo=UTC)
+    data = rows()
+    data.times[:] += (first - EPOCH) // timedelta(microseconds=1)
+    data.reorder(folds.order(data))
+    found = folds.measure(
+        data,
+        folds.cut(data.times, 20, 2 * 525_600 * MINUTE),
+        fit,
+        horizon=None,
+        period=Period(first, first + timedelta(days=1)),
+        report=lambda _share, _words: None,
+    )
+    assert {told["fitted_end"] for told in found} == {first.isoformat()}
+    assert {told["reason"] for told in found} == {"no row is left to fit on"}
+
+
+@pytest.mark.parametrize("num_rows", [1, 5, 20])
+def test_few_rows_have_as_many_folds_as_were_asked_for(num_rows: int) -> None:
+    found = measured(rows(num_coins=1, num_rows=num_rows), 20)
+    assert [told["fold"] for told in found] == list(range(1, 21))
+    for told, after in pairwise(found):
+        assert told["measured_end"] == after["measured_start"]
+        assert told["num_fitted"] <= after["num_fitted"]
 
 
 def test_the_order_of_the_rows_before_changes_nothing() -> None:

@@ -137,12 +137,12 @@ def measure(
 def _told(rows: Dataset, fold: Fold, end: int | None, period: Period) -> dict[str, Any]:
     """What a fold is made of, and when."""
     fitted, measured = rows.labels[: fold.num_fitted], rows.labels[fold.measured : fold.end]
-    begins = _moment(fold.cut)
+    begins, first = _moment(fold.cut), (period.start - _EPOCH) // timedelta(microseconds=1)
     num_positive = int(measured.sum())
     return {
         "fold": fold.number,
         "fitted_start": period.start.isoformat(),
-        "fitted_end": max(period.start, _moment(fold.cut - fold.gap)).isoformat(),
+        "fitted_end": _moment(max(fold.cut - fold.gap, first)).isoformat(),
         "measured_start": begins.isoformat(),
         "measured_end": (period.end if end is None else _moment(end)).isoformat(),
         "num_fitted": len(fitted),
