@@ -98,7 +98,7 @@ SELECT
     e.roc_auc_lower AS test_roc_auc_lower,
     e.roc_auc_upper AS test_roc_auc_upper,
     e.effective_rows AS test_effective_rows,
-    ml_internal.folds_text(e.train_job_id) AS later_periods,
+    CASE WHEN e.folds > 0 THEN ml_internal.folds_text(e.train_job_id) END AS later_periods,
     e.best_baseline,
     e.baseline_f1,
     e.beats_baseline
@@ -132,7 +132,7 @@ FROM (
             (SELECT count(*) FROM public.ml_test_results x WHERE x.model_id = m.id) AS tests,
             (SELECT count(*) FROM public.ml_comparisons c WHERE c.winner_id = m.id) AS comparisons_won,
             i.f1_lower, i.f1_upper, i.roc_auc_lower, i.roc_auc_upper, i.effective_rows,
-            t.best_baseline, t.baseline_f1, t.beats_baseline, m.train_job_id,
+            t.best_baseline, t.baseline_f1, t.beats_baseline, m.train_job_id, m.folds,
             coalesce((i.f1_upper - i.f1_lower)::double precision / 3.92, ml_internal.f1_standard_error(t.tp, t.fp, t.fn)) AS standard_error_of_one
         FROM public.ml_models m
         LEFT JOIN public.ml_training_runs r ON r.model_id = m.id

@@ -32,6 +32,8 @@ BEGIN
         ('see what could be learned at all', 'SELECT * FROM ml.targets(''price_close'', ''highest_change'', 10);'),
         ('train a model; returns the job''s number', format('SELECT ml.train(%s);', v_train)),
         ('have it choose where to say yes', format('SELECT ml.train(%s, threshold => ''f1'');', v_train)),
+        ('train, and measure the recipe in later periods', format('SELECT ml.train(%s, split => ''time'', folds => 5);', v_train)),
+        ('see what it gave in each of them', format('SELECT * FROM ml_fact_folds WHERE model_name = %L;', v_models[1])),
         ('test a model on a later period', format('SELECT ml.test(%L, %L, %L);', v_models[1], v_middle, v_end)),
         ('compare two models on the same rows', format('SELECT ml.compare(%L, %L, %L, %L);', v_models[1], v_models[2], v_middle, v_end)),
         ('ask a model about all rows of a period', format('SELECT ml.score(%L, %L, %L);', v_models[1], v_middle, v_end)),
