@@ -218,8 +218,8 @@ CREATE INDEX IF NOT EXISTS ml_jobs_result_comparison ON public.ml_jobs (result_c
 CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_a ON public.ml_jobs (compare_model_a_id) WHERE compare_model_a_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS ml_jobs_compare_model_b ON public.ml_jobs (compare_model_b_id) WHERE compare_model_b_id IS NOT NULL;
 
-CALL ml_internal.add_baseline('ml_comparisons', 'a_');
-CALL ml_internal.add_baseline('ml_comparisons', 'b_');
+CALL ml_internal.add_baseline('ml_comparisons', 'a_', 'a_overlap_note IS NULL');
+CALL ml_internal.add_baseline('ml_comparisons', 'b_', 'b_overlap_note IS NULL');
 
 CALL ml_internal.define_kind(
     'COMPARE',
