@@ -26,6 +26,7 @@ from tests.sql.helpers import (
     BEATEN,
     COMPARE_PERIOD,
     CURVE,
+    INTERVALS,
     LAYERS,
     PARTS,
     TEST_PERIOD,
@@ -66,10 +67,16 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
         owner.execute("CALL ml.separate_teams(true)")
         with db.connect("ruth") as ruth, db.connect("wanda") as wanda:
             for job_type in ("TEST", "COMPARE", "SCORE"):
-                curve: dict[str, Any] = {}
+                facts: dict[str, Any] = {}
                 if job_type == "TEST":
-                    curve = {"ml_curve_points": CURVE, "ml_baselines": BASELINES, **BEATEN, **PARTS}
-                complete(wanda, running_job(ruth, wanda, job_type), job_type, **curve)
+                    facts = {
+                        "ml_curve_points": CURVE,
+                        "ml_intervals": INTERVALS,
+                        "ml_baselines": BASELINES,
+                        **BEATEN,
+                        **PARTS,
+                    }
+                complete(wanda, running_job(ruth, wanda, job_type), job_type, **facts)
             brings_file = running_job(ruth, wanda)
             call(wanda, "store_model_file", brings_file, 1, FILE)
             complete(wanda, brings_file, "TRAIN", artifact_sha256=hashlib.sha256(FILE).hexdigest())
