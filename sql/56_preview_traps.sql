@@ -22,6 +22,8 @@ ROWS 100
 SET search_path TO pg_catalog, pg_temp
 SET work_mem TO '64MB'
 SET jit TO off
+SET enable_nestloop TO off -- nobody tells the planner how long the arrays are
+SET enable_mergejoin TO off
 AS $$
     WITH values AS MATERIALIZED (
         SELECT
@@ -113,6 +115,8 @@ SET timezone TO 'UTC'
 SET extra_float_digits TO 1
 SET datestyle TO 'ISO, MDY'
 SET jit TO off
+SET enable_nestloop TO off -- nobody tells the planner how long the arrays are
+SET enable_mergejoin TO off
 AS $$
 DECLARE
     v_most_rows constant integer := CASE WHEN cardinality(p_features) <= 20 THEN 10000 ELSE greatest(2000, 200000 / cardinality(p_features)) END;
@@ -127,6 +131,7 @@ DECLARE
     v_size integer;
     v_alone integer [];
     v_areas double precision [];
+    v_differing double precision [];
     v_firsts integer [];
     v_seconds integer [];
     v_pairs double precision [];
@@ -181,8 +186,10 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT array_agg(t.roc_auc ORDER BY t.number), coalesce(array_agg(t.number) FILTER (WHERE t.roc_auc >= 0.99), '{}')
-    INTO v_areas, v_alone
+    SELECT
+        array_agg(t.roc_auc ORDER BY t.number), array_agg(t.of_differing ORDER BY t.number),
+        coalesce(array_agg(t.number) FILTER (WHERE t.roc_auc >= 0.99), '{}')
+    INTO v_areas, v_differing, v_alone
     FROM ml_internal.telling_numbers(v_labels, v_differs, v_values) t;
     IF v_areas IS NULL THEN -- too few of a class
         RETURN;
@@ -251,9 +258,9 @@ BEGIN
     RETURN QUERY
     SELECT
         'feature_tells_label', 'severe',
-        format('the feature %s tells the label almost alone: its ROC AUC is %s', p_features[t.number], trunc(t.roc_auc::numeric, 3))
-    FROM ml_internal.telling_numbers(v_labels, v_differs, v_values) t
-    WHERE t.number = ANY (v_alone) AND t.roc_auc >= 0.99 AND (NOT v_has_state OR t.of_differing >= 0.9)
+        format('the feature %s tells the label almost alone: its ROC AUC is %s', p_features[t.number], trunc(v_areas[t.number]::numeric, 3))
+    FROM unnest(v_alone) t (number)
+    WHERE NOT v_has_state OR v_differing[t.number] >= 0.9
     ORDER BY t.number;
 
     IF p_model.future_minutes IS NULL THEN
@@ -329,6 +336,8 @@ SET timezone TO 'UTC'
 SET extra_float_digits TO 1
 SET datestyle TO 'ISO, MDY'
 SET jit TO off
+SET enable_nestloop TO off -- nobody tells the planner how long the arrays are
+SET enable_mergejoin TO off
 AS $$
 DECLARE
     v_source_name text := p_models[1].source;
