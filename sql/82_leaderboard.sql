@@ -87,7 +87,9 @@ SELECT
     END AS rank_note,
     g.num_models AS num_models_tried,
     g.num_tests AS num_tests_tried,
-    least(1, round((e.mean_f1 + e.standard_error * ml_internal.greatest_of_equals(g.num_models))::numeric, 4)) AS best_of_equals_f1,
+    CASE WHEN e.test_id IS NOT NULL
+        THEN least(1, round((e.mean_f1 + e.standard_error * ml_internal.greatest_of_equals(g.num_models))::numeric, 4))
+    END AS best_of_equals_f1,
     e.threshold,
     e.test_f1_at_half,
     e.test_mcc,
