@@ -1,8 +1,8 @@
 """Whether winners last and equals have none: ``python -m tests.benchmarks.bench_verdict [coin_metrics.csv]``.
 
-Models are fitted as TRAIN fits them, on three quarters of the coins that their seed draws, with equal and with
-different settings; each is asked once about a period and once about the next. Then all pairs are compared as
-COMPARE compares them. Without a file, rows are generated: returns with a common volatility that comes in
+Models are fitted as TRAIN fits them, on three quarters of the coins that their seed draws, with equal and
+with different settings; each is asked once about a period and once about the next. Then all pairs are
+compared as COMPARE compares them. Without a file, rows are generated: returns with a common volatility that comes in
 clusters, and jumps.
 
 - Winners last: of the pairs with a winner, the share in which it leads again in the next period; beside it
