@@ -2,8 +2,8 @@
 
 Models are fitted as TRAIN fits them, on three quarters of the coins that their seed draws, with equal and
 with different settings; each is asked once about a period and once about the next. Then all pairs are
-compared as COMPARE compares them. Without a file, rows are generated: returns with a common volatility that comes in
-clusters, and jumps.
+compared as COMPARE compares them. Without a file, rows are generated: returns with a common volatility that
+comes in clusters, and jumps.
 
 - Winners last: of the pairs with a winner, the share in which it leads again in the next period; beside it
   that of whichever model had the higher F1.
