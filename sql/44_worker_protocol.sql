@@ -238,7 +238,9 @@ BEGIN
     -- And one of version 7 would hold out whole coins, whatever a job says.
     IF NOT v_knows_splits THEN
         v_locked := v_locked || ARRAY(
-            SELECT j.id FROM public.ml_jobs j WHERE j.status = 'PENDING' AND (j.train_split <> 'coins' OR j.train_folds > 0 OR j.train_weights <> 'none')
+            SELECT j.id
+            FROM public.ml_jobs j
+            WHERE (j.status = 'PENDING') IS TRUE AND (j.train_split <> 'coins' OR j.train_folds > 0 OR j.train_weights <> 'none')
         );
     END IF;
     LOOP

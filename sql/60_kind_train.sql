@@ -69,6 +69,10 @@ CREATE UNIQUE INDEX IF NOT EXISTS ml_jobs_model_name_taken
 ON public.ml_jobs (train_model_name)
 WHERE completed_at IS NULL;
 
+-- Those that a worker of version 7 does not get: each of its claims looks for them.
+CREATE INDEX IF NOT EXISTS ml_jobs_validated ON public.ml_jobs (id)
+WHERE (status = 'PENDING') IS TRUE AND (train_split <> 'coins' OR train_folds > 0 OR train_weights <> 'none');
+
 -- The job of a model; ml.prune would read the whole table for each model without it.
 CREATE INDEX IF NOT EXISTS ml_jobs_result_model ON public.ml_jobs (result_model_id) WHERE result_model_id IS NOT NULL;
 
