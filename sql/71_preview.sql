@@ -610,6 +610,9 @@ BEGIN
         SELECT 5, 'many rows have no label: ' || ml_internal.unlabelled_text(v_label.future_minutes, v_label.base_variable)
         WHERE v_reads_labels AND v_rows.num_labelled < 0.8 * v_rows.num_rows
         UNION ALL
+        SELECT 5, format('%s of the rows are of coins that stop before their window ends, and count as negative', ml_internal.count_text(v_rows.num_uncovered, v_rows.num_rows))
+        WHERE v_reads_labels AND v_label.uncovered = 'negative' AND v_rows.num_uncovered >= 0.2 * v_rows.num_rows
+        UNION ALL
         SELECT 6, 'the rows cover less than half of the period'
         WHERE v_rows.last_at - v_rows.first_at < (v_end - v_start) / 2
         UNION ALL

@@ -457,3 +457,17 @@ def test_a_feature_that_has_moved_since_training_is_told(anna: Connection) -> No
         assert shifts[model_id, "signal"] < 0.1
     waiting = [row["result"] for row in anna.execute("SELECT * FROM ml.preview(%s)", [jobs[0]["id"]])]
     assert [line for line in waiting if "the feature drifting is distributed otherwise" in line]
+
+
+def test_of_a_model_of_before_nothing_is_compared_and_nothing_fails(
+    database: Database, anna: Connection
+) -> None:
+    job = trained(anna, train_features_csv="signal,drifting")
+    with database.connect("owner") as owner:
+        owner.execute("SELECT set_config('ml.pruning', 'on', false)")
+        for table in ("ml_feature_stats", "ml_fitted_coins"):
+            owner.execute(f"DELETE FROM {table} WHERE job_id = %s".encode(), [job["id"]])
+    test = measured(anna, job["result_model_id"])
+    assert named(anna, test) == []
+    for table in ("ml_feature_shifts", "ml_seen_unseen"):
+        assert anna.execute(f"SELECT FROM {table} WHERE job_id = %s".encode(), [test["id"]]).rowcount == 0

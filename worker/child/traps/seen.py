@@ -56,7 +56,7 @@ def _area_of_probabilities(chances: Floats, positive: NDArray[np.bool_]) -> floa
         return None
     if len(chances) <= _EXACT_ROWS:
         return roc_area(chances, positive)
-    bins = (chances * (_PROBABILITY_BINS - 1)).astype(np.int64)
+    bins = (chances * (_PROBABILITY_BINS - 1)).astype(np.int32)
     positives = np.bincount(bins[positive], minlength=_PROBABILITY_BINS)
     negatives = np.bincount(bins[~positive], minlength=_PROBABILITY_BINS)
     below = np.cumsum(negatives) - negatives / 2
