@@ -516,8 +516,7 @@ CREATE OR REPLACE FUNCTION ml_internal.preview_traps(
     p_phases_csv text,
     p_start timestamptz,
     p_end timestamptz,
-    p_num_rows bigint,
-    p_num_positive bigint
+    p_num_rows bigint
 )
 RETURNS TABLE (
     code text,
@@ -542,9 +541,6 @@ AS $$
         UNION ALL
         SELECT w.code, w.severity, w.sentence
         FROM ml_internal.preview_rows(p_models, p_makes, p_features, p_phases_csv, p_start, p_end, p_num_rows) w
-        UNION ALL
-        SELECT 'few_positives', 'warning', format('only about %s positive rows will be fitted', round((1 - p_models[1].test_size) * p_num_positive))
-        WHERE p_makes AND (1 - p_models[1].test_size) * p_num_positive < 50
     ) x
     ORDER BY ml_internal.rank_of_severity(x.severity);
 $$;
@@ -557,4 +553,4 @@ CALL ml_internal.allow(
 COMMENT ON FUNCTION ml_internal.telling_numbers(boolean [], boolean [], double precision []) IS 'Part of ml.preview: how well numbers tell labels, by their order or by bands.';
 COMMENT ON FUNCTION ml_internal.preview_leaks(public.ml_models, text [], text, timestamptz, timestamptz) IS 'Part of ml.preview: features that tell the label, found in a sample.';
 COMMENT ON FUNCTION ml_internal.preview_rows(public.ml_models [], boolean, text [], text, timestamptz, timestamptz, bigint) IS 'Part of ml.preview: copies, features of a moment, shifts and seen coins, found in a sample of moments.';
-COMMENT ON FUNCTION ml_internal.preview_traps(public.ml_models [], boolean, text [], text, timestamptz, timestamptz, bigint, bigint) IS 'Part of ml.preview: leaks and traps, the severest first.';
+COMMENT ON FUNCTION ml_internal.preview_traps(public.ml_models [], boolean, text [], text, timestamptz, timestamptz, bigint) IS 'Part of ml.preview: leaks and traps, the severest first.';

@@ -451,6 +451,7 @@ DECLARE
     v_fault record;
     v_rows record;
     v_rarer bigint;
+    v_few text;
 BEGIN
     -- A model that is not made yet is the one that the job plans. The label is the first model's, as in the worker.
     IF EXISTS (SELECT FROM ml.job_kinds k WHERE k.job_type = p_job.job_type AND k.makes_model IS NOT NULL) THEN
@@ -499,6 +500,9 @@ BEGIN
         v_label, v_features, v_phases, v_start, v_end
     );
     v_rarer := least(v_rows.num_positive, v_rows.num_labelled - v_rows.num_positive);
+    IF v_makes AND v_rows.sample IS NULL AND (1 - v_label.test_size) * v_rarer < 50 THEN
+        v_few := format('about %s of them will be fitted (warning, few_positives)', round((1 - v_label.test_size) * v_rarer));
+    END IF;
 
     IF v_rows.sample IS NOT NULL THEN
         RETURN QUERY VALUES ('counted', v_rows.sample);
@@ -599,8 +603,11 @@ BEGIN
         SELECT 1 AS place, 'all labelled rows are of one class: F1 or ROC AUC will be undefined' AS said WHERE v_reads_labels AND v_rarer = 0
         UNION ALL
         SELECT 2, format('strongly imbalanced: only %s of %s labelled rows are %s', v_rarer, v_rows.num_labelled,
-            CASE WHEN v_rarer = v_rows.num_positive THEN 'positive' ELSE 'negative' END)
+            CASE WHEN v_rarer = v_rows.num_positive THEN 'positive' ELSE 'negative' END) || coalesce('; ' || v_few, '')
         WHERE v_reads_labels AND v_rarer > 0 AND v_rarer < 0.05 * v_rows.num_labelled
+        UNION ALL
+        SELECT 2, format('%s of the rarer class: %s', v_rarer, v_few)
+        WHERE v_rarer >= 0.05 * v_rows.num_labelled AND v_few IS NOT NULL
         UNION ALL
         SELECT 3, 'few rows: the numbers measured will be rough' WHERE v_reads_labels AND v_rows.num_labelled < 1000
         UNION ALL
@@ -629,7 +636,7 @@ BEGIN
         UNION ALL
         SELECT CASE t.severity WHEN 'severe' THEN 0 WHEN 'warning' THEN 9 ELSE 10 END, format('%s (%s, %s)', t.sentence, t.severity, t.code)
         FROM ml_internal.preview_traps(
-            v_models, v_makes, v_features, v_phases, v_start, v_end, v_rows.num_rows, v_rows.num_positive
+            v_models, v_makes, v_features, v_phases, v_start, v_end, v_rows.num_rows
         ) t
     ) x
     ORDER BY x.place;

@@ -419,10 +419,16 @@ def test_one_class_only_is_a_warning_for_a_test(
         (1200, {"price_close": "i % 2", "mint": "i % 9"}, {}, "fewer than 10 coins"),
         (999, {"price_close": "i % 2"}, {}, "few rows"),
         (
-            2100,
+            1200,
             {"price_close": "(i % 21 = 0)::integer"},
             {},
-            "imbalanced: only 100 of 2100 labelled rows are pos",
+            "imbalanced: only 57 of 1200 labelled rows are pos",
+        ),
+        (
+            1200,
+            {"price_close": "(i % 21 = 0)::integer"},
+            {},
+            "about 46 of them will be fitted (warning, few_positives)",
         ),
         (1440, {"price_close": "nullif(i % 4, 0) - 1", "mint": "i % 13"}, {}, "the target is NULL"),
         (1440, {"price_close": "i % 2"}, {"future_minutes": 400}, "400 to 800 minutes later"),
