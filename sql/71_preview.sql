@@ -638,6 +638,7 @@ BEGIN
         FROM ml_internal.preview_traps(
             v_models, v_makes, v_features, v_phases, v_start, v_end, v_rows.num_rows
         ) t
+        WHERE v_reads_labels OR t.code NOT IN ('period_overlaps', 'period_earlier', 'seen_coins') -- which speak of figures
     ) x
     ORDER BY x.place;
     IF NOT FOUND THEN
