@@ -86,7 +86,8 @@ def newest_in_sql(connection: Connection) -> None:
 
 def newest_by_script(model: Any, connection: Connection) -> None:
     """What a user would write instead."""
-    query = f'SELECT mint, "timestamp", {rows.FEATURES} FROM coin_metrics ORDER BY "timestamp" DESC LIMIT {NEWEST}'
+    columns = f'mint, "timestamp", {rows.FEATURES}'
+    query = f'SELECT {columns} FROM coin_metrics ORDER BY "timestamp" DESC LIMIT {NEWEST}'
     found = connection.execute(query.encode()).fetchall()
     frame = pd.DataFrame(found, columns=["mint", "timestamp", *NAMES])
     for name in NAMES:

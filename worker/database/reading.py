@@ -289,10 +289,10 @@ def fetch_report(connection: Connection, model_ids: Sequence[int]) -> dict[str, 
     """All that a report on these models shows, as of one moment: rows of the views, by topic.
 
     Returns:
-        ``models``, ``measurements`` (training run and latest test), their ``baselines``, ``intervals``, ``roc``,
-        ``pr`` and ``calibration`` as points x, y, ``sweep`` (the threshold of the best F1), ``importances``,
-        ``comparisons`` among the models, ``answers`` by day, ``warnings`` of all these, and measurements
-        apart for coins that were ``seen`` in training.
+        ``models``, ``measurements`` (training run and latest test), their ``baselines``, ``intervals``,
+        ``roc``, ``pr`` and ``calibration`` as points x, y, ``sweep`` (the threshold of the best F1),
+        ``importances``, ``comparisons`` among the models, ``answers`` by day, ``warnings`` of all these, and
+        measurements apart for coins that were ``seen`` in training.
     """
     ids = list(model_ids)
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
