@@ -24,7 +24,13 @@ CREATE TEMPORARY TABLE ended AS
 SELECT *, least(now(), started_at + 20 * random() ^ 4 * interval '1 minute') AS completed_at
 FROM made WHERE status IN ('COMPLETED', 'FAILED', 'CANCELLED');
 
-INSERT INTO ml_jobs OVERRIDING SYSTEM VALUE
+INSERT INTO ml_jobs (
+    id, job_type, status, priority, created_at, started_at, completed_at, progress, progress_msg, error_msg, worker_id, attempt,
+    max_attempts, lease_until, train_target_var, train_operator, train_value, train_start, train_end, train_features_csv,
+    train_model_type, train_model_name, train_test_size, train_random_state, result_model_id,
+    test_model_id, test_start, test_end, result_test_id,
+    compare_model_a_id, compare_model_b_id, compare_start, compare_end, result_comparison_id
+) OVERRIDING SYSTEM VALUE
 SELECT
     m.id, m.job_type, m.status, 5, m.created_at, CASE WHEN m.status <> 'PENDING' THEN m.started_at END, e.completed_at,
     0.5, 'Done',
@@ -36,8 +42,8 @@ SELECT
     ])[1 + m.id / 7 % 4] END,
     CASE WHEN m.status <> 'PENDING' THEN m.worker_id END, CASE WHEN m.status <> 'PENDING' THEN m.attempt ELSE 0 END, 3,
     CASE WHEN m.status = 'RUNNING' THEN now() + interval '1 minute' END,
-    t.train_target_var, t.train_operator, t.train_value, t.train_start, t.train_end, t.train_features_csv, NULL, NULL,
-    t.train_model_type, t.train_model_name, NULL, t.train_test_size, t.train_random_state, NULL,
+    t.train_target_var, t.train_operator, t.train_value, t.train_start, t.train_end, t.train_features_csv,
+    t.train_model_type, t.train_model_name, t.train_test_size, t.train_random_state,
     CASE WHEN m.status = 'COMPLETED' AND m.job_type = 'TRAIN' THEN m.id / 10 END,
     CASE WHEN m.job_type = 'TEST' THEN m.model_a END,
     CASE WHEN m.job_type = 'TEST' THEN timestamptz '2024-03-01' END,
@@ -62,14 +68,18 @@ LEFT JOIN LATERAL (
 ) t ON true
 ORDER BY coalesce(e.completed_at, now()), m.id;
 
-INSERT INTO ml_models OVERRIDING SYSTEM VALUE
+INSERT INTO ml_models (
+    id, name, model_type, status, created_at, updated_at, is_deleted, deleted_at, target_variable, target_operator, target_value,
+    train_start, train_end, test_size, random_state, features_csv, params_csv, feature_importance_csv,
+    training_accuracy, training_f1, training_precision, training_recall, model_file_path, train_job_id
+) OVERRIDING SYSTEM VALUE
 SELECT
     m.id / 10, 'model_' || m.id, j.train_model_type, CASE j.status WHEN 'COMPLETED' THEN 'READY' ELSE 'FAILED' END,
     j.created_at, j.completed_at, m.id / 10 % 50 <> 7, CASE WHEN m.id / 10 % 50 <> 7 THEN j.completed_at END,
-    j.train_target_var, j.train_operator, j.train_value, NULL, j.train_start, j.train_end, 0.2, 42,
-    j.train_features_csv, NULL, 'n_estimators=100;max_depth=6;learning_rate=0.1',
+    j.train_target_var, j.train_operator, j.train_value, j.train_start, j.train_end, 0.2, 42,
+    j.train_features_csv, 'n_estimators=100;max_depth=6;learning_rate=0.1',
     'price_open=0.4000;price_high=0.3000;price_low=0.2000;volume_sol=0.1000', 0.9, 0.8, 0.8, 0.8,
-    '/models/model_' || m.id / 10 || '_attempt_1.pkl', NULL, m.id
+    '/models/model_' || m.id / 10 || '_attempt_1.pkl', m.id
 FROM made m
 JOIN ml_jobs j ON j.id = m.id
 WHERE m.job_type = 'TRAIN' AND j.completed_at IS NOT NULL;
