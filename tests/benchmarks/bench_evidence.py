@@ -71,7 +71,7 @@ def seconds(url: str, folder: Path, job: Job) -> tuple[float, dict[str, Any]]:
 def claim(connection: psycopg.Connection[Any], fields: dict[str, Any]) -> Job:
     """Insert a job and claim it."""
     names, values = ", ".join(fields), ", ".join(["%s"] * len(fields))
-    connection.execute(f"INSERT INTO ml_jobs ({names}) VALUES ({values})", list(fields.values()))  # type: ignore[arg-type]
+    connection.execute(f"INSERT INTO ml_jobs ({names}) VALUES ({values})".encode(), list(fields.values()))
     row = connection.execute(
         "SELECT id, attempt, job_type FROM ml_internal.claim_job('bench', '1 day', %s)", [KINDS]
     ).fetchone()

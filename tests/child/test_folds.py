@@ -122,6 +122,7 @@ def test_what_reaches_back_beyond_the_first_year_begins_with_the_period() -> Non
         folds.cut(data.times, 20, 2 * 525_600 * MINUTE),
         fit,
         horizon=None,
+        choosing=folds.Choosing(0.5, "0.5", 2 * 525_600 * MINUTE),
         period=Period(first, first + timedelta(days=1)),
         report=lambda _share, _words: None,
     )

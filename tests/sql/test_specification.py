@@ -420,7 +420,7 @@ def test_a_compare_job_leads_to_a_comparison_with_a_winner(client: Connection, w
     a, b = ready_model(client, worker), ready_model(client, worker)
     job_id = submit(client, COMPARE_TWO_MODELS, model_123=a, model_124=b)
     assert claim(worker)["id"] == job_id
-    interval = {"f1_difference_lower": "0.01", "f1_difference_upper": "0.25"}
+    interval: dict[str, Any] = {"f1_difference_lower": "0.01", "f1_difference_upper": "0.25"}
     blocks = {"num_blocks": 48, "block_seconds": 3600}
     result_id = complete(worker, job_id, "COMPARE", **interval, **blocks)
     job = job_row(client, job_id)
