@@ -109,7 +109,7 @@ JOIN (
     SELECT m.job_id, 'model' AS side, m.source, m.source_id, m.model_id, m.period_start, m.period_end, m.created_at, m.num_samples
     FROM public.ml_measurements m
     UNION ALL
-    SELECT c.job_id, s.side, 'comparison', c.id, s.model_id, c.test_start, c.test_end, c.created_at, c.num_samples
+    SELECT c.job_id, s.side, 'comparison' AS source, c.id, s.model_id, c.test_start, c.test_end, c.created_at, c.num_samples
     FROM public.ml_comparisons c
     CROSS JOIN LATERAL (VALUES ('a', c.model_a_id), ('b', c.model_b_id), ('difference', NULL)) s (side, model_id)
 ) x ON x.job_id = i.job_id AND x.side = i.side;

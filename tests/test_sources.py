@@ -69,6 +69,8 @@ def measured(client: Connection, source: str) -> list[dict[str, Any]]:
         "winner",
         "model_",
         "overlap",
+        "leader",
+        "verdict",
     )
     return [
         {

@@ -166,6 +166,8 @@ CHECKS = [
         "mean_uniqueness = 1.1",
         "true",
     ),
+    ("ml_folds_threshold_between_0_and_1", "ml_folds", "threshold = 1.5", "true"),
+    ("ml_folds_threshold_between_0_and_1", "ml_folds", "num_set_aside = num_fitted + 1", "true"),
     ("ml_folds_fold_between_1_and_20", "ml_folds", "fold = 21", "fold = 3"),
     ("ml_folds_fitted_before_measured", "ml_folds", "fitted_end = measured_end", "true"),
     ("ml_folds_fitted_before_measured", "ml_folds", "fitted_start = measured_start", "true"),

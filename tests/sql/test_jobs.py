@@ -66,6 +66,7 @@ REQUEST_FIELDS: dict[str, Any] = {
     "compare_model_b_id": 2,
     "compare_start": "2024-03-01",
     "compare_end": "2024-04-01",
+    "compare_confidence": 0.9,
     "score_model_id": 1,
     "score_start": "2024-03-01",
     "score_end": "2024-04-01",
@@ -343,7 +344,12 @@ def _set_field(connection: Connection, job_id: int, field: str, value: Any) -> N
             f"model {{0}}, logistic_regression_job_{{1}}: {VERDICT} on held-out rows",
         ),
         ("TEST", "result_test_id", f"test {{0}} of model {{2}}: {VERDICT}"),
-        ("COMPARE", "result_comparison_id", "model {3} wins; F1 of model {3} is 0.8000, of model {4} 0.6667"),
+        (
+            "COMPARE",
+            "result_comparison_id",
+            "no clear winner: F1 0.8000 of model {3} is 0.1333 higher than 0.6667 of model {4}, and the worker "
+            "gave no interval; it is older than this database",
+        ),
     ],
 )
 def test_a_completed_job_shows_when_it_ran_and_its_result(

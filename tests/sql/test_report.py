@@ -50,8 +50,10 @@ Tests: 3
   test {first}, 2024-03-01 to 2024-04-01: accuracy 0.9000, F1 0.8000, ROC AUC 0.9000
 \x20
 Comparisons: 2
-  lost to model {b}, second (2024-03-01 to 2024-04-01): F1 0.6667 to 0.8000
-  won against model {b}, second (2024-03-01 to 2024-04-01): F1 0.8000 to 0.6667
+  no winner, but behind model {b}, second (2024-03-01 to 2024-04-01): F1 0.6667 to 0.8000
+    no clear winner: F1 0.8000 of model {b} is 0.1333 higher than 0.6667 of model {a}, {older}
+  no winner, but ahead of model {b}, second (2024-03-01 to 2024-04-01): F1 0.8000 to 0.6667
+    no clear winner: F1 0.8000 of model {a} is 0.1333 higher than 0.6667 of model {b}, {older}
 """
 
 
@@ -110,7 +112,10 @@ def test_the_page_of_a_model(client: Connection, worker: Connection, reader: Con
     overlap = one(client, "SELECT overlap_note FROM ml_test_results WHERE id = %s", [tests[2]])[
         "overlap_note"
     ]
-    page = PAGE.format(a=a, b=b, first=tests[0], second=tests[1], third=tests[2], overlap=overlap)
+    older = "and the worker gave no interval; it is older than this database"
+    page = PAGE.format(
+        a=a, b=b, first=tests[0], second=tests[1], third=tests[2], overlap=overlap, older=older
+    )
     assert report(reader, a) == [line.rstrip() for line in page.splitlines()]
     assert report(client, "first") == report(reader, a)
 

@@ -34,6 +34,7 @@ from tests.sql.helpers import (
     call,
     complete,
     count,
+    found_beside,
     jobs_in_every_state,
     refused,
     running_job,
@@ -81,6 +82,9 @@ def module_db(make_database: Callable[[], Database]) -> Iterator[Database]:
             call(wanda, "store_model_file", brings_file, 1, FILE)
             complete(wanda, brings_file, "TRAIN", artifact_sha256=hashlib.sha256(FILE).hexdigest())
             complete(wanda, running(ruth, wanda, **FOLDS), "TRAIN", ml_folds=THREE)
+            for job_type in ("TRAIN", "TEST"):
+                job_id = running_job(ruth, wanda, job_type)
+                complete(wanda, job_id, job_type, **found_beside(ruth, job_id, job_type))
             for numbers in (TREES, LAYERS):
                 complete(wanda, running_job(ruth, wanda), "TRAIN", **numbers)
             jobs_in_every_state(ruth, wanda)

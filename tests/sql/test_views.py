@@ -364,7 +364,8 @@ def test_the_leaderboard_has_training_test_and_comparisons(
     evaluate(client, worker, a)
     fields = {"compare_model_a_id": a, "compare_model_b_id": b, **COMPARE_PERIOD}
     insert_job(client, job_type="COMPARE", **fields)
-    complete(worker, claim(worker)["id"], "COMPARE")
+    interval: dict[str, Any] = {"f1_difference_lower": "0.01", "f1_difference_upper": "0.25"}
+    complete(worker, claim(worker)["id"], "COMPARE", num_blocks=48, block_seconds=3600, **interval)
     first, second = leaderboard(reader, target)
     assert (first["id"], first["comparisons_won"], second["comparisons_won"]) == (a, 1, 0)
     assert [str(first[name]) for name in ("training_f1", "training_accuracy", "training_roc_auc")] == [
