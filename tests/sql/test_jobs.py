@@ -347,8 +347,8 @@ def _set_field(connection: Connection, job_id: int, field: str, value: Any) -> N
         (
             "COMPARE",
             "result_comparison_id",
-            "no clear winner: F1 0.8000 of model {3} is 0.1333 higher than 0.6667 of model {4}, and the worker "
-            "gave no interval; it is older than this database",
+            "no clear winner: F1 0.8000 of model {3} is 0.1333 higher than 0.6667 of model {4}, "
+            "and the worker gave no interval; it is older than this database",
         ),
     ],
 )
