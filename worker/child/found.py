@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from worker.child import feature_stats, traps
 from worker.child.assignment import Model
 from worker.child.dataset import Dataset
-from worker.child.task import Fitted
+from worker.child.task import Trained
 
 
 def of_answers(
     rows: Dataset,
     models: Sequence[Model],
-    fitted: Mapping[int, Fitted],
+    trained: Mapping[int, Trained],
     answers: Mapping[int, NDArray[np.float64]],
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of ``ml_warnings``, ``ml_feature_shifts`` and, of labelled rows, ``ml_seen_unseen``.
@@ -23,7 +23,7 @@ def of_answers(
     Args:
         rows: labelled, or all.
         models: that were asked.
-        fitted: what each was fitted on.
+        trained: what each was fitted on.
         answers: the probabilities that each gave.
     """
     warnings, shifts, seen = [], [], []
@@ -32,7 +32,7 @@ def of_answers(
         list(traps.of_measurement(rows, models[0].label, models[0].random_state)) if is_labelled else []
     )
     for model in models:
-        own, probabilities = fitted[model.id], answers[model.id]
+        own, probabilities = trained[model.id], answers[model.id]
         found = [*about_rows, *traps.degenerate(probabilities, model.ready_threshold)]
         bins = {name: bins for name, bins in own.bins.items() if name in model.features}
         moved = feature_stats.shifts(bins, rows.names, rows.features, model.random_state)

@@ -207,9 +207,8 @@ def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _ranked(tables: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """ROC AUC and average precision of histograms as above, one a row; NaN with one class only."""
-    negative, positive = np.split(tables[:, ::-1].astype(np.float64), 2, axis=1)[
-        ::-1
-    ]  # the most probable first
+    # The most probable first, and with it the positive half.
+    positive, negative = np.split(tables[:, ::-1].astype(np.float64), 2, axis=1)
     above, found = negative.cumsum(axis=1), positive.cumsum(axis=1)
     num_negative, num_positive = above[:, -1], found[:, -1]
     below = num_negative[:, None] - above + negative / 2

@@ -99,7 +99,7 @@ def read_models(task: Task) -> tuple[list[Pipeline], str | None]:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Trained:
     """What a model was fitted on, as far as it is known: of models of before version 8 it is not.
 
     Attributes:
@@ -111,12 +111,12 @@ class Fitted:
     coins: frozenset[bytes] | None
 
 
-def read_fitted(task: Task, *, with_coins: bool = True) -> dict[int, Fitted]:
+def read_trained(task: Task, *, with_coins: bool = True) -> dict[int, Trained]:
     """What the task's models were fitted on, by their numbers; to be read before the rows are loaded."""
     ids = [model.id for model in task.assignment.models]
     bins = trained.feature_bins(task.connection, ids)
     coins = trained.fitted_coins(task.connection, ids) if with_coins else {}
-    return {model_id: Fitted(bins[model_id], coins.get(model_id)) for model_id in ids}
+    return {model_id: Trained(bins[model_id], coins.get(model_id)) for model_id in ids}
 
 
 def rows_with_target(task: Task, model: Model) -> NDArray[np.float64] | None:

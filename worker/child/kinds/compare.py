@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from worker.child import baselines, intervals, measuring, resampling
 from worker.child.found import of_answers
-from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_fitted, read_models
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_models, read_trained
 
 
 def run(task: Task) -> Result:
@@ -15,7 +15,7 @@ def run(task: Task) -> Result:
     """
     models = task.assignment.models
     pipelines, note = read_models(task)
-    fitted = read_fitted(task)
+    trained = read_trained(task)
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     shared = baselines.of_rows(rows, models[0].label)
@@ -41,7 +41,7 @@ def run(task: Task) -> Result:
     result |= intervals.of_pair(blocks, rows.labels, sides, confidence)
     return (
         result
-        | of_answers(rows, models, fitted, answers)
+        | of_answers(rows, models, trained, answers)
         | {
             **rows.without_label,
             "data_fingerprint": rows.fingerprint,

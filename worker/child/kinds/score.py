@@ -13,7 +13,7 @@ from worker.child.dataset import Dataset
 from worker.child.found import of_answers
 from worker.child.measuring import predict
 from worker.child.progress import seldom
-from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_fitted, read_models, until_stored
+from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_models, read_trained, until_stored
 from worker.database import predictions
 from worker.database.connection import Connection, may_pass
 from worker.errors import JobError, LackError
@@ -57,12 +57,12 @@ def run(task: Task) -> Recorded:
     """
     (model,) = task.assignment.models
     (pipeline,), note = read_models(task)
-    fitted = read_fitted(task, with_coins=False)
+    trained = read_trained(task, with_coins=False)
     rows = load_rows(task, [model], "TO_PREDICT", with_labels=False, stay_connected=True)
     seconds_loading, started = task.seconds, time.monotonic()
 
     def result() -> Result:
-        return of_answers(rows, [model], fitted, {model.id: answers.probabilities}) | {
+        return of_answers(rows, [model], trained, {model.id: answers.probabilities}) | {
             "data_fingerprint": rows.fingerprint,
             "note": note,
             "seconds_loading": seconds_loading,

@@ -8,14 +8,14 @@ from worker.child import baselines, parts
 from worker.child.found import of_answers
 from worker.child.measuring import measure, predict
 from worker.child.resampling import blocks_of
-from worker.child.task import LOADED, Result, Task, load_rows, read_fitted, read_models
+from worker.child.task import LOADED, Result, Task, load_rows, read_models, read_trained
 
 
 def run(task: Task) -> Result:
     """Measure the model; the result is a row of ``ml_test_results``."""
     (model,) = task.assignment.models
     (pipeline,), note = read_models(task)
-    fitted = read_fitted(task)
+    trained = read_trained(task)
     rows = load_rows(task, [model], "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     task.report(LOADED, f"Scoring {len(rows)} rows")
@@ -44,7 +44,7 @@ def run(task: Task) -> Result:
             threshold=model.ready_threshold,
         )
         | parts.facts(rows, probabilities, order, model.ready_threshold)
-        | of_answers(rows, [model], fitted, {model.id: probabilities})
+        | of_answers(rows, [model], trained, {model.id: probabilities})
         | {
             **rows.without_label,
             "data_fingerprint": rows.fingerprint,
