@@ -32,6 +32,7 @@ _ALLOWANCE = 1.645  # standard errors: with 95% certainty, more resamples would 
 _MOST_UNDEFINED = 0.05  # share of the resamples
 _QUANTILES = 100  # of the probabilities of either class: they bound the bins
 _SAMPLED = 50_000  # rows of a class that its quantiles are taken from
+_AT_ONCE = 50  # resamples whose histograms fit into a core's cache
 _LONGEST_TABLE = 1 << 20  # of the hours of a period, where there are fewer rows than that
 
 Counts = NDArray[np.int64]
@@ -180,9 +181,10 @@ def measure(
         table = _histograms(blocks, positive, probabilities)
         for name, told in (("roc_auc", roc_auc), ("average_precision", average_precision)):
             exact[name] = np.nan if told is None else told
-        binned, of_resamples = _ranked(table.sum(axis=0, keepdims=True)), _ranked(drawn @ table)
-        for name, values in of_resamples.items():
-            resampled[name] = values + (exact[name] - binned[name][0])
+        binned = _ranked(table.sum(axis=0, keepdims=True))
+        parts = [_ranked(part @ table) for part in np.array_split(drawn, len(drawn) // _AT_ONCE)]
+        for name, (of_all,) in binned.items():
+            resampled[name] = np.concatenate([part[name] for part in parts]) + (exact[name] - of_all)
     return Measured(of_blocks, exact, resampled)
 
 
