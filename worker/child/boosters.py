@@ -4,7 +4,6 @@ It follows the numbers of a file's children and features wherever they lead, and
 can come of that. The format is UBJSON, https://ubjson.org, as xgboost writes it: all lengths are of 8 bytes.
 """
 
-import struct
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ _NUMBERS = {
     mark: np.dtype(kind)
     for mark, kind in zip(b"iUIlLdD", (">i1", ">u1", ">i2", ">i4", ">i8", ">f4", ">f8"), strict=True)
 }
+_TEXT, _OBJECT, _END, _LIST, _LENGTH = b"S{}[L"
 _CONSTANTS = {ord("Z"): None, ord("T"): True, ord("F"): False}
 _DEEPEST = 16
 _OF_EACH_NODE = {
@@ -45,7 +45,7 @@ def model_in(content: bytes, num_features: int) -> bytearray:
         else:
             first, end = 0, len(content)
         _check(found, num_features)
-    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BoosterError(f"its trees are not those of xgboost ({error})") from error
     return bytearray(content[first:end])
 
@@ -100,30 +100,54 @@ def _check(model: dict[str, Any], num_features: int) -> None:
     if any(len(part) for part in booster["model"].get("cats", {}).values()):
         raise BoosterError("they have categories")
     for number, tree in enumerate(trees):
-        _check_tree(tree, number, num_features)
+        _check_form(tree, number, num_features)
+    _check_nodes(trees, num_features)
 
 
-def _check_tree(tree: dict[str, Any], number: int, num_features: int) -> None:
-    num_nodes = int(tree["tree_param"]["num_nodes"])
-    parts = [(tree[name], kind) for kind, names in _OF_EACH_NODE.items() for name in names]
+def _check_form(tree: dict[str, Any], number: int, num_features: int) -> None:
+    """See that a tree is what it says it is; its nodes are looked at by :func:`_check_nodes`."""
+    shape = (int(tree["tree_param"]["num_nodes"]),)
     if (
-        any((part.dtype.str, part.shape) != (kind, (num_nodes,)) for part, kind in parts)
+        any(
+            tree[name].dtype.str != kind or tree[name].shape != shape
+            for kind, names in _OF_EACH_NODE.items()
+            for name in names
+        )
         or int(tree["tree_param"]["size_leaf_vector"]) > 1
         or int(tree["tree_param"]["num_feature"]) != num_features
         or tree["id"] != number
     ):
         raise BoosterError("a tree is not as it says")
-    if tree["split_type"].any() or any(len(tree[name]) for name in _OF_CATEGORIES):
+    if any(len(tree[name]) for name in _OF_CATEGORIES):
         raise BoosterError("a tree has categories")
-    left, right, parents, asked = (tree[name] for name in _OF_EACH_NODE[">i4"])
+
+
+def _check_nodes(trees: list[dict[str, Any]], num_features: int) -> None:
+    """See that the nodes of each tree make one: of all trees at once, since there may be thousands."""
+    if not trees:
+        return
+    if any(tree["split_type"].any() for tree in trees):
+        raise BoosterError("a tree has categories")
+    sizes = [len(tree["left_children"]) for tree in trees]
+    if not all(sizes):
+        raise BoosterError("its nodes are no tree")
+    left, right, parents, asked = (
+        np.concatenate([tree[name] for tree in trees], dtype=np.int64) for name in _OF_EACH_NODE[">i4"]
+    )
+    roots = np.cumsum([0, *sizes[:-1]])
+    first, size = np.repeat(roots, sizes), np.repeat(sizes, sizes)  # of the tree that a node is in
     is_leaf = left == -1
-    require_trees(left, right, is_leaf)
     inner = np.flatnonzero(~is_leaf)
+    children = np.concatenate([left[inner], right[inner]])
+    of_tree = np.concatenate([inner, inner])
     if (
-        any((parents[children[inner]] != inner).any() for children in (left, right))
-        or parents[0] != _NO_PARENT
+        (children < 1).any()  # nobody is the root's parent
+        or (children >= size[of_tree]).any()
+        or (parents[children + first[of_tree]] != of_tree - first[of_tree]).any()
+        or len(np.unique(children + first[of_tree])) < len(children)
+        or (parents[roots] != _NO_PARENT).any()
         or (parents < 0).any()
-        or (parents[1:] >= num_nodes).any()
+        or (np.delete(parents, roots) >= np.delete(size, roots)).any()
     ):
         raise BoosterError("its nodes are no tree")
     if (asked[inner] < 0).any() or (asked[inner] >= num_features).any():
@@ -139,11 +163,11 @@ class _Reader:
 
     def top(self) -> tuple[dict[str, Any], dict[str, tuple[int, int]]]:
         """The object that the bytes are, and where each of its values begins and ends."""
-        if self._mark() != ord("{"):
+        if self._mark() != _OBJECT:
             raise BoosterError("no object")
         found: dict[str, Any] = {}
         spans: dict[str, tuple[int, int]] = {}
-        while self.content[self.place] != ord("}"):
+        while self.content[self.place] != _END:
             key = self._text()
             first = self.place
             found[key] = self._value(self._mark(), 1)
@@ -157,16 +181,16 @@ class _Reader:
             raise BoosterError("too deep")
         if mark in _NUMBERS:
             return self._array(_NUMBERS[mark], 1)[0]
-        if mark == ord("S"):
+        if mark == _TEXT:
             return self._text()
-        if mark == ord("{"):
+        if mark == _OBJECT:
             found = {}
-            while self.content[self.place] != ord("}"):
+            while self.content[self.place] != _END:
                 key = self._text()
                 found[key] = self._value(self._mark(), depth + 1)
             self.place += 1
             return found
-        if mark == ord("["):
+        if mark == _LIST:
             return self._list(depth)
         return _CONSTANTS[mark]
 
@@ -200,13 +224,13 @@ class _Reader:
         return self.content[first : self.place].decode()
 
     def _length(self) -> int:
-        if self._mark() != ord("L"):
+        if self._mark() != _LENGTH:
             raise BoosterError("no length")
-        (length,) = struct.unpack_from(">q", self.content, self.place)
-        self.place += 8
-        if not 0 <= length <= len(self.content):
+        first, self.place = self.place, self.place + 8
+        length = int.from_bytes(self.content[first : self.place], "big")
+        if length > len(self.content):
             raise BoosterError("cut off")
-        return int(length)
+        return length
 
     def _mark(self) -> int:
         self.place += 1
