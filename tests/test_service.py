@@ -770,6 +770,20 @@ def test_a_table_that_an_administrator_locks_costs_no_connection(spare: tuple[Da
         assert worker.log.count("connection lost") == before
 
 
+def test_a_child_asks_what_its_job_is_where_its_supervisor_could_not(spare: tuple[Database, Worker]) -> None:
+    own, worker = spare
+    with own.connect("anna") as client, own.connect("owner") as owner:
+        wait_for(client, insert_job(client, **TRAIN))
+        before = worker.log.count("connection lost")
+        with owner.transaction():
+            owner.execute("LOCK TABLE ml_training_runs IN ACCESS EXCLUSIVE MODE")
+            job_id = insert_job(client, **TRAIN)
+            until(lambda: f"job={job_id} attempt=1 claimed" in worker.log, "a claim")
+        job = wait_for(client, job_id)
+        assert (job["status"], job["attempt"]) == ("COMPLETED", 1)
+        assert worker.log.count("connection lost") == before
+
+
 @pytest.mark.parametrize("login", ["rosa", "anna"])
 def test_a_login_without_the_role_is_refused_at_start(
     db: Database, start_worker: StartWorker, login: str

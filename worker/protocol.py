@@ -32,6 +32,8 @@ class Order:
     ``token`` is in the name of every file that this attempt writes, so that whoever survives can find them.
     ``has_changed`` says that the supervisor has connected anew since the child was started: the child's own
     connection, made before it had a job, may lead to a server that is none any more.
+    ``assignment`` is what ``ml_internal.assignment`` tells of the job, for which the first call of a session
+    takes ten times as long. None where the supervisor could not ask: then the child does.
     """
 
     job: Job
@@ -39,6 +41,7 @@ class Order:
     token: str
     concurrency: int
     has_changed: bool
+    assignment: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

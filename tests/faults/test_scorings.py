@@ -29,10 +29,10 @@ from worker.child import assignment
 from worker.child.dataset import Dataset
 from worker.child.kinds import score
 from worker.child.task import Task
-from worker.database import predictions
+from worker.database import predictions, queue
 from worker.database.connection import connect
-from worker.database.dataset import fetch_assignment
 from worker.errors import JobError, LackError
+from worker.protocol import Job
 
 StartWorker = Callable[..., Worker]
 STORING = """
@@ -172,7 +172,7 @@ def task(db: Database, client: Connection, worker: Connection) -> Iterator[Task]
     job_id = running_job(client, worker, "SCORE")
     connection = connect(db.login("wanda"), role="ml_worker")
     yield Task(
-        assignment=assignment.read(fetch_assignment(connection, job_id)),
+        assignment=assignment.read(queue.assignment(connection, Job(job_id, 1, "SCORE"))),
         job_id=job_id,
         attempt=1,
         model_dir=Path(),

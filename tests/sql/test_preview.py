@@ -15,7 +15,7 @@ from worker.child import dataset
 from worker.child.assignment import read
 from worker.database import queue
 from worker.database.connection import connect
-from worker.database.dataset import fetch_assignment, stream_dataset
+from worker.database.dataset import stream_dataset
 from worker.errors import JobError
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -86,7 +86,7 @@ def loaded(db: Database, fields: dict[str, Any]) -> dict[str, str]:
         job = queue.claim_job(wanda, "w1", timedelta(seconds=60), ["TRAIN", "TEST", "COMPARE"])
         assert job is not None
         assert (job.id, job.attempt) == (job_id, 1)
-        assignment = read(fetch_assignment(wanda, job.id))
+        assignment = read(queue.assignment(wanda, job))
         features = tuple(dict.fromkeys(f for model in assignment.models for f in model.features))
         label = assignment.models[0].label
         stream = stream_dataset([wanda], label, features, assignment.period, assignment.phases)

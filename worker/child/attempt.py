@@ -15,8 +15,9 @@ from threadpoolctl import ThreadpoolController
 from worker.child import assignment, kinds, labels, memory, models
 from worker.child.progress import Report
 from worker.child.task import Result, Task
+from worker.database import queue
 from worker.database.connection import Connection, UnsuitableDatabaseError, connect, ping
-from worker.database.dataset import fetch_assignment, rehearse
+from worker.database.dataset import rehearse
 from worker.database.deadlines import deadline
 from worker.errors import JobError, LackError
 from worker.model_folder import FolderError
@@ -161,9 +162,10 @@ def _work(order: Order, url: str, connection: Connection, threads: int, report: 
     started = time.monotonic()
     with connection:  # most kinds close it earlier, before they begin what may take hours
         kind = kinds.load(order.job.job_type)
+        told = order.assignment or queue.assignment(connection, order.job)
         return kind.run(
             Task(
-                assignment=assignment.read(fetch_assignment(connection, order.job.id)),
+                assignment=assignment.read(told),
                 job_id=order.job.id,
                 attempt=order.job.attempt,
                 model_dir=Path(order.model_dir),

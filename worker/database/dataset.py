@@ -1,4 +1,4 @@
-"""What a child reads: its assignment, and the rows."""
+"""What a child reads: the rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,19 +20,9 @@ _HALVINGS = 8  # of a period, to find where half of its rows lie
 
 
 def rehearse(connection: Connection) -> None:
-    """Ask once, of no job, what every job asks: a new session reads the catalog for that, and makes plans."""
-    fetch_value(connection, _ASSIGNMENT, [0])
+    """Ask once, of no job, what every job asks: a new session reads the catalog for that."""
     epoch = datetime.fromtimestamp(0, UTC)
     estimate_rows(connection, Period(epoch, epoch), None)
-
-
-_ASSIGNMENT: LiteralString = "SELECT ml_internal.assignment(%s)"
-
-
-def fetch_assignment(connection: Connection, job_id: int) -> dict[str, Any]:
-    """All that a claimed job asks for, see :func:`worker.child.assignment.read`."""
-    told: dict[str, Any] = fetch_value(connection, _ASSIGNMENT, [job_id])
-    return told
 
 
 def estimate_rows(

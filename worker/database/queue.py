@@ -80,6 +80,12 @@ def claim_job(
         return cursor.fetchone()
 
 
+def assignment(connection: Connection, job: Job) -> dict[str, Any]:
+    """All that a claimed job asks for, see :func:`worker.child.assignment.read`."""
+    told: dict[str, Any] = fetch_value(connection, "SELECT ml_internal.assignment(%s)", [job.id])
+    return told
+
+
 def record_progress(
     connection: Connection, job: Job, progress: float, message: str | None, lease: timedelta
 ) -> None:

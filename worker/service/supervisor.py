@@ -318,7 +318,7 @@ class Supervisor:
             self.lacks.end("server")
             if job is None:
                 break
-            self._start(job, renewed)
+            self._start(connection, job, renewed)
 
     def _look_at_children(self) -> None:
         # Only while this worker is connected itself: where there is no server its own tries say so.
@@ -365,13 +365,20 @@ class Supervisor:
 
     # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, job: Job, renewed: float) -> None:
+    def _start(self, connection: Connection, job: Job, renewed: float) -> None:
+        try:
+            assignment = queue.assignment(connection, job)
+        except psycopg.Error:
+            if connection.closed:
+                raise  # the job is given back as one whose claim was not heard of
+            assignment = None  # the child asks, waits longer, and says what is wrong
         if job.id in self.running:  # its lease ended while its result waited for a lock
             self._discard(self.running[job.id], "taken over by the same worker", "lease_lost")
         child, has_changed = self.children.take()
         running = self.running[job.id] = Running(job, child, renewed)
         options = self.options
-        give(child, Order(job, str(self.lacks.folder), running.token, options.concurrency, has_changed))
+        folder = str(self.lacks.folder)
+        give(child, Order(job, folder, running.token, options.concurrency, has_changed, assignment))
         log.info("job=%s attempt=%s claimed type=%s pid=%s", job.id, job.attempt, job.job_type, child.pid)
         if self.metrics:
             self.metrics.claimed(job)
