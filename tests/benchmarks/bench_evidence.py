@@ -37,10 +37,13 @@ NOTHING: dict[str, Any] = {
     "worker.child.kinds.train.uniqueness": lambda *_: np.ones(1),
     "worker.child.kinds.test.parts.facts": lambda *_: {},
     "worker.child.kinds.test.of_answers": lambda *_: {},
+    "worker.child.kinds.test.of_rows": lambda *_: [],
     "worker.child.kinds.compare.of_answers": lambda *_: {},
+    "worker.child.kinds.compare.of_rows": lambda *_: [],
     "worker.child.kinds.compare.baselines.of_rows": lambda *_: [],
     "worker.child.kinds.compare.baselines.of_model": lambda *_, **__: [],
     "worker.child.kinds.compare.baselines.against": lambda *_: {},
+    "worker.child.kinds.compare.intervals.measure": lambda *_: None,
     "worker.child.kinds.compare.intervals.of_pair": lambda *_: {},
 }
 

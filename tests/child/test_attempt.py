@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import TRAIN, Database, insert_job
-from worker.child import attempt, memory, task
+from worker.child import attempt, concurrency, memory, task
 from worker.database import queue
 from worker.database.connection import Connection, connect
 from worker.database.dataset import Stream, stream_dataset
@@ -62,3 +62,43 @@ def test_a_job_of_many_rows_loads_by_two_connections_or_else_by_one(
     assert used == [1, 2 if there_is_another else 1]
     assert one.result["data_fingerprint"] == two.result["data_fingerprint"]
     assert one.result["roc_auc"] == two.result["roc_auc"]
+
+
+@pytest.mark.parametrize("job_type", ["TRAIN", "TEST", "COMPARE"])
+def test_a_result_is_the_same_for_any_number_of_threads(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job_type: str
+) -> None:
+    monkeypatch.setattr(concurrency, "_FEWEST_ROWS", 0)
+    fields = TRAIN if job_type == "TRAIN" else {"job_type": job_type}
+    with db.connect("anna") as client, connect(db.login("wanda"), role="ml_worker") as worker:
+
+        def claimed(**fields: Any) -> Order:
+            insert_job(client, **fields)
+            job = queue.claim_job(worker, "w1", timedelta(seconds=60), ["TRAIN", "TEST", "COMPARE"])
+            assert job is not None
+            return Order(job, str(tmp_path), "token", 1, has_changed=False)
+
+        def done(order: Order, threads: int) -> dict[str, Any]:
+            monkeypatch.setattr("joblib.cpu_count", lambda: threads)
+            outcome = attempt.attempt(order, db.login("wanda"), None, lambda _share, _message: None)
+            assert isinstance(outcome, Completed)
+            return outcome.result
+
+        uses = {"TEST": ["test_model_id"], "COMPARE": ["compare_model_a_id", "compare_model_b_id"]}
+        for seed, field in enumerate(uses.get(job_type, [])):
+            order = claimed(**TRAIN | {"train_random_state": seed})
+            queue.record_result(worker, order.job, done(order, 1))
+            query = "SELECT result_model_id AS id FROM ml_jobs WHERE id = %s"
+            (fields[field],) = (row["id"] for row in client.execute(query, [order.job.id]))
+        for end in ("start", "end"):
+            fields = fields | {f"{job_type.lower()}_{end}": TRAIN[f"train_{end}"]}
+        order = claimed(**fields)
+        one, three = (
+            {
+                name: value
+                for name, value in done(order, threads).items()
+                if not name.startswith(("seconds_", "artifact_"))
+            }
+            for threads in (1, 3)
+        )
+    assert one == three

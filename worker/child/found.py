@@ -1,6 +1,6 @@
 """What a job that asks models finds out beside its result: warnings, shifts, coins that a model has seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,39 +10,36 @@ from worker.child import feature_stats, traps
 from worker.child.assignment import Model
 from worker.child.dataset import Dataset
 from worker.child.task import Trained
+from worker.child.traps import Trap
+
+
+def of_rows(rows: Dataset, model: Model) -> list[Trap]:
+    """What is wrong with labelled rows, whichever model is asked about them."""
+    return traps.of_measurement(rows, model.label, model.random_state)
 
 
 def of_answers(
     rows: Dataset,
-    models: Sequence[Model],
-    trained: Mapping[int, Trained],
-    answers: Mapping[int, NDArray[np.float64]],
+    model: Model,
+    trained: Trained,
+    probabilities: NDArray[np.float64],
+    about_rows: Sequence[Trap] = (),
 ) -> dict[str, list[dict[str, Any]]]:
     """Rows of ``ml_warnings``, ``ml_feature_shifts`` and, of labelled rows, ``ml_seen_unseen``.
 
     Args:
         rows: labelled, or all.
-        models: that were asked.
-        trained: what each was fitted on.
-        answers: the probabilities that each gave.
+        model: that was asked.
+        trained: what it was fitted on.
+        probabilities: its answers.
+        about_rows: what :func:`of_rows` has found.
     """
-    warnings, shifts, seen = [], [], []
-    is_labelled = len(rows.labels) == len(rows)
-    about_rows = (
-        list(traps.of_measurement(rows, models[0].label, models[0].random_state)) if is_labelled else []
-    )
-    for model in models:
-        own, probabilities = trained[model.id], answers[model.id]
-        found = [*about_rows, *traps.degenerate(probabilities, model.ready_threshold)]
-        bins = {name: bins for name, bins in own.bins.items() if name in model.features}
-        moved = feature_stats.shifts(bins, rows.names, rows.features, model.random_state)
-        found += traps.shifted(moved)
-        shifts += [{"model_id": model.id, **row} for row in moved]
-        if is_labelled:
-            apart = traps.seen_and_unseen(rows, own.coins, probabilities, model.ready_threshold)
-            seen += [{"model_id": model.id, **row} for row in apart]
-            found += traps.better_on_seen(rows, own.coins, probabilities, model.random_state)
-        warnings += traps.facts(found, model.id)
-    return {"ml_warnings": warnings, "ml_feature_shifts": shifts} | (
-        {"ml_seen_unseen": seen} if is_labelled else {}
-    )
+    bins = {name: bins for name, bins in trained.bins.items() if name in model.features}
+    moved = feature_stats.shifts(bins, rows.names, rows.features, model.random_state)
+    found = [*about_rows, *traps.degenerate(probabilities, model.ready_threshold), *traps.shifted(moved)]
+    facts = {"ml_feature_shifts": [{"model_id": model.id, **row} for row in moved]}
+    if len(rows.labels) == len(rows):
+        apart = traps.seen_and_unseen(rows, trained.coins, probabilities, model.ready_threshold)
+        facts["ml_seen_unseen"] = [{"model_id": model.id, **row} for row in apart]
+        found += traps.better_on_seen(rows, trained.coins, probabilities, model.random_state)
+    return facts | {"ml_warnings": traps.facts(found, model.id)}

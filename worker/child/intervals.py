@@ -1,6 +1,6 @@
 """What a result tells of intervals: rows of ``ml_intervals``, how far apart two models are beyond chance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.child import resampling
-from worker.child.resampling import CONFIDENCE, Blocks, Draws, Interval, Measured
+from worker.child.resampling import CONFIDENCE, Blocks, Interval, Measured
 
 _COMPARED = ("f1", "accuracy", "roc_auc")  # have their difference in ml_comparisons
 
@@ -31,23 +31,18 @@ class Side:
 
 def of_model(blocks: Blocks, labels: NDArray[np.uint8], side: Side) -> list[dict[str, Any]]:
     """Rows of ``ml_intervals`` of a measurement of one model."""
-    measured = _measure(blocks, resampling.weights(blocks.num), labels, side)
-    return _of_side("model", blocks, measured)
+    return _of_side("model", blocks, measure(blocks, labels, side))
 
 
-def of_pair(
-    blocks: Blocks, labels: NDArray[np.uint8], sides: Iterable[Side], confidence: float | None
-) -> dict[str, Any]:
+def of_pair(blocks: Blocks, sides: Sequence[Measured], confidence: float | None) -> dict[str, Any]:
     """What a comparison tells of chance, by the names of its columns, and its rows of ``ml_intervals``.
 
     Args:
         blocks: blocks of the rows.
-        labels: 1 is positive.
-        sides: what the first and the second model said of them.
+        sides: what :func:`measure` gave of the first and the second model.
         confidence: of the differences; 0 or None: as of everything else.
     """
-    drawn = resampling.weights(blocks.num)
-    a, b = (_measure(blocks, drawn, labels, side) for side in sides)
+    a, b = sides
     confidence = confidence or CONFIDENCE
     differences = resampling.difference(blocks, a, b, confidence)
     told: dict[str, Any] = {"num_blocks": blocks.num, "block_seconds": blocks.seconds}
@@ -62,10 +57,11 @@ def of_pair(
     return told | {"ml_intervals": rows}
 
 
-def _measure(blocks: Blocks, drawn: Draws, labels: NDArray[np.uint8], side: Side) -> Measured:
+def measure(blocks: Blocks, labels: NDArray[np.uint8], side: Side) -> Measured:
+    """Resample one model's answers, those of two models to the same rows alike."""
     return resampling.measure(
         blocks,
-        drawn,
+        resampling.weights(blocks.num),
         labels == 1,
         side.predicted,
         probabilities=side.probabilities,

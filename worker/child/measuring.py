@@ -1,6 +1,7 @@
 """How well a model does on rows that it has not seen, as plain numbers."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,23 +54,29 @@ def measure(
     *,
     probabilities: NDArray[np.float64],
     blocks: Blocks,
+    pool: Executor,
     threshold: float = HALF,
     order: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns.
 
-    ``blocks`` are those of the rows; ``order`` that of the probabilities, rising, where it is known already.
+    ``blocks`` are those of the rows; ``pool`` takes what can be done beside the rest; ``order`` is the rising
+    one of the probabilities, where it is known already.
     """
-    found = importance(model, names, features, labels, random_state)
+    if order is None:
+        order = np.argsort(probabilities)
     scored = score(probabilities, labels, threshold, order)
+    around = pool.submit(intervals.of_model, blocks, labels, side(probabilities, scored))
+    points = pool.submit(curve, probabilities, labels, threshold, order)
+    found = importance(model, names, features, labels, random_state)
     num_positive = int(labels.sum())
     return {
         "num_positive": num_positive,
         "num_negative": len(labels) - num_positive,
         **asdict(scored),
         "feature_importance_csv": to_csv(found),
-        "ml_curve_points": curve(probabilities, labels, threshold),
-        "ml_intervals": intervals.of_model(blocks, labels, side(probabilities, scored)),
+        "ml_curve_points": points.result(),
+        "ml_intervals": around.result(),
     }
 
 
@@ -158,18 +165,24 @@ def _average_precision(positives: NDArray[np.int64], negatives: NDArray[np.int64
 
 
 def curve(
-    probabilities: NDArray[np.float64], labels: NDArray[np.uint8], threshold: float = HALF
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.uint8],
+    threshold: float = HALF,
+    order: NDArray[np.int64] | None = None,
 ) -> list[dict[str, float]]:
     """How predictions would come out at other thresholds than the model's: at most 202, exact at each.
 
     The thresholds are 0, 0.01 to 1, the model's own, and where there are at most 100 different probabilities
     each of these: then ROC and precision-recall curves are exact. Otherwise 50 quantiles of either class, so
     that between two thresholds at most 2% of a class pass, unless they have the same probability.
+    ``order`` is the rising one of the probabilities, where it is known.
 
     Returns:
         Rows of ``ml_curve_points``, one for each threshold, rising.
     """
-    classes = [np.sort(probabilities[labels == label]) for label in (1, 0)]
+    order = np.argsort(probabilities) if order is None else order
+    rising, of_rising = probabilities[order], labels[order]
+    classes = [rising[of_rising == label] for label in (1, 0)]
     own = np.union1d(*(of_class[np.diff(of_class, prepend=-1) > 0] for of_class in classes))
     if len(own) > CURVE_OWN:
         own = np.concatenate([_spread(of_class, CURVE_OWN // 2) for of_class in classes])

@@ -1,10 +1,19 @@
 """COMPARE: scores two models on the very same rows."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.child import baselines, intervals, measuring, resampling
-from worker.child.found import of_answers
+from worker.child.assignment import Model
+from worker.child.baselines import Baseline
+from worker.child.concurrency import beside_main
+from worker.child.dataset import Dataset
+from worker.child.found import of_answers, of_rows
+from worker.child.resampling import Blocks, Measured
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, read_models, read_trained
 
 
@@ -19,29 +28,34 @@ def run(task: Task) -> Result:
     rows = load_rows(task, models, "TO_PREDICT")
     seconds_loading, started = task.seconds, time.monotonic()
     shared = baselines.of_rows(rows, models[0].label)
-    result: Result = {"num_samples": len(rows), "ml_baselines": [baseline.facts for baseline in shared]}
     blocks = resampling.blocks_of(rows.times, models[0].label.reach)
-    sides, answers = [], {}
-    for number, (side, model, pipeline) in enumerate(zip("ab", models, pipelines, strict=True)):
-        share = LOADED + (SCORED - LOADED) * number / len(models)
-        task.report(share, f"Scoring {len(rows)} rows by model {model.id}")
-        columns = [rows.names.index(feature) for feature in model.features]
-        is_whole = columns == list(range(len(rows.names)))
-        features = rows.features if is_whole else rows.features[:, columns]
-        answers[model.id] = probabilities = measuring.predict(pipeline, features)
-        scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
-        sides.append(measuring.side(probabilities, scored))
-        own = baselines.of_model(rows, model.fitted, number + 1, threshold=model.ready_threshold)
-        result["ml_baselines"] += [baseline.facts for baseline in own]
-        told = asdict(scored) | baselines.against(
-            shared + own, probabilities > model.ready_threshold, rows.labels, blocks
-        )
-        result |= {f"{side}_{name}": value for name, value in told.items()}
+    sides, found = [], []
+    with beside_main(task.threads, len(rows)) as pool:
+        about_rows = pool.submit(of_rows, rows, models[0])
+        for place, (model, pipeline) in enumerate(zip(models, pipelines, strict=True)):
+            share = LOADED + (SCORED - LOADED) * place / len(models)
+            task.report(share, f"Scoring {len(rows)} rows by model {model.id}")
+            columns = [rows.names.index(feature) for feature in model.features]
+            is_whole = columns == list(range(len(rows.names)))
+            features = rows.features if is_whole else rows.features[:, columns]
+            probabilities = measuring.predict(pipeline, features)
+            sides.append(pool.submit(_side, rows, model, place, probabilities, blocks, shared))
+            about = about_rows.result()
+            found.append(pool.submit(of_answers, rows, model, trained[model.id], probabilities, about))
+    facts = [baseline.facts for baseline in shared]
+    result: Result = {"num_samples": len(rows), "ml_baselines": facts}
+    resampled = []
+    for name, side in zip("ab", sides, strict=True):
+        told, own, measured = side.result()
+        result |= {f"{name}_{column}": value for column, value in told.items()}
+        facts += [baseline.facts for baseline in own]
+        resampled.append(measured)
     confidence = task.assignment.request.get("confidence")  # None: of a job of before version 8
-    result |= intervals.of_pair(blocks, rows.labels, sides, confidence)
+    a, b = (each.result() for each in found)
     return (
         result
-        | of_answers(rows, models, trained, answers)
+        | intervals.of_pair(blocks, resampled, confidence)
+        | {table: a[table] + b[table] for table in a}
         | {
             **rows.without_label,
             "data_fingerprint": rows.fingerprint,
@@ -50,3 +64,19 @@ def run(task: Task) -> Result:
             "seconds_scoring": round(time.monotonic() - started, 3),
         }
     )
+
+
+def _side(  # noqa: PLR0917
+    rows: Dataset,
+    model: Model,
+    place: int,
+    probabilities: NDArray[np.float64],
+    blocks: Blocks,
+    shared: Sequence[Baseline],
+) -> tuple[Result, list[Baseline], Measured]:
+    """What is told of one of the models, its own baselines, and its resampled answers."""
+    threshold = model.ready_threshold
+    scored = measuring.score(probabilities, rows.labels, threshold)
+    own = baselines.of_model(rows, model.fitted, place + 1, threshold=threshold)
+    told = asdict(scored) | baselines.against([*shared, *own], probabilities > threshold, rows.labels, blocks)
+    return told, own, intervals.measure(blocks, rows.labels, measuring.side(probabilities, scored))

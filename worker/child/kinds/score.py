@@ -62,7 +62,7 @@ def run(task: Task) -> Recorded:
     seconds_loading, started = task.seconds, time.monotonic()
 
     def result() -> Result:
-        return of_answers(rows, [model], trained, {model.id: answers.probabilities}) | {
+        return of_answers(rows, model, trained[model.id], answers.probabilities) | {
             "data_fingerprint": rows.fingerprint,
             "note": note,
             "seconds_loading": seconds_loading,

@@ -5,7 +5,8 @@ import time
 import numpy as np
 
 from worker.child import baselines, parts
-from worker.child.found import of_answers
+from worker.child.concurrency import beside_main
+from worker.child.found import of_answers, of_rows
 from worker.child.measuring import measure, predict
 from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, Result, Task, load_rows, read_models, read_trained
@@ -21,21 +22,12 @@ def run(task: Task) -> Result:
     task.report(LOADED, f"Scoring {len(rows)} rows")
     blocks = blocks_of(rows.times, model.label.reach)
     probabilities = predict(pipeline, rows.features)
-    order = np.argsort(probabilities)  # once: of many rows it takes long
-    measured = measure(
-        pipeline,
-        rows.names,
-        rows.features,
-        rows.labels,
-        model.random_state,
-        probabilities=probabilities,
-        blocks=blocks,
-        threshold=model.ready_threshold,
-        order=order,
-    )
-    return (
-        measured
-        | baselines.beside(
+    with beside_main(task.threads, len(rows)) as pool:
+        answers = pool.submit(
+            lambda: of_answers(rows, model, trained[model.id], probabilities, of_rows(rows, model))
+        )
+        beside = pool.submit(
+            baselines.beside,
             rows,
             model.label,
             model.fitted,
@@ -43,8 +35,25 @@ def run(task: Task) -> Result:
             probabilities > model.ready_threshold,
             threshold=model.ready_threshold,
         )
-        | parts.facts(rows, probabilities, order, model.ready_threshold)
-        | of_answers(rows, [model], trained, {model.id: probabilities})
+        order = np.argsort(probabilities)  # once: of many rows it takes long
+        by_part = pool.submit(parts.facts, rows, probabilities, order, model.ready_threshold)
+        measured = measure(
+            pipeline,
+            rows.names,
+            rows.features,
+            rows.labels,
+            model.random_state,
+            probabilities=probabilities,
+            blocks=blocks,
+            pool=pool,
+            threshold=model.ready_threshold,
+            order=order,
+        )
+    return (
+        measured
+        | beside.result()
+        | by_part.result()
+        | answers.result()
         | {
             **rows.without_label,
             "data_fingerprint": rows.fingerprint,

@@ -1,6 +1,7 @@
 """TRAIN: fits a model on one part of the rows, measures it on the other, and writes its file."""
 
 import time
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from worker.child import (
     traps,
 )
 from worker.child.assignment import Fewest, Fitted, Model
+from worker.child.concurrency import beside_main
 from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
 from worker.child.models._shared import Weights
@@ -69,8 +71,6 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     if model.threshold is None:
         _require_both_classes_set_aside(rows.labels[set_aside], parts, task)
     _require_values_to_fit(features, parts, rows)
-    rule = baselines.choose(rows.names, features, labels, model.random_state)
-    known = Fitted(int(labels.sum()) / len(labels), rule)
 
     model_type = models.load(model.model_type)
 
@@ -84,13 +84,17 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     fitted_at = LOADED + (FITTED - LOADED) / (1 + folds.share_of_all(num_folds) / (1 - model.test_size))
     started = time.monotonic()
     unique = uniqueness(rows.coins[fitted], rows.times[fitted], model.label.horizon)
-    pipeline, warnings = fit(
-        features,
-        labels,
-        as_weights(unique) if is_weighted else None,
-        lambda share, message: task.report(LOADED + (fitted_at - LOADED) * share, message),
-    )
+    with beside_main(task.threads, len(rows)) as pool:
+        best = pool.submit(baselines.choose, rows.names, features, labels, model.random_state)
+        pipeline, warnings = fit(
+            features,
+            labels,
+            as_weights(unique) if is_weighted else None,
+            lambda share, message: task.report(LOADED + (fitted_at - LOADED) * share, message),
+        )
     seconds_fitting = time.monotonic() - started
+    rule = best.result()
+    known = Fitted(num_fitted_positive / len(labels), rule)
 
     given = model.threshold
     chosen = (
@@ -100,10 +104,11 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     task.report(fitted_at, f"Measuring on {len(parts.held_out)} held-out rows")
     measured_on = rows.part(held_out)
     probabilities = predict(pipeline, measured_on.features)
-    measured = _measure(model, pipeline, measured_on, known, probabilities, chosen.threshold)
-    stats = feature_stats.describe(rows.names, rows.features, model.random_state)
+    with beside_main(task.threads, len(rows)) as pool:
+        stats = pool.submit(feature_stats.describe, rows.names, rows.features, model.random_state)
+        measured = _measure(model, pipeline, measured_on, known, probabilities, chosen.threshold, pool)
     found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
-    found += [*traps.degenerate(probabilities, chosen.threshold), *traps.constant(stats)]
+    found += [*traps.degenerate(probabilities, chosen.threshold), *traps.constant(stats.result())]
     task.report(SCORED if num_folds == 0 else fitted_at, "Writing the model file")
     facts, not_in_sql = _numbers(model_type, pipeline, measured_on)
     found += not_in_sql
@@ -128,7 +133,7 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
         | facts
         | {
             "ml_warnings": traps.facts(found, model.id),
-            "ml_feature_stats": stats,
+            "ml_feature_stats": stats.result(),
             "ml_fitted_coins": [{"num_coins": len(coins), "keys": coins}],
             "holdout": parts.kind,
             "num_coins": parts.num_coins,
@@ -181,10 +186,14 @@ def _measure(  # noqa: PLR0917
     fitted: Fitted,
     probabilities: NDArray[np.float64],
     threshold: float,
+    pool: Executor,
 ) -> Result:
     """What is told of the model on held-out rows, and of its baselines beside it."""
     blocks = blocks_of(rows.times, model.label.reach)
-    return measure(
+    beside = pool.submit(
+        baselines.beside, rows, model.label, fitted, blocks, probabilities > threshold, threshold=threshold
+    )
+    measured = measure(
         pipeline,
         rows.names,
         rows.features,
@@ -192,8 +201,10 @@ def _measure(  # noqa: PLR0917
         model.random_state,
         probabilities=probabilities,
         blocks=blocks,
+        pool=pool,
         threshold=threshold,
-    ) | baselines.beside(rows, model.label, fitted, blocks, probabilities > threshold, threshold=threshold)
+    )
+    return measured | beside.result()
 
 
 def _numbers(
