@@ -2,11 +2,13 @@
 
 Beside it runs a script that loads once and fits them all by joblib, with every metric and the same
 permutation importance. Each job has a process, rows, curve, file and records of its own; the script has none.
+At last one of the models is tested on 1,000 rows again and again, as many jobs as ``--tests`` says.
 """
 
 import itertools
 import tempfile
 import time
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from tests.benchmarks.bench_jobs import PERIOD_END, _measure, worker
 from tests.benchmarks.measure import Row, Table, alternate, parser
 
 CORES = 2
+TESTED_ROWS, TESTS_A_SECOND = 1_000, 20
 FEATURES = rows.FEATURES.split(",")[:2]
 DEPTHS, RATES, WEIGHTS = range(2, 8), (0.03, 0.1, 0.2, 0.3), (1, 2, 5, 10)
 
@@ -48,6 +51,24 @@ def sweep(connection: psycopg.Connection[Any], number: int) -> float:
     query = "SELECT count(*) FROM ml_jobs WHERE status <> 'COMPLETED'"
     assert connection.execute(query).fetchone() == (0,)
     return seconds
+
+
+def tests_a_second(connection: psycopg.Connection[Any], number: int, num_rows: int) -> float:
+    """TEST jobs of 1,000 rows, or of all if there are fewer, that are COMPLETED in a second."""
+    minutes = TESTED_ROWS / max(1, num_rows // rows.ROWS_A_COIN)
+    started = time.perf_counter()
+    connection.execute(
+        """
+        INSERT INTO ml_jobs (job_type, test_model_id, test_start, test_end)
+        SELECT 'TEST', (SELECT max(id) FROM ml_models), %s, %s FROM generate_series(1, %s)
+        """,
+        [rows.START, rows.START + timedelta(minutes=minutes), number],
+    )
+    connection.execute("CALL ml.wait()")
+    seconds = time.perf_counter() - started
+    query = "SELECT count(*) FROM ml_jobs WHERE status <> 'COMPLETED'"
+    assert connection.execute(query).fetchone() == (0,)
+    return number / seconds
 
 
 def _fit(
@@ -81,6 +102,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--rows", type=int, default=5_000)
     options.add_argument("--jobs", type=int, default=96)
+    options.add_argument("--tests", type=int, default=200)
     args = options.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -96,6 +118,10 @@ def main() -> None:
                 )
             what = f"{args.jobs} TRAIN jobs of xgboost, --concurrency {concurrency}"
             table.add(Row(what, ours, script, f"script, joblib.Parallel({CORES})", "s", at_most=goal))
+        with worker(url, Path(folder), "--concurrency", "2"):
+            (rate,) = alternate([partial(tests_a_second, connection, args.tests, args.rows)], args.repeats)
+        what = f"TEST jobs of {TESTED_ROWS:,} rows, --concurrency 2"
+        table.add(Row(what, rate, TESTS_A_SECOND, "the goal", "/s", at_least=1))
         table.show(args.json)
 
 

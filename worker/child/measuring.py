@@ -143,7 +143,8 @@ def _ranked(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many positive and negative rows are at least as probable, for each probability, falling."""
     order = (np.argsort(probabilities) if rising is None else rising)[::-1]
-    ends = np.flatnonzero(np.diff(probabilities[order], append=-np.inf))  # of the rows of one probability
+    falling = probabilities[order]
+    ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))  # of the rows of one probability
     positives = np.cumsum(labels[order], dtype=np.int64)[ends]
     return positives, ends + 1 - positives
 
