@@ -11,7 +11,7 @@ from worker.child.numbers import Trees, first_above
 from worker.child.progress import Report, seldom
 
 TO_TRAIN = (22.0, 70.0)
-TO_PREDICT = (11.5, 80.0)
+TO_PREDICT = (11.5, 130.0)
 NAMES = _shared.NAMES | {
     "_loss.CyHalfBinomialLoss",  # as scikit-learn up to 1.6 calls it, and cannot find it
     "numpy.random._pcg64.PCG64",

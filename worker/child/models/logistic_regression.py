@@ -23,7 +23,7 @@ from worker.child.numbers import imputed_and_scaled as layers
 from worker.child.progress import Report, seldom, share_of_limit
 
 TO_TRAIN = (25.0, 60.0)
-TO_PREDICT = (9.5, 100.0)
+TO_PREDICT = (9.5, 130.0)
 NAMES = (
     _shared.NAMES
     | _shared.NAMES_OF_IMPUTED_AND_SCALED

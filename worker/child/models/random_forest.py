@@ -18,7 +18,7 @@ from worker.child.numbers import Trees as Sum
 from worker.child.progress import Report
 
 TO_TRAIN = (16.0, 150.0)  # of scikit-learn's forest where it takes more
-TO_PREDICT = (10.5, 90.0)
+TO_PREDICT = (10.5, 130.0)
 NAMES = _shared.NAMES | {
     "builtins.bytearray",
     "functools.partial",

@@ -11,7 +11,7 @@ from worker.child.progress import Report
 __all__ = ["NAMES", "TO_PREDICT", "TO_TRAIN", "engine", "fit", "make", "numbers", "use_threads"]
 
 TO_TRAIN = (8.0, 70.0)
-TO_PREDICT = (4.5, 90.0)
+TO_PREDICT = (4.5, 135.0)
 NAMES = _shared.NAMES | {
     "builtins.bytearray",
     "xgboost.core.Booster",
