@@ -22,10 +22,10 @@ BEGIN
         RAISE EXCEPTION 'the database % is encoded in %, which cannot hold every text', current_database(), current_setting('server_encoding')
             USING ERRCODE = 'ML005', HINT = 'Make another: CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0;';
     END IF;
-    IF v_installed <> 8 THEN
-        RAISE EXCEPTION 'this database has schema version %, these files are version 8', v_installed
+    IF v_installed <> 9 THEN
+        RAISE EXCEPTION 'this database has schema version %, these files are version 9', v_installed
             USING ERRCODE = 'ML005', HINT = CASE
-                WHEN v_installed > 8 THEN 'Use the release that installed the newer version, or one after it.'
+                WHEN v_installed > 9 THEN 'Use the release that installed the newer version, or one after it.'
                 ELSE format('Run ml-worker install, or first apply the files of sql/upgrades/ after %s, in order.', v_installed)
             END;
     END IF;

@@ -133,7 +133,7 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
     """Had any file committed, the catalog would show it after the last of these kills."""
     db = make_empty()
     with db.connect("owner") as owner:
-        owner.execute((UPGRADES / "version_7.sql").read_bytes())
+        owner.execute((UPGRADES / "version_8.sql").read_bytes())
     with db.connect("owner") as owner, db.connect("anna") as client, db.connect("wanda") as worker:
         owner.execute("INSERT INTO coin_metrics (mint, timestamp, phase_id_at_time) VALUES ('A', now(), 1)")
         jobs = [insert_job(client, **TRAIN)]
@@ -142,7 +142,7 @@ def test_an_upgrade_that_is_killed_at_any_file_leaves_the_old_version_at_work(
         files = len(sql_files())
         for number in (0, 1, files // 2, files - 2, files - 1):
             kill_an_installer(db, number)
-            assert version_of(owner) == 7
+            assert version_of(owner) == 8
             assert catalog(owner) == before
             call(worker, "record_progress", jobs[-1], 1, "0.5")
             old_complete(worker, jobs[-1], "TRAIN")

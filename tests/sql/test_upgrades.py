@@ -104,7 +104,7 @@ def running(client: Connection, worker: Connection, job_type: str = "TRAIN") -> 
     return job_id
 
 
-@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_6.sql", "version_7.sql"])
+@pytest.fixture(params=["version_1.sql", "version_3.sql", "version_7.sql", "version_8.sql"])
 def old(empty: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database of an older version with a job in every state that counts, and rows of every kind."""
     with empty.connect("owner") as owner:
@@ -209,7 +209,7 @@ def test_psql_without_the_upgrades_stops_at_once_and_says_what_to_do(old: Databa
         assert catalog(owner) == before
 
 
-@pytest.mark.parametrize("old", ["version_6.sql", "version_7.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_7.sql", "version_8.sql"], indirect=True)
 def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old: Database) -> None:
     """The old worker knows nothing of it: its calls are answered as ever."""
     with old.connect("anna") as client, old.connect("wanda") as worker:
@@ -225,7 +225,7 @@ def test_a_job_that_was_claimed_before_is_finished_after_by_the_same_worker(old:
         assert job_row(client, test_id)["status"] == "COMPLETED"
 
 
-@pytest.mark.parametrize("old", ["version_7.sql"], indirect=True)
+@pytest.mark.parametrize("old", ["version_8.sql"], indirect=True)
 def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> None:
     """Old workers claim and record all through it: no deadlock, no lost job, every row whole.
 
@@ -302,7 +302,7 @@ def test_an_upgrade_waits_for_those_who_write_and_they_for_it(old: Database) -> 
 def test_a_worker_refuses_an_old_database(old: Database) -> None:
     with (
         connect(old.login("wanda"), role="ml_worker") as connection,
-        pytest.raises(UnsuitableDatabaseError, match=r"schema version [1367], .* run: ml-worker install"),
+        pytest.raises(UnsuitableDatabaseError, match=r"schema version [1378], .* run: ml-worker install"),
     ):
         check_version(connection)
 

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from worker.database.connection import Connection, UnsuitableDatabaseError, fetch_value
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 OTHER_INSTALLERS_SECONDS = 600.0  # to wait for at most
 OPEN_SECONDS = 60.0  # that one transaction may be in the way
 BUSY_SECONDS = 600.0  # that many, one after the other, may be
