@@ -1,5 +1,6 @@
 -- The life of a job as facts: every claim, heartbeat and end of an attempt.
 -- An event is checked against the job before it is stored and projected onto the job after.
+-- Both find their rows by indexes, see 44_worker_protocol.sql.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -46,6 +47,7 @@ CREATE OR REPLACE PROCEDURE ml_internal.require_claimer(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 BEGIN
     IF NOT EXISTS (
@@ -66,6 +68,7 @@ CREATE OR REPLACE PROCEDURE ml_internal.require_attempt(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 DECLARE
     v_status text;
@@ -91,6 +94,7 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 DECLARE
     v_status text;
@@ -129,6 +133,9 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET jit TO off
+SET plan_cache_mode TO force_generic_plan
 AS $$
 BEGIN
     CASE NEW.event

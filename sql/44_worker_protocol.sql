@@ -2,6 +2,8 @@
 -- Each routine inserts one event. (job, attempt) is the fence; the clock of the database alone ends a lease.
 -- A call repeated after its answer was lost gives the answer again; it locks the job before it looks for one,
 -- because the first call may not be committed yet.
+-- All of them look for rows by indexes (enable_seqscan): a plan that a session made while a table was small would go on
+-- reading all of it.
 
 SET search_path TO pg_catalog, pg_temp;
 
@@ -52,16 +54,18 @@ RETURNS name
 LANGUAGE plpgsql
 STABLE
 SET search_path TO pg_catalog, pg_temp
-SET enable_seqscan TO off -- a plan made while the table is small would go on reading all of it
+SET enable_seqscan TO off
 SET enable_bitmapscan TO off
 SET jit TO off
 AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
 BEGIN
     RETURN coalesce(
         (
             SELECT j.created_by
             FROM public.ml_jobs j
-            WHERE j.priority = p_priority AND j.started_at <= clock_timestamp()
+            WHERE j.priority = p_priority AND j.started_at <= v_now
             ORDER BY j.started_at DESC
             LIMIT 1
         ),
@@ -157,7 +161,7 @@ BEGIN
                 v_waiting := v_waiting + 1;
                 SELECT * INTO v_job
                 FROM public.ml_jobs j
-                WHERE j.id = v_id AND j.status = 'PENDING'
+                WHERE j.id = v_id AND (j.status = 'PENDING') IS NOT FALSE -- which no index answers: it is found by its id
                 FOR NO KEY UPDATE SKIP LOCKED;
                 IF FOUND THEN
                     RETURN v_job;
@@ -170,7 +174,7 @@ BEGIN
         -- Many jobs of few clients are locked: the first that is not, be it whose it may.
         SELECT * INTO v_job
         FROM public.ml_jobs j
-        WHERE j.status = 'PENDING' AND j.id = ANY (ARRAY(
+        WHERE (j.status = 'PENDING') IS NOT FALSE AND j.id = ANY (ARRAY(
             SELECT f.id
             FROM unnest(p_kinds) k (job_type)
             CROSS JOIN LATERAL (
@@ -213,6 +217,9 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 ROWS 1
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET jit TO off
+SET plan_cache_mode TO force_generic_plan
 AS $$
 DECLARE
     v_job public.ml_jobs;
@@ -353,6 +360,7 @@ RETURNS timestamptz
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 DECLARE
     v_lease_until timestamptz;
@@ -396,7 +404,7 @@ BEGIN
         SELECT k.key INTO v_wrong
         FROM jsonb_path_query(p_facts -> v_table, '$[0 to 999]') e (item)
         CROSS JOIN LATERAL jsonb_object_keys(e.item) k (key)
-        WHERE k.key <> ALL (v_columns)
+        WHERE e.item - v_columns::text [] <> '{}' AND k.key <> ALL (v_columns)
         LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION '% of a result has no %', v_table, v_wrong
@@ -414,6 +422,7 @@ $$;
 -- The result of any kind. Keys of the object are columns of the kind's result table, which decides types, NULLs and
 -- bounds, or fact tables that belong to it, with their rows. The result table's trigger is the fence: it locks the
 -- job first. If it refuses, this may be a call repeated after its answer was lost, which gets the answer again.
+-- The settings hold in the triggers, too: all that they read are rows of one job.
 CREATE OR REPLACE FUNCTION ml_internal.record_result(
     p_job_id bigint,
     p_attempt integer,
@@ -423,6 +432,9 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
+SET jit TO off
+SET plan_cache_mode TO force_generic_plan
 AS $$
 DECLARE
     v_kind ml.job_kinds;
@@ -497,6 +509,7 @@ RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 BEGIN
     PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
@@ -523,6 +536,7 @@ CREATE OR REPLACE PROCEDURE ml_internal.lose_attempt(
 )
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 DECLARE
     v_lost bigint;
@@ -549,6 +563,7 @@ RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 BEGIN
     PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
@@ -579,6 +594,7 @@ RETURNS text
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 BEGIN
     PERFORM FROM public.ml_jobs j WHERE j.id = p_job_id FOR NO KEY UPDATE;
@@ -599,6 +615,7 @@ $$;
 CREATE OR REPLACE PROCEDURE ml_internal.fail_left_models()
 LANGUAGE plpgsql
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 AS $$
 BEGIN
     UPDATE public.ml_models SET status = 'FAILED'
@@ -621,6 +638,7 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 SET datestyle TO 'ISO, MDY'
+SET enable_seqscan TO off
 AS $$
 DECLARE
     v_job public.ml_jobs;

@@ -146,7 +146,8 @@ CREATE OR REPLACE TRIGGER ml_curve_points_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_curve_points
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
--- Rules of a whole curve; those of one point are constraints of the table.
+-- Rules of a whole curve; those of one point are constraints of the table. One job after the other, which is found by its
+-- number: so what a result takes does not grow with how many there are.
 CREATE OR REPLACE FUNCTION ml_internal.check_curve()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -155,55 +156,55 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job_id bigint;
+    v_result record;
     v_fault text;
 BEGIN
-    SELECT c.job_id, c.fault INTO v_job_id, v_fault
-    FROM (
+    FOR v_job_id IN SELECT DISTINCT i.job_id FROM inserted i LOOP
+        -- Not of ml_measurements, which looks for the model besides.
         SELECT
-            p.job_id,
+            r.num_positive, r.num_negative, r.tp, r.fp, r.threshold, coalesce(r.tp_at_half, r.tp) AS tp_at_half, coalesce(r.fp_at_half, r.fp) AS fp_at_half
+        INTO v_result
+        FROM public.ml_training_runs r
+        WHERE r.job_id = v_job_id
+        UNION ALL
+        SELECT
+            t.num_positive, t.num_negative, t.tp, t.fp, t.threshold, coalesce(t.tp_at_half, t.tp), coalesce(t.fp_at_half, t.fp)
+        FROM public.ml_test_results t
+        WHERE t.job_id = v_job_id;
+        SELECT
             CASE
-                WHEN count(p.num_positive) = 0 THEN 'belongs to no measurement'
+                WHEN v_result.num_positive IS NULL THEN 'belongs to no measurement'
                 WHEN count(*) > 202 THEN 'has more than 202 points'
-                WHEN bool_or(p.tp + p.fn <> p.num_positive OR p.fp + p.tn <> p.num_negative)
+                WHEN bool_or(p.tp + p.fn <> v_result.num_positive OR p.fp + p.tn <> v_result.num_negative)
                     THEN 'counts other rows than its result'
                 WHEN count(*) FILTER (WHERE p.threshold = ANY ('{0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1}'::double precision [])) < 11
                     THEN 'lacks one of the thresholds 0, 0.1, 0.2 to 1'
-                WHEN count(*) FILTER (WHERE p.threshold = p.result_threshold) = 0
+                WHEN count(*) FILTER (WHERE p.threshold = v_result.threshold) = 0
                     THEN 'lacks the threshold of its result'
-                WHEN bool_or(p.threshold = p.result_threshold AND (p.tp <> p.result_tp OR p.fp <> p.result_fp))
+                WHEN bool_or(p.threshold = v_result.threshold AND (p.tp <> v_result.tp OR p.fp <> v_result.fp))
                     THEN 'differs from its result at the threshold of that'
-                WHEN bool_or(p.threshold = 0.5 AND (p.tp <> p.tp_at_half OR p.fp <> p.fp_at_half))
+                WHEN bool_or(p.threshold = 0.5 AND (p.tp <> v_result.tp_at_half OR p.fp <> v_result.fp_at_half))
                     THEN 'differs from its result at the threshold 0.5'
                 WHEN bool_or(p.tp > p.tp_before OR p.fp > p.fp_before OR p.sum_probability > p.sum_before)
                     THEN 'rises with the threshold'
-            END AS fault
+            END
+        INTO v_fault
         FROM (
             SELECT
                 x.*,
-                r.num_positive,
-                r.num_negative,
-                r.tp AS result_tp,
-                r.fp AS result_fp,
-                r.model_threshold AS result_threshold,
-                r.tp_at_half,
-                r.fp_at_half,
                 lag(x.tp) OVER by_threshold AS tp_before,
                 lag(x.fp) OVER by_threshold AS fp_before,
                 lag(x.sum_probability) OVER by_threshold AS sum_before
-            FROM (SELECT DISTINCT i.job_id FROM inserted i) j
-            JOIN public.ml_curve_points x ON x.job_id = j.job_id
-            LEFT JOIN public.ml_measurements r ON r.job_id = j.job_id
-            WINDOW by_threshold AS (PARTITION BY x.job_id ORDER BY x.threshold)
-        ) p
-        GROUP BY p.job_id
-    ) c
-    WHERE c.fault IS NOT NULL
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the curve of job % %', v_job_id, v_fault
-            USING ERRCODE = 'check_violation', TABLE = 'ml_curve_points',
-            HINT = 'A curve has at most 202 thresholds, among them 0, 0.1, 0.2 to 1 and that of its result; its counts are those of its result and fall as the threshold rises.';
-    END IF;
+            FROM public.ml_curve_points x
+            WHERE x.job_id = v_job_id
+            WINDOW by_threshold AS (ORDER BY x.threshold)
+        ) p;
+        IF v_fault IS NOT NULL THEN
+            RAISE EXCEPTION 'the curve of job % %', v_job_id, v_fault
+                USING ERRCODE = 'check_violation', TABLE = 'ml_curve_points',
+                HINT = 'A curve has at most 202 thresholds, among them 0, 0.1, 0.2 to 1 and that of its result; its counts are those of its result and fall as the threshold rises.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -68,7 +68,8 @@ AS $$
     SELECT trim_scale(100 * p_share) || '%';
 $$;
 
--- Intervals fit the result of their job: what is estimated is what the result says, at its four digits.
+-- Intervals fit the result of their job: what is estimated is what the result says, at its four digits. One job after the
+-- other, see ml_internal.check_curve.
 CREATE OR REPLACE FUNCTION ml_internal.check_intervals()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -79,48 +80,54 @@ DECLARE
     v_job_id bigint;
     v_fault text;
 BEGIN
-    SELECT x.job_id, x.fault INTO v_job_id, v_fault
-    FROM (
-        SELECT
-            i.job_id,
-            CASE
-                WHEN r.job_id IS NULL THEN format('has an interval of side %s, which its result has not', i.side)
-                WHEN abs(i.estimate - r.metrics[ml_internal.place_of_metric(i.metric)]) > 0.0001
-                    OR (i.estimate IS NULL) <> (r.metrics[ml_internal.place_of_metric(i.metric)] IS NULL) AND i.side <> 'difference'
-                    THEN format('has %s %s of side %s, where its result has %s',
-                        i.metric, coalesce(i.estimate::text, 'NULL'), i.side,
-                        coalesce(r.metrics[ml_internal.place_of_metric(i.metric)]::text, 'NULL'))
-                WHEN i.effective_rows > r.num_samples THEN format('counts %s effective rows of %s', i.effective_rows, r.num_samples)
-            END AS fault
-        FROM inserted i
-        LEFT JOIN LATERAL (
+    FOR v_job_id IN SELECT DISTINCT i.job_id FROM inserted i LOOP
+        SELECT x.fault INTO v_fault
+        FROM (
             SELECT
-                m.job_id, m.num_samples,
-                ARRAY[m.f1_score, m.precision_score, m.recall, m.accuracy, m.roc_auc, m.average_precision] AS metrics
-            FROM public.ml_measurements m
-            WHERE i.side = 'model' AND m.job_id = i.job_id
-            UNION ALL
-            SELECT
-                c.job_id, c.num_samples,
-                CASE i.side
-                    WHEN 'a' THEN ARRAY[c.a_f1, c.a_precision, c.a_recall, c.a_accuracy, c.a_roc_auc, c.a_average_precision]
-                    WHEN 'b' THEN ARRAY[c.b_f1, c.b_precision, c.b_recall, c.b_accuracy, c.b_roc_auc, c.b_average_precision]
-                    ELSE ARRAY[
-                        c.f1_difference, c.a_precision - c.b_precision, c.a_recall - c.b_recall, c.accuracy_difference,
-                        c.roc_auc_difference, c.a_average_precision - c.b_average_precision
-                    ]
-                END
-            FROM public.ml_comparisons c
-            WHERE i.side <> 'model' AND c.job_id = i.job_id
-        ) r ON true
-    ) x
-    WHERE x.fault IS NOT NULL
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'job % %', v_job_id, v_fault
-            USING ERRCODE = 'check_violation', TABLE = 'ml_intervals',
-            HINT = 'Intervals are of the sides that a result has: model of TRAIN and TEST; a, b and difference of COMPARE; each estimate is that of the result.';
-    END IF;
+                CASE
+                    WHEN r.side IS NULL THEN format('has an interval of side %s, which its result has not', i.side)
+                    WHEN abs(i.estimate - r.metrics[ml_internal.place_of_metric(i.metric)]) > 0.0001
+                        OR (i.estimate IS NULL) <> (r.metrics[ml_internal.place_of_metric(i.metric)] IS NULL) AND i.side <> 'difference'
+                        THEN format('has %s %s of side %s, where its result has %s',
+                            i.metric, coalesce(i.estimate::text, 'NULL'), i.side,
+                            coalesce(r.metrics[ml_internal.place_of_metric(i.metric)]::text, 'NULL'))
+                    WHEN i.effective_rows > r.num_samples THEN format('counts %s effective rows of %s', i.effective_rows, r.num_samples)
+                END AS fault
+            FROM inserted i
+            LEFT JOIN (
+                SELECT
+                    'model' AS side, m.num_samples,
+                    ARRAY[m.f1_score, m.precision_score, m.recall, m.accuracy, m.roc_auc, m.average_precision] AS metrics
+                FROM public.ml_training_runs m
+                WHERE m.job_id = v_job_id
+                UNION ALL
+                SELECT 'model', m.num_samples, ARRAY[m.f1_score, m.precision_score, m.recall, m.accuracy, m.roc_auc, m.average_precision]
+                FROM public.ml_test_results m
+                WHERE m.job_id = v_job_id
+                UNION ALL
+                SELECT s.side, c.num_samples, s.metrics
+                FROM public.ml_comparisons c
+                CROSS JOIN LATERAL (
+                    VALUES
+                        ('a', ARRAY[c.a_f1, c.a_precision, c.a_recall, c.a_accuracy, c.a_roc_auc, c.a_average_precision]),
+                        ('b', ARRAY[c.b_f1, c.b_precision, c.b_recall, c.b_accuracy, c.b_roc_auc, c.b_average_precision]),
+                        ('difference', ARRAY[
+                            c.f1_difference, c.a_precision - c.b_precision, c.a_recall - c.b_recall, c.accuracy_difference,
+                            c.roc_auc_difference, c.a_average_precision - c.b_average_precision
+                        ])
+                ) s (side, metrics)
+                WHERE c.job_id = v_job_id
+            ) r ON r.side = i.side
+            WHERE i.job_id = v_job_id
+        ) x
+        WHERE x.fault IS NOT NULL
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'job % %', v_job_id, v_fault
+                USING ERRCODE = 'check_violation', TABLE = 'ml_intervals',
+                HINT = 'Intervals are of the sides that a result has: model of TRAIN and TEST; a, b and difference of COMPARE; each estimate is that of the result.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -151,7 +151,7 @@ AS $$
 $$;
 
 -- Rules of all baselines of a job; those of one are constraints of the table. A comparison has two results, and what
--- depends on the training of a model twice.
+-- depends on the training of a model twice. One job after the other, see ml_internal.check_curve.
 CREATE OR REPLACE FUNCTION ml_internal.check_baselines()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -162,50 +162,52 @@ DECLARE
     v_job_id bigint;
     v_fault text;
 BEGIN
-    WITH jobs AS (
-        SELECT DISTINCT i.job_id FROM inserted i
-    ),
-    results AS (
-        SELECT r.job_id, 1 AS place, 1 AS num_models, r.num_positive, r.num_negative, r.best_baseline, r.baseline_f1
-        FROM jobs JOIN public.ml_training_runs r USING (job_id)
-        UNION ALL
-        SELECT t.job_id, 1, 1, t.num_positive, t.num_negative, t.best_baseline, t.baseline_f1
-        FROM jobs JOIN public.ml_test_results t USING (job_id)
-        UNION ALL
-        SELECT c.job_id, x.place, 2, c.a_tp + c.a_fn, c.a_tn + c.a_fp, x.best_baseline, x.baseline_f1
-        FROM jobs
-        JOIN public.ml_comparisons c USING (job_id)
-        CROSS JOIN LATERAL (
-            VALUES (1, c.a_best_baseline, c.a_baseline_f1), (2, c.b_best_baseline, c.b_baseline_f1)
-        ) x (place, best_baseline, baseline_f1)
-    )
-    SELECT f.job_id, f.fault INTO v_job_id, v_fault
-    FROM (
-        SELECT
-            jobs.job_id,
-            CASE
-                WHEN r.job_id IS NULL THEN 'belong to no measurement'
-                WHEN count(b.baseline) <> 5
-                    OR (SELECT count(*) FROM public.ml_baselines x WHERE x.job_id = jobs.job_id) <> 3 + 2 * r.num_models
-                    THEN 'are not those that there are'
-                WHEN bool_or(b.tp + b.fn <> r.num_positive OR b.fp + b.tn <> r.num_negative)
-                    THEN 'count other rows than their result'
-                WHEN bool_or(b.baseline = r.best_baseline AND b.f1_score = r.baseline_f1) IS NOT TRUE
-                    OR max(b.f1_score) <> r.baseline_f1
-                    THEN 'have not the best one that their result names'
-            END AS fault
-        FROM jobs
-        LEFT JOIN results r USING (job_id)
-        LEFT JOIN public.ml_baselines b ON b.job_id = jobs.job_id AND b.place IN (0, r.place)
-        GROUP BY jobs.job_id, r.job_id, r.place, r.num_models, r.best_baseline, r.baseline_f1
-    ) f
-    WHERE f.fault IS NOT NULL
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the baselines of job % %', v_job_id, v_fault
-            USING ERRCODE = 'check_violation', TABLE = 'ml_baselines',
-            HINT = 'A measurement has each baseline once, counted on its own rows; those that know of the fitted rows once for each model. The result names the one with the highest F1.';
-    END IF;
+    FOR v_job_id IN SELECT DISTINCT i.job_id FROM inserted i LOOP
+        WITH results AS (
+            SELECT 1 AS place, 1 AS num_models, r.num_positive, r.num_negative, r.best_baseline, r.baseline_f1
+            FROM public.ml_training_runs r
+            WHERE r.job_id = v_job_id
+            UNION ALL
+            SELECT 1, 1, t.num_positive, t.num_negative, t.best_baseline, t.baseline_f1
+            FROM public.ml_test_results t
+            WHERE t.job_id = v_job_id
+            UNION ALL
+            SELECT x.place, 2, c.a_tp + c.a_fn, c.a_tn + c.a_fp, x.best_baseline, x.baseline_f1
+            FROM public.ml_comparisons c
+            CROSS JOIN LATERAL (
+                VALUES (1, c.a_best_baseline, c.a_baseline_f1), (2, c.b_best_baseline, c.b_baseline_f1)
+            ) x (place, best_baseline, baseline_f1)
+            WHERE c.job_id = v_job_id
+        ),
+        baselines AS (
+            SELECT * FROM public.ml_baselines b WHERE b.job_id = v_job_id
+        )
+        SELECT f.fault INTO v_fault
+        FROM (
+            SELECT
+                CASE
+                    WHEN r.place IS NULL THEN 'belong to no measurement'
+                    WHEN count(b.baseline) <> 5 OR (SELECT count(*) FROM baselines) <> 3 + 2 * r.num_models
+                        THEN 'are not those that there are'
+                    WHEN bool_or(b.tp + b.fn <> r.num_positive OR b.fp + b.tn <> r.num_negative)
+                        THEN 'count other rows than their result'
+                    WHEN bool_or(b.baseline = r.best_baseline AND b.f1_score = r.baseline_f1) IS NOT TRUE
+                        OR max(b.f1_score) <> r.baseline_f1
+                        THEN 'have not the best one that their result names'
+                END AS fault
+            FROM (SELECT 1) one (row)
+            LEFT JOIN results r ON true
+            LEFT JOIN baselines b ON b.place IN (0, r.place)
+            GROUP BY r.place, r.num_models, r.best_baseline, r.baseline_f1
+        ) f
+        WHERE f.fault IS NOT NULL
+        LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION 'the baselines of job % %', v_job_id, v_fault
+                USING ERRCODE = 'check_violation', TABLE = 'ml_baselines',
+                HINT = 'A measurement has each baseline once, counted on its own rows; those that know of the fitted rows once for each model. The result names the one with the highest F1.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -116,21 +116,24 @@ BEGIN
 END
 $$;
 
--- Of whichever kind of job: its models and its period.
+-- Of whichever kind of result: its period and its models, whose columns the arguments name.
 CREATE OR REPLACE FUNCTION ml_internal.warn_of_period()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_field text;
+    v_model public.ml_models;
 BEGIN
-    INSERT INTO public.ml_warnings (job_id, model_id, code, severity, sentence, number)
-    SELECT NEW.job_id, m.id, w.code, w.severity, w.sentence, w.number
-    FROM ml.job_models u
-    JOIN public.ml_models m ON m.id = u.model_id
-    CROSS JOIN LATERAL ml_internal.period_warnings(m, NEW.test_start, NEW.test_end) w
-    WHERE u.job_id = NEW.job_id AND NOT u.is_made
-    ORDER BY u.place, ml_internal.rank_of_severity(w.severity);
+    FOREACH v_field IN ARRAY TG_ARGV LOOP
+        SELECT * INTO v_model FROM public.ml_models m WHERE m.id = (to_jsonb(NEW) ->> v_field)::bigint;
+        INSERT INTO public.ml_warnings (job_id, model_id, code, severity, sentence, number)
+        SELECT NEW.job_id, v_model.id, w.code, w.severity, w.sentence, w.number
+        FROM ml_internal.period_warnings(v_model, NEW.test_start, NEW.test_end) w
+        ORDER BY ml_internal.rank_of_severity(w.severity);
+    END LOOP;
     RETURN NULL;
 END
 $$;
@@ -142,20 +145,24 @@ CREATE OR REPLACE FUNCTION ml_internal.warnings_text(
     p_job_id bigint
 )
 RETURNS text
-LANGUAGE sql
+LANGUAGE plpgsql -- which keeps its plan: every result asks
 STABLE
 SET search_path TO pg_catalog, pg_temp
 AS $$
-    SELECT CASE
-        WHEN count(*) = 1 THEN format('a %s: %s', CASE min(w.severity) WHEN 'severe' THEN 'severe warning' ELSE 'warning' END, min(w.sentence))
-        WHEN count(*) > 1 THEN format(
-            '%s warnings%s, the first: %s', count(*),
-            nullif(format(' (%s severe)', count(*) FILTER (WHERE w.severity = 'severe')), ' (0 severe)'),
-            (array_agg(w.sentence ORDER BY ml_internal.rank_of_severity(w.severity), w.id))[1]
-        )
-    END
-    FROM public.ml_warnings w
-    WHERE w.job_id = p_job_id AND w.severity <> 'info';
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN count(*) = 1 THEN format('a %s: %s', CASE min(w.severity) WHEN 'severe' THEN 'severe warning' ELSE 'warning' END, min(w.sentence))
+            WHEN count(*) > 1 THEN format(
+                '%s warnings%s, the first: %s', count(*),
+                nullif(format(' (%s severe)', count(*) FILTER (WHERE w.severity = 'severe')), ' (0 severe)'),
+                (array_agg(w.sentence ORDER BY ml_internal.rank_of_severity(w.severity), w.id))[1]
+            )
+        END
+        -- As one array: sorted by id they would be looked for in the index of that, all that there are.
+        FROM unnest(ARRAY(SELECT w FROM public.ml_warnings w WHERE w.job_id = p_job_id AND w.severity <> 'info')) w
+    );
+END
 $$;
 
 -- Behind what a COMPLETED job says; ml_internal.record_result calls it.

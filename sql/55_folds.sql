@@ -56,7 +56,8 @@ CREATE OR REPLACE TRIGGER ml_folds_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_folds
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
--- Rules of all folds of a job; those of one are constraints of the table.
+-- Rules of all folds of a job; those of one are constraints of the table. One job after the other, see
+-- ml_internal.check_curve.
 CREATE OR REPLACE FUNCTION ml_internal.check_folds()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -65,38 +66,34 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
     v_job_id bigint;
+    v_asked integer;
     v_fault text;
 BEGIN
-    SELECT c.job_id, c.fault INTO v_job_id, v_fault
-    FROM (
+    FOR v_job_id IN SELECT DISTINCT i.job_id FROM inserted i LOOP
+        v_asked := coalesce((SELECT j.train_folds FROM public.ml_jobs j WHERE j.id = v_job_id), 0);
         SELECT
-            f.job_id,
             CASE
-                WHEN coalesce(min(f.asked), 0) = 0 THEN 'were not asked for'
-                WHEN count(*) <> min(f.asked) OR max(f.fold) <> count(*) THEN format('are not those from 1 to %s', min(f.asked))
+                WHEN v_asked = 0 THEN 'were not asked for'
+                WHEN count(*) <> v_asked OR max(f.fold) <> count(*) THEN format('are not those from 1 to %s', v_asked)
                 WHEN bool_or(f.measured_start < f.end_before) THEN 'overlap in what they are measured on'
                 WHEN bool_or(f.num_fitted < f.fitted_before) THEN 'are fitted on ever fewer rows'
-            END AS fault
+            END
+        INTO v_fault
         FROM (
             SELECT
                 x.*,
-                j.train_folds AS asked,
                 lag(x.measured_end) OVER by_fold AS end_before,
                 lag(x.num_fitted) OVER by_fold AS fitted_before
-            FROM (SELECT DISTINCT i.job_id FROM inserted i) n
-            JOIN public.ml_folds x ON x.job_id = n.job_id
-            JOIN public.ml_jobs j ON j.id = n.job_id
-            WINDOW by_fold AS (PARTITION BY x.job_id ORDER BY x.fold)
-        ) f
-        GROUP BY f.job_id
-    ) c
-    WHERE c.fault IS NOT NULL
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'the folds of job % %', v_job_id, v_fault
-            USING ERRCODE = 'check_violation', TABLE = 'ml_folds',
-            HINT = 'A job has as many folds as its train_folds says, numbered from 1; each is fitted on what lies before it.';
-    END IF;
+            FROM public.ml_folds x
+            WHERE x.job_id = v_job_id
+            WINDOW by_fold AS (ORDER BY x.fold)
+        ) f;
+        IF v_fault IS NOT NULL THEN
+            RAISE EXCEPTION 'the folds of job % %', v_job_id, v_fault
+                USING ERRCODE = 'check_violation', TABLE = 'ml_folds',
+                HINT = 'A job has as many folds as its train_folds says, numbered from 1; each is fitted on what lies before it.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -42,7 +42,8 @@ CREATE OR REPLACE TRIGGER ml_test_coin_counts_append_only
 BEFORE UPDATE OR DELETE OR TRUNCATE ON public.ml_test_coin_counts
 FOR EACH STATEMENT EXECUTE FUNCTION ml_internal.refuse_change_of_fact();
 
--- The parts of a test are its rows, each once. The argument: whether the parts are coins.
+-- The parts of a test are its rows, each once. The argument: whether the parts are coins. One job after the other, see
+-- ml_internal.check_curve.
 CREATE OR REPLACE FUNCTION ml_internal.check_test_parts()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -50,33 +51,42 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_fault record;
-    v_query text := format(
-        'SELECT p.job_id, CASE
-            WHEN t.job_id IS NULL THEN ''are of no test''
-            WHEN (p.tp, p.fp, p.tn, p.fn) IS DISTINCT FROM (t.tp, t.fp, t.tn, t.fn) THEN ''do not sum to its confusion matrix''
-            WHEN p.num_keys < p.num_parts - p.num_others OR p.num_others > 1 THEN ''name one twice''
-        END AS fault
-        FROM (
-            SELECT x.job_id, sum(x.tp) AS tp, sum(x.fp) AS fp, sum(x.tn) AS tn, sum(x.fn) AS fn, %s
-            FROM public.%I x
-            WHERE x.job_id IN (SELECT i.job_id FROM inserted i)
-            GROUP BY x.job_id
-        ) p
-        LEFT JOIN public.ml_test_results t ON t.job_id = p.job_id',
-        CASE TG_ARGV[0]
-            WHEN 'coins' THEN 'count(DISTINCT x.key COLLATE "C") AS num_keys, count(*) AS num_parts, count(*) FILTER (WHERE x.key IS NULL) AS num_others'
-            ELSE 'count(*) AS num_keys, count(*) AS num_parts, 0 AS num_others'
-        END,
-        TG_TABLE_NAME
-    );
+    v_job_id bigint;
+    v_parts record;
+    v_fault text;
 BEGIN
-    EXECUTE 'SELECT * FROM (' || v_query || ') f WHERE f.fault IS NOT NULL LIMIT 1' INTO v_fault;
-    IF v_fault.job_id IS NOT NULL THEN
-        RAISE EXCEPTION 'the % of job % %', TG_ARGV[0], v_fault.job_id, v_fault.fault
-            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME,
-            HINT = 'Give each part of a test once, with its result; their counts sum to those of the result.';
-    END IF;
+    FOR v_job_id IN SELECT DISTINCT i.job_id FROM inserted i LOOP
+        IF TG_ARGV[0] = 'coins' THEN
+            SELECT
+                sum(x.tp) AS tp, sum(x.fp) AS fp, sum(x.tn) AS tn, sum(x.fn) AS fn,
+                count(DISTINCT x.key COLLATE "C") < count(x.key) OR count(*) - count(x.key) > 1 AS has_twice
+            INTO v_parts
+            FROM public.ml_test_coin_counts x
+            WHERE x.job_id = v_job_id;
+        ELSE
+            SELECT sum(x.tp) AS tp, sum(x.fp) AS fp, sum(x.tn) AS tn, sum(x.fn) AS fn, false AS has_twice
+            INTO v_parts
+            FROM public.ml_test_day_counts x
+            WHERE x.job_id = v_job_id;
+        END IF;
+        SELECT
+            CASE
+                WHEN (v_parts.tp, v_parts.fp, v_parts.tn, v_parts.fn) IS DISTINCT FROM (t.tp, t.fp, t.tn, t.fn)
+                    THEN 'do not sum to its confusion matrix'
+                WHEN v_parts.has_twice THEN 'name one twice'
+            END
+        INTO v_fault
+        FROM public.ml_test_results t
+        WHERE t.job_id = v_job_id;
+        IF NOT FOUND THEN
+            v_fault := 'are of no test';
+        END IF;
+        IF v_fault IS NOT NULL THEN
+            RAISE EXCEPTION 'the % of job % %', TG_ARGV[0], v_job_id, v_fault
+                USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME,
+                HINT = 'Give each part of a test once, with its result; their counts sum to those of the result.';
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -876,7 +876,7 @@ SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
     IF OLD.status = 'TRAINING' AND NEW.status = 'READY' AND EXISTS (
-        SELECT FROM public.ml_training_runs r WHERE r.model_id = OLD.id
+        SELECT FROM public.ml_training_runs r WHERE r.job_id = OLD.train_job_id AND r.model_id = OLD.id
     ) OR OLD.status = 'TRAINING' AND NEW.status = 'FAILED' AND EXISTS (
         SELECT FROM public.ml_jobs j WHERE j.id = OLD.train_job_id AND j.status IN ('FAILED', 'CANCELLED')
     ) THEN
@@ -938,7 +938,7 @@ BEGIN
     )
     INTO NEW.result_model_id, NEW.progress_msg
     FROM public.ml_training_runs r
-    JOIN public.ml_models m ON m.id = r.model_id
+    JOIN public.ml_models m ON m.train_job_id = r.job_id
     WHERE r.job_id = NEW.id;
     RETURN NEW;
 END

@@ -137,14 +137,17 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT
-        j.test_model_id, j.test_start, j.test_end,
-        ml_internal.overlap_note(tstzrange(j.test_start, j.test_end), tstzrange(m.train_start, m.train_end)),
-        nullif(concat_ws('; ', NEW.note, ml_internal.threshold_note(NEW.threshold, m.threshold)), '')
-    INTO NEW.model_id, NEW.test_start, NEW.test_end, NEW.overlap_note, NEW.note
+    -- One after the other: joined, all jobs of a model might be read.
+    SELECT j.test_model_id, j.test_start, j.test_end
+    INTO NEW.model_id, NEW.test_start, NEW.test_end
     FROM public.ml_jobs j
-    JOIN public.ml_models m ON m.id = j.test_model_id
     WHERE j.id = NEW.job_id;
+    SELECT
+        ml_internal.overlap_note(tstzrange(NEW.test_start, NEW.test_end), tstzrange(m.train_start, m.train_end)),
+        nullif(concat_ws('; ', NEW.note, ml_internal.threshold_note(NEW.threshold, m.threshold)), '')
+    INTO NEW.overlap_note, NEW.note
+    FROM public.ml_models m
+    WHERE m.id = NEW.model_id;
     NEW.has_overlap := NEW.overlap_note IS NOT NULL;
     NEW.num_samples := NEW.num_positive + NEW.num_negative;
     RETURN NEW;
@@ -157,7 +160,7 @@ FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_test_result();
 
 CREATE OR REPLACE TRIGGER ml_test_results_70_warn_of_period
 AFTER INSERT ON public.ml_test_results
-FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period();
+FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period('model_id');
 
 -- What ml.wait, ml_jobs and top show.
 CREATE OR REPLACE FUNCTION ml_internal.show_test_result()

@@ -390,15 +390,21 @@ AS $$
 DECLARE
     v_leader bigint;
 BEGIN
-    SELECT
-        j.compare_model_a_id, j.compare_model_b_id, j.compare_start, j.compare_end, j.compare_confidence,
-        ml_internal.overlap_note(tstzrange(j.compare_start, j.compare_end), tstzrange(a.train_start, a.train_end)),
-        ml_internal.overlap_note(tstzrange(j.compare_start, j.compare_end), tstzrange(b.train_start, b.train_end))
-    INTO NEW.model_a_id, NEW.model_b_id, NEW.test_start, NEW.test_end, NEW.confidence, NEW.a_overlap_note, NEW.b_overlap_note
+    -- One after the other: joined, all jobs of a model might be read.
+    SELECT j.compare_model_a_id, j.compare_model_b_id, j.compare_start, j.compare_end, j.compare_confidence
+    INTO NEW.model_a_id, NEW.model_b_id, NEW.test_start, NEW.test_end, NEW.confidence
     FROM public.ml_jobs j
-    JOIN public.ml_models a ON a.id = j.compare_model_a_id
-    JOIN public.ml_models b ON b.id = j.compare_model_b_id
     WHERE j.id = NEW.job_id;
+    NEW.a_overlap_note := (
+        SELECT ml_internal.overlap_note(tstzrange(NEW.test_start, NEW.test_end), tstzrange(m.train_start, m.train_end))
+        FROM public.ml_models m
+        WHERE m.id = NEW.model_a_id
+    );
+    NEW.b_overlap_note := (
+        SELECT ml_internal.overlap_note(tstzrange(NEW.test_start, NEW.test_end), tstzrange(m.train_start, m.train_end))
+        FROM public.ml_models m
+        WHERE m.id = NEW.model_b_id
+    );
     -- Generated columns are not filled yet in a BEFORE trigger.
     v_leader := ml_internal.leader(
         NEW.model_a_id, NEW.model_b_id, NEW.a_tp, NEW.a_tn, NEW.a_fp, NEW.a_fn, NEW.b_tp, NEW.b_tn, NEW.b_fp, NEW.b_fn
@@ -428,7 +434,7 @@ FOR EACH ROW EXECUTE FUNCTION ml_internal.fill_comparison();
 
 CREATE OR REPLACE TRIGGER ml_comparisons_70_warn_of_period
 AFTER INSERT ON public.ml_comparisons
-FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period();
+FOR EACH ROW EXECUTE FUNCTION ml_internal.warn_of_period('model_a_id', 'model_b_id');
 
 -- What ml.wait, ml_jobs and top show.
 CREATE OR REPLACE FUNCTION ml_internal.show_comparison()

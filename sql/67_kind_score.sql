@@ -202,6 +202,7 @@ RETURNS bigint
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
+SET enable_seqscan TO off
 SET enable_nestloop TO off -- nobody tells the planner how long the arrays are
 SET enable_mergejoin TO off
 SET jit TO off
@@ -211,10 +212,10 @@ DECLARE
     v_threshold double precision;
     v_stored bigint;
 BEGIN
-    SELECT j.score_model_id, m.threshold INTO v_model_id, v_threshold
+    SELECT j.score_model_id INTO v_model_id
     FROM public.ml_jobs j
-    JOIN public.ml_models m ON m.id = j.score_model_id
-    WHERE j.id = p_job_id AND j.status = 'RUNNING' AND j.attempt = p_attempt;
+    WHERE j.id = p_job_id AND (j.status = 'RUNNING') IS NOT FALSE AND j.attempt = p_attempt; -- no index answers that: it is found by its id
+    v_threshold := (SELECT m.threshold FROM public.ml_models m WHERE m.id = v_model_id);
     IF v_model_id IS NULL THEN
         CALL ml_internal.require_attempt(p_job_id, p_attempt);
         RAISE EXCEPTION 'job % is no SCORE job', p_job_id
@@ -269,14 +270,17 @@ SECURITY DEFINER
 SET search_path TO pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT
-        j.score_model_id, j.score_start, j.score_end,
-        concat_ws('; ', ml_internal.overlap_note(tstzrange(j.score_start, j.score_end), tstzrange(m.train_start, m.train_end)), NEW.note),
-        m.threshold
-    INTO NEW.model_id, NEW.score_start, NEW.score_end, NEW.note, NEW.threshold
+    -- One after the other: joined, all jobs of a model might be read.
+    SELECT j.score_model_id, j.score_start, j.score_end
+    INTO NEW.model_id, NEW.score_start, NEW.score_end
     FROM public.ml_jobs j
-    JOIN public.ml_models m ON m.id = j.score_model_id
     WHERE j.id = NEW.job_id;
+    SELECT
+        concat_ws('; ', ml_internal.overlap_note(tstzrange(NEW.score_start, NEW.score_end), tstzrange(m.train_start, m.train_end)), NEW.note),
+        m.threshold
+    INTO NEW.note, NEW.threshold
+    FROM public.ml_models m
+    WHERE m.id = NEW.model_id;
     NEW.note := nullif(NEW.note, '');
     WITH counted AS (
         DELETE FROM ml_internal.prediction_parts p WHERE p.job_id = NEW.job_id RETURNING p.*
