@@ -394,7 +394,7 @@ DECLARE
     v_wrong text;
 BEGIN
     FOREACH v_table IN ARRAY p_tables LOOP
-        CONTINUE WHEN NOT p_facts ? v_table;
+        CONTINUE WHEN coalesce(p_facts -> v_table, '[]') = '[]';
         v_columns := ARRAY(
             SELECT a.attname FROM pg_attribute a
             WHERE a.attrelid = format('public.%I', v_table)::regclass AND a.attnum > 0 AND NOT a.attisdropped
