@@ -25,6 +25,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from tests import servers
+from tests.forked import Forked, Nursery
 from worker.commands import sample
 from worker.commands.install import install
 from worker.database.connection import connect
@@ -319,7 +320,7 @@ def is_stopped(pid: int) -> bool:
 class Worker:
     """A worker process, as an operator starts it."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     model_dir: Path
     log_file: Path
 
@@ -377,28 +378,44 @@ def _stop_own_workers(request: pytest.FixtureRequest) -> Iterator[None]:
     stop_workers(own)
 
 
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
 @pytest.fixture(scope="module")
-def start_worker(workers: list[Worker], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Worker]:
-    """Starts ``ml-worker run`` with options; it is stopped with the test, or module, for which it is."""
+def start_worker(
+    nursery: Nursery, workers: list[Worker], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Worker]:
+    """Starts ``ml-worker run`` with options; it is stopped with the test, or module, for which it is.
+
+    It is forked, see ``forked.py``, if its start is not to be that of an operator: with ``is_forked=False``,
+    or a PYTHONPATH, which is read at the start.
+    """
 
     def start(
         db: Database,
         *options: str,
         model_dir: Path | None = None,
         saboteur: tuple[str, ...] = (),
+        is_forked: bool = True,
         **environment: str,
     ) -> Worker:
         folder = tmp_path_factory.mktemp("worker")
         model_dir = model_dir or folder / "models"
         log_file = folder / "log"
-        program = ["tests.faults.saboteur", *saboteur] if saboteur else ["worker"]
+        program, *args = ("tests.faults.saboteur", *saboteur) if saboteur else ("worker",)
+        args += ["run", "--model-dir", str(model_dir), *options]
+        full = os.environ | {"DATABASE_URL": db.login("wanda")} | environment
+        process: subprocess.Popen[str] | Forked
         with log_file.open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *program, "run", "--model-dir", str(model_dir), *options],
-                env=os.environ | {"DATABASE_URL": db.login("wanda")} | environment,
-                stderr=log,
-                text=True,
-            )
+            if is_forked and "PYTHONPATH" not in environment:
+                process = nursery.start(program, args, full, log.fileno())
+            else:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", program, *args], env=full, stderr=log, text=True
+                )
         workers.append(Worker(process, model_dir, log_file))
         return workers[-1]
 

@@ -63,7 +63,7 @@ def anna(database: Database) -> Connection:
 @pytest.fixture(scope="module")
 def service(database: Database, start_worker: StartWorker) -> Worker:
     """One worker for all the tests that do no harm to it."""
-    return start_worker(database)
+    return start_worker(database, is_forked=False)
 
 
 @pytest.fixture(scope="module")

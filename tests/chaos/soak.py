@@ -27,6 +27,7 @@ from psycopg.rows import DictRow, dict_row
 from tests.chaos.lasting import LASTING, LEASE, QUEUE_PAGES, limit_files
 from tests.conftest import PASSWORD, TEMPLATE, TRAIN, _make_template, insert_job, is_alive
 from tests.faults.proxy import Proxy
+from tests.forked import Forked, Nursery
 from worker.embedded import Server, ServerError, bundled
 
 MARK = "ML_CHAOS"  # in the environment of every process that is started, so that each can be found again
@@ -92,7 +93,7 @@ class Place:
 
     number: int
     proxy: Proxy
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     log_file: Path
     sabotage: str  # the fault that the worker brings along, if any
     scribe: threading.Thread  # writes the log: no limit on the worker's files stops it
@@ -127,6 +128,8 @@ class Soak:
         self.surprises: list[str] = []  # what no fault explains
         settings = (f"port = {_quiet_port()}", "fsync = off")
         self.server = Server(home / "server", bin_dir or bundled(), settings)
+        name, _, value = self.mark.partition("=")
+        self.nursery = Nursery(**{name: value})
         self._later: list[tuple[float, Callable[[], object]]] = []
         self._lasting: list[tuple[Strike, Callable[[], object]]] = []  # those that go when the server goes
         self._excused: dict[str, float] = {}  # words of an error to when it is one no more
@@ -173,6 +176,7 @@ class Soak:
         for place in self.places:
             place.process.wait()
             place.proxy.__exit__()
+        self.nursery.__exit__()
         self.server.stop()
 
     def _start_worker(self, number: int, proxy: Proxy) -> Place:
@@ -195,16 +199,21 @@ class Soak:
                 off = rng.choice([-3600, 3600])
                 environment |= {"PYTHONPATH": os.pathsep.join(paths), "ML_CHAOS_CLOCK": str(off)}
                 self.strike_once("clock", f"off by {off // 3600:+} h")
-        program = ["tests.faults.saboteur", *sabotage] if sabotage else ["worker"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", *program, "run", "--model-dir", str(self.model_dir), *options],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for this program, which ends them
-        )
+        program, *args = ("tests.faults.saboteur", *sabotage) if sabotage else ("worker",)
+        args += ["run", "--model-dir", str(self.model_dir), *options]
+        words, stderr = os.pipe()
+        process: subprocess.Popen[bytes] | Forked
+        # In a session of its own: Ctrl-C is for this program, which ends them.
+        if "ML_CHAOS_CLOCK" in environment:  # which is read at the start
+            command = [sys.executable, "-m", program, *args]
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stderr=stderr, start_new_session=True
+            )
+        else:
+            process = self.nursery.start(program, args, environment, stderr, own_session=True)
+        os.close(stderr)
         log_file.touch()
-        scribe = threading.Thread(target=_copy, args=[process, log_file], daemon=True)
+        scribe = threading.Thread(target=_copy, args=[words, log_file], daemon=True)
         scribe.start()
         return Place(number, proxy, process, log_file, " ".join(sabotage), scribe)
 
@@ -216,8 +225,10 @@ class Soak:
                 environment = (folder / "environ").read_bytes()
             except OSError:  # ended, or another user's
                 continue
-            if self.mark.encode() in environment.split(b"\0") and is_alive(int(folder.name)):
-                found.append(int(folder.name))
+            pid = int(folder.name)
+            is_ours = self.mark.encode() in environment.split(b"\0") and pid != self.nursery.process.pid
+            if is_ours and is_alive(pid):
+                found.append(pid)
         return found
 
     def descendants(self, place: Place) -> list[int]:
@@ -715,11 +726,11 @@ def obey_modes() -> None:
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
-def _copy(process: subprocess.Popen[bytes], log_file: Path) -> None:
-    assert process.stderr is not None
-    with log_file.open("ab", buffering=0) as log, process.stderr as words:
-        while told := os.read(words.fileno(), 1 << 16):
+def _copy(words: int, log_file: Path) -> None:
+    with log_file.open("ab", buffering=0) as log:
+        while told := os.read(words, 1 << 16):
             log.write(told)
+    os.close(words)
 
 
 def _quiet_port() -> int:

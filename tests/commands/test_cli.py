@@ -131,7 +131,7 @@ def test_health_tells_whether_a_worker_of_this_host_looks_at_the_queue(
 ) -> None:
     url = db.login("rosa")
     assert ml_worker("health", DATABASE_URL=url).returncode == 1
-    worker = start_worker(db, "--lease", "6", "--poll", "1")
+    worker = start_worker(db, "--lease", "6", "--poll", "1", is_forked=False)
     until(lambda: ml_worker("health", DATABASE_URL=url).returncode == 0, "health")
     assert f"{socket.gethostname()}:{worker.process.pid}:" in ml_worker("health", DATABASE_URL=url).stdout
     worker.process.send_signal(signal.SIGSTOP)

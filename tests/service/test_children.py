@@ -38,7 +38,7 @@ def fork_server(worker: Worker) -> int:
 def test_the_fork_server_runs_no_thread_that_a_child_would_lack(
     db: Database, client: Connection, start_worker: StartWorker
 ) -> None:
-    worker = start_worker(db)
+    worker = start_worker(db, is_forked=False)
     job_id = insert_job(client, **TRAIN)
     worker.child_of(job_id)  # it has imported everything
     server = fork_server(worker)
@@ -50,7 +50,7 @@ def test_the_fork_server_runs_no_thread_that_a_child_would_lack(
 def test_each_type_of_model_is_fitted_in_a_forked_child(
     db: Database, client: Connection, start_worker: StartWorker
 ) -> None:
-    start_worker(db, "--concurrency", "2")
+    start_worker(db, "--concurrency", "2", is_forked=False)
     types = [row["name"] for row in client.execute("SELECT name FROM ref_model_types")]
     assert len(types) == 5
     jobs = [insert_job(client, **TRAIN | {"train_model_type": name}) for name in types * 2]
@@ -62,7 +62,7 @@ def test_each_type_of_model_is_fitted_in_a_forked_child(
 def test_a_fork_server_that_is_killed_costs_no_job_and_is_started_again(
     db: Database, client: Connection, start_worker: StartWorker
 ) -> None:
-    worker = start_worker(db)
+    worker = start_worker(db, is_forked=False)
     running = insert_job(client, **LONG)
     child = worker.child_of(running)
     until(lambda: "trees" in (job_row(client, running)["progress_msg"] or ""), "the training")
@@ -81,7 +81,7 @@ def test_a_fork_server_that_is_killed_costs_no_job_and_is_started_again(
 def test_a_fork_server_that_is_killed_while_it_forks_costs_a_second(
     db: Database, client: Connection, start_worker: StartWorker
 ) -> None:
-    worker = start_worker(db)
+    worker = start_worker(db, is_forked=False)
     os.kill(fork_server(worker), signal.SIGKILL)  # it imports, and the supervisor waits for the first child
     job = wait_for(client, insert_job(client, **TRAIN))
     assert job["status"] == "COMPLETED", job["error_msg"]
