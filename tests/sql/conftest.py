@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import Connection, Database
+from tests.sql.sessions import Sessions
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,25 @@ def db(module_db: Database, cleaner: Connection) -> Iterator[Database]:
     """The database of this file. What a test leaves waiting or running is cancelled after it."""
     yield module_db
     cleaner.execute("UPDATE ml_jobs SET status = 'CANCELLED' WHERE status IN ('PENDING', 'RUNNING')")
+
+
+@pytest.fixture(scope="module")
+def sessions(make_database: Callable[[], Database]) -> Iterator[Sessions]:
+    """Are closed before the databases that ``make_database`` made are dropped."""
+    sessions = Sessions()
+    yield sessions
+    sessions.close()
+
+
+def _as(user: str) -> Callable[[Database, Sessions], Iterator[Connection]]:
+    def connection(db: Database, sessions: Sessions) -> Iterator[Connection]:
+        with sessions.of(db, user) as opened:
+            yield opened
+
+    return connection
+
+
+owner = pytest.fixture(_as("owner"), name="owner")
+client = pytest.fixture(_as("anna"), name="client")
+reader = pytest.fixture(_as("rosa"), name="reader")
+worker = pytest.fixture(_as("wanda"), name="worker")
