@@ -1,4 +1,4 @@
-"""A worker whose children answer at once: ``python -m tests.faults.quick_worker ARG…``.
+"""A worker whose children answer at once: ``python -c START ARG…``.
 
 Each job is a TEST, and each child reads the order and gives the same result.
 """
@@ -11,6 +11,8 @@ from worker.child import process
 from worker.protocol import Completed, Ready, to_line
 from worker.service import children
 
+# No module of its own: each child would run that first.
+START = "from tests.faults import quick_worker; quick_worker.main()"
 READY = to_line(Ready([]))
 
 
@@ -21,11 +23,11 @@ def answer(channel: socket.socket, _supervisor: int, _url: str) -> None:
         channel.sendall(os.environ["ANSWER"].encode())
 
 
-if __name__ == "__main__":  # each child imports what stands above
-    from tests.conftest import TEST_RESULT
-    from worker.commands.cli import main
+def main() -> None:
+    from tests.conftest import TEST_RESULT  # noqa: PLC0415  # not in each child
+    from worker.commands import cli  # noqa: PLC0415
 
     os.environ["ANSWER"] = to_line(Completed(TEST_RESULT)).decode()
     children.PRELOAD[:] = ["tests.faults.quick_worker"]
     process.run = answer  # type: ignore[assignment]
-    main(sys.argv[1:])
+    cli.main(sys.argv[1:])

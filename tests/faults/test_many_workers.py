@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import TRAIN, Connection, Database, insert_job, job_row, one, ready_model, until
 from tests.faults.protocol import violations
+from tests.faults.quick_worker import START
 
 SESSIONS = 16
 ROUNDS = 20
@@ -51,7 +52,7 @@ def test_sixteen_sessions_that_claim_at_once_get_each_job_once(db: Database, job
 def quick_workers(db: Database, folder: Path) -> Iterator[None]:
     """Worker processes whose children answer at once; they wait for jobs."""
     logs = [folder / f"log{number}" for number in range(WORKERS)]
-    command = [sys.executable, "-m", "tests.faults.quick_worker", "run", "--model-dir", str(folder)]
+    command = [sys.executable, "-c", START, "run", "--model-dir", str(folder)]
     environment = os.environ | {"DATABASE_URL": db.login("wanda")}
     with ExitStack() as stack:
         files = [stack.enter_context(log.open("w")) for log in logs]
