@@ -4,7 +4,8 @@ Tests take them a group at a time, and those of a group that makes a difference 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Any
 
 import psycopg
@@ -68,11 +69,15 @@ def alternatives(admin: psycopg.Connection[Any]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def groups(settings: dict[str, tuple[str, ...]]) -> Iterator[list[Setting]]:
-    """Groups of settings, each of which has a name once; together they have all values of all."""
-    for number in range(max(map(len, settings.values()))):
-        values = [(name, values[number]) for name, values in settings.items() if number < len(values)]
-        yield from (values[at : at + GROUP] for at in range(0, len(values), GROUP))
+def groups(settings: dict[str, tuple[str, ...]]) -> list[list[Setting]]:
+    """As few groups as there can be that have all values of all settings, each setting once in a group."""
+    most = max(map(len, settings.values()))
+    made: list[list[Setting]] = [[] for _ in range(max(most, ceil(sum(map(len, settings.values())) / GROUP)))]
+    for name, values in settings.items():
+        for value, group in zip(values, sorted(made, key=len), strict=False):
+            group.append((name, value))
+    assert max(map(len, made)) <= GROUP
+    return made
 
 
 def options(settings: Iterable[Setting]) -> str:
