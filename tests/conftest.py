@@ -55,12 +55,16 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first and the many short ones of ``tests/sql`` last: processes end together."""
+    """The longest files come first, and so among the many short ones of ``tests/sql``, which come last.
+
+    So all processes end together.
+    """
     longest = {
         f"test_{name}.py"
         for name in (
-            *("chaos", "cli", "death", "hostile_text", "installs", "interleavings", "lacking_workers"),
-            *("all", "readme", "service", "settings", "state_machine"),
+            *("all", "black_holes", "chaos", "cli", "death", "hostile_text", "installs", "interleavings"),
+            *("lacking_workers", "many_workers", "readme", "service", "settings", "state_machine", "traps"),
+            *("install", "outcomes", "rights", "sources", "upgrades"),
         )
     }
     short = Path(__file__).parent / "sql"

@@ -99,26 +99,26 @@ def test_an_upgrade_closes_what_default_privileges_opened(generous: Database, ho
     assert_closed(generous)
 
 
-@pytest.mark.parametrize(
-    "grant",
-    [
-        "SELECT ON ml_jobs TO PUBLIC",
-        "UPDATE ON ml_jobs TO ml_client",
-        "UPDATE (id) ON ml_jobs TO ml_client",
-        "TRUNCATE ON ml_models TO ml_reader",
-        "SELECT (name) ON ml_models TO stray",
-        "ALL ON ml_leaderboard TO stray",
-        "USAGE ON SEQUENCE ml_jobs_id_seq TO stray",
-        "CREATE ON SCHEMA ml TO ml_worker",
-        "USAGE ON SCHEMA ml_internal TO PUBLIC",
-        "EXECUTE ON FUNCTION ml_internal.check_train() TO PUBLIC",
-        "EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text[], bigint[]) TO ml_client",
-        "EXECUTE ON PROCEDURE ml.prune(interval) TO stray",
-        "INSERT ON ml_job_events TO ml_worker",
-        "SELECT ON ml_jobs TO ml_client WITH GRANT OPTION",
-        "SELECT ON ml_internal.rights TO stray",
-    ],
-)
+GRANTS = [
+    "SELECT ON ml_jobs TO PUBLIC",
+    "UPDATE ON ml_jobs TO ml_client",
+    "UPDATE (id) ON ml_jobs TO ml_client",
+    "TRUNCATE ON ml_models TO ml_reader",
+    "SELECT (name) ON ml_models TO stray",
+    "ALL ON ml_leaderboard TO stray",
+    "USAGE ON SEQUENCE ml_jobs_id_seq TO stray",
+    "CREATE ON SCHEMA ml TO ml_worker",
+    "USAGE ON SCHEMA ml_internal TO PUBLIC",
+    "EXECUTE ON FUNCTION ml_internal.check_train() TO PUBLIC",
+    "EXECUTE ON FUNCTION ml_internal.claim_job(text, interval, text[], bigint[]) TO ml_client",
+    "EXECUTE ON PROCEDURE ml.prune(interval) TO stray",
+    "INSERT ON ml_job_events TO ml_worker",
+    "SELECT ON ml_jobs TO ml_client WITH GRANT OPTION",
+    "SELECT ON ml_internal.rights TO stray",
+]
+
+
+@pytest.mark.parametrize("grant", GRANTS)
 def test_installing_again_takes_back_what_somebody_granted_and_says_so(
     db: Database, owner: Connection, grant: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,8 +130,22 @@ def test_installing_again_takes_back_what_somebody_granted_and_says_so(
         assert rights(owner) == RIGHTS
         grantee = grant.removesuffix(" WITH GRANT OPTION").split()[-1]
         assert f"not on the list were taken from {grantee}: " in caplog.text
-        caplog.clear()
+    finally:
+        drop(db, "stray")
+
+
+def test_what_was_taken_back_is_not_spoken_of_again(
+    db: Database, owner: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner.execute("CREATE ROLE stray NOLOGIN")
+    try:
+        for grant in GRANTS:
+            owner.execute(f"GRANT {grant}".encode())
         install(db.login("owner"))
+        assert rights(owner) == RIGHTS
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            install(db.login("owner"))
         assert caplog.text == ""
     finally:
         drop(db, "stray")
