@@ -11,7 +11,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.test_death import FOREST, assert_one_result
 
 StartWorker = Callable[..., Worker]
-LONG = FOREST | {"train_params_csv": "n_estimators=2500"}  # it lasts seconds; progress is reported every half
+LONG = FOREST | {"train_params_csv": "n_estimators=1250"}  # it lasts seconds; progress is reported every half
 
 
 @dataclass
