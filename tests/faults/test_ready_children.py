@@ -97,11 +97,11 @@ def test_a_child_that_cannot_get_ready_says_why(db: Database, owner: Connection)
     assert isinstance(refused, Unable)
     assert refused.lack == "connection"
     assert "refused" in refused.message
-    owner.execute("ALTER TABLE ml_jobs RENAME TO ml_jobs_elsewhere")  # what it reads first is not there
+    owner.execute("ALTER TABLE coin_metrics RENAME TO metrics_elsewhere")  # what it reads first is not there
     refused = attempt.get_ready(db.login("wanda"))
-    owner.execute("ALTER TABLE ml_jobs_elsewhere RENAME TO ml_jobs")
+    owner.execute("ALTER TABLE metrics_elsewhere RENAME TO coin_metrics")
     assert isinstance(refused, Unable)
-    assert 'relation "public.ml_jobs" does not exist' in refused.message
+    assert 'relation "public.coin_metrics" does not exist' in refused.message
     ready = attempt.get_ready(db.login("wanda"))
     assert not isinstance(ready, Unable), ready
     with ready:

@@ -366,12 +366,9 @@ class Supervisor:
     # ── Jobs ────────────────────────────────────────────────────────────────────────────────────────
 
     def _start(self, connection: Connection, job: Job, renewed: float) -> None:
-        try:
+        assignment = None
+        with suppress(psycopg.Error):  # the child asks, waits longer, and says what is wrong
             assignment = queue.assignment(connection, job)
-        except psycopg.Error:
-            if connection.closed:
-                raise  # the job is given back as one whose claim was not heard of
-            assignment = None  # the child asks, waits longer, and says what is wrong
         if job.id in self.running:  # its lease ended while its result waited for a lock
             self._discard(self.running[job.id], "taken over by the same worker", "lease_lost")
         child, has_changed = self.children.take()
