@@ -83,8 +83,8 @@ class Fields:
             texts = np.ascontiguousarray(words).view(f"S{8 * num_words}").ravel()
             _, rows, numbers = np.unique(texts, return_index=True, return_inverse=True)
         self._pass(sizes)
-        texts: list[bytes] = np.ascontiguousarray(words[rows]).view(f"S{8 * num_words}").ravel().tolist()
-        return numbers, texts
+        found: list[bytes] = np.ascontiguousarray(words[rows]).view(f"S{8 * num_words}").ravel().tolist()
+        return numbers, found
 
     def double(self) -> NDArray[np.float64]:
         """Values of numeric, to 16 digits, so that equal numerics give equal doubles; NaN for NULL."""

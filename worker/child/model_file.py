@@ -44,6 +44,7 @@ log = logging.getLogger("ml-worker.child")
 Fetch = Callable[[], bytes | None]
 MOST_BYTES = 16 << 30
 READ_SECONDS = 300.0  # to hash a file, and to make a model of it, each
+_NAME = re.compile(r"model_(\d+)_attempt_")
 _SUFFIXES = (".pkl", ".unfinished")
 _COLUMNS, _FLOAT32 = "columns", "float32"
 _RESTORE = "restore it, or train the model again"
@@ -273,7 +274,7 @@ def _opened(recorded: str, model_id: int, folder: Path) -> Iterator[tuple[io.Buf
     name = Path(recorded).name
     path = _place(Path(recorded), folder)
     try:
-        other = re.match(r"model_(\d+)_attempt_", name)
+        other = _NAME.match(name)
         if other is not None and int(other[1]) != model_id:
             raise DamagedError(
                 f"the model file {path} is that of model {other[1]}, not {model_id}; {_RESTORE}"

@@ -25,6 +25,7 @@ from worker.child.boosters import BoosterError, model_in, require_trees
 
 MOST_INSTRUCTIONS = 20_000_000  # a forest of 10,000 trees has 2,000,000
 _CHECK_EVERY = 4096  # instructions between two looks at the clock
+_KIND = re.compile("[<>=|]?[biufVU][0-9]{0,6}")  # of an array
 _BLOCK = 1 << 24  # bytes of an array between two of them
 
 
@@ -57,7 +58,7 @@ def load(file: io.BufferedIOBase, size: int, names: Collection[str], num_feature
 
 
 def _dtype(kind: str, _align: bool = False, _copy: bool = True) -> np.dtype[Any]:
-    if not isinstance(kind, str) or not re.fullmatch("[<>=|]?[biufVU][0-9]{0,6}", kind):
+    if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise UnreadableError("an array of something else than numbers or text")
     return np.dtype(kind, copy=True)
 
