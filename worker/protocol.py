@@ -5,7 +5,7 @@ The child says that it is :class:`Ready`; the supervisor gives one :class:`Order
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 
@@ -122,7 +122,8 @@ _MESSAGES = {
 
 def to_line(said: Order | Message) -> bytes:
     """Write an order or a message as a line."""
-    return json.dumps({type(said).__name__: asdict(said)}).encode() + b"\n"
+    # Not by asdict, which would copy all of a result first.
+    return json.dumps({type(said).__name__: said}, default=vars).encode() + b"\n"
 
 
 def read_order(line: bytes) -> Order:

@@ -29,9 +29,9 @@ ENVIRONMENT = {
     # How long a thread of OpenMP keeps a core while it waits for another: by default so long that a fit takes
     # ten times as long where another process wants the core.
     "GOMP_SPINCOUNT": "1000",
-    # Arrays go back to the system as soon as they are let go of, instead of into a heap full of holes.
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
-    # But not the small ones, for each of which the system would have to clear the memory anew.
+    # Large arrays go back to the system as soon as they are let go of, instead of into a heap full of holes.
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 23),
+    # But not the others, for each of which the system would have to clear the memory anew.
     "MALLOC_TRIM_THRESHOLD_": str(1 << 25),
     # No pool of threads is made at the import, which a fork would lose; jobs use one thread here anyway.
     "OPENBLAS_NUM_THREADS": "1",
