@@ -29,7 +29,7 @@ def run(task: Task) -> Result:
     seconds_loading, started = task.seconds, time.monotonic()
     shared = baselines.of_rows(rows, models[0].label)
     blocks = resampling.blocks_of(rows.times, models[0].label.reach)
-    sides, found = [], []
+    scored, beside, found = [], [], []
     with beside_main(task.threads, len(rows)) as pool:
         about_rows = pool.submit(of_rows, rows, models[0])
         for place, (model, pipeline) in enumerate(zip(models, pipelines, strict=True)):
@@ -39,15 +39,17 @@ def run(task: Task) -> Result:
             is_whole = columns == list(range(len(rows.names)))
             features = rows.features if is_whole else rows.features[:, columns]
             probabilities = measuring.predict(pipeline, features)
-            sides.append(pool.submit(_side, rows, model, place, probabilities, blocks, shared))
+            scored.append(pool.submit(_score, rows, model, probabilities, blocks))
+            beside.append(pool.submit(_beside, rows, model, place, probabilities, blocks, shared))
             about = about_rows.result()
             found.append(pool.submit(of_answers, rows, model, trained[model.id], probabilities, about))
     facts = [baseline.facts for baseline in shared]
     result: Result = {"num_samples": len(rows), "ml_baselines": facts}
     resampled = []
-    for name, side in zip("ab", sides, strict=True):
-        told, own, measured = side.result()
-        result |= {f"{name}_{column}": value for column, value in told.items()}
+    for name, of_model, of_baselines in zip("ab", scored, beside, strict=True):
+        told, measured = of_model.result()
+        against, own = of_baselines.result()
+        result |= {f"{name}_{column}": value for column, value in (told | against).items()}
         facts += [baseline.facts for baseline in own]
         resampled.append(measured)
     confidence = task.assignment.request.get("confidence")  # None: of a job of before version 8
@@ -66,17 +68,23 @@ def run(task: Task) -> Result:
     )
 
 
-def _side(  # noqa: PLR0917
+def _score(
+    rows: Dataset, model: Model, probabilities: NDArray[np.float64], blocks: Blocks
+) -> tuple[Result, Measured]:
+    """What is told of one of the models, and its resampled answers."""
+    scored = measuring.score(probabilities, rows.labels, model.ready_threshold)
+    return asdict(scored), intervals.measure(blocks, rows.labels, measuring.side(probabilities, scored))
+
+
+def _beside(  # noqa: PLR0917
     rows: Dataset,
     model: Model,
     place: int,
     probabilities: NDArray[np.float64],
     blocks: Blocks,
     shared: Sequence[Baseline],
-) -> tuple[Result, list[Baseline], Measured]:
-    """What is told of one of the models, its own baselines, and its resampled answers."""
+) -> tuple[Result, list[Baseline]]:
+    """How far it is above the best baseline, and the baselines of its own."""
     threshold = model.ready_threshold
-    scored = measuring.score(probabilities, rows.labels, threshold)
     own = baselines.of_model(rows, model.fitted, place + 1, threshold=threshold)
-    told = asdict(scored) | baselines.against([*shared, *own], probabilities > threshold, rows.labels, blocks)
-    return told, own, intervals.measure(blocks, rows.labels, measuring.side(probabilities, scored))
+    return baselines.against([*shared, *own], probabilities > threshold, rows.labels, blocks), own
