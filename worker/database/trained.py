@@ -59,7 +59,7 @@ def rows_with_target(
     relation = relation_of(source)
     fields = sql.SQL(", ").join(map(sql.Identifier, named))
     try:
-        with connection.cursor() as cursor:
+        with connection.cursor(binary=True) as cursor:
             cursor.execute(sql.SQL("SELECT {} FROM {} LIMIT 0").format(fields, relation))
             types = [column.type_code for column in cursor.description or []]
             is_bool = [info is not None and info.name == "bool" for info in map(_info(connection), types)]

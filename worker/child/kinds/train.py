@@ -60,7 +60,8 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     seconds_loading = task.seconds
     _require_both_classes(rows, model.fewest)
     parts = _split(task, rows)
-    found = traps.of_training(rows, parts, model.label, model.random_state, targets)
+    with beside_main(task.threads, len(rows)) as pool:
+        found = traps.of_training(rows, parts, model.label, model.random_state, targets, pool)
     rows.reorder(parts.order)
     fitted = slice(parts.num_fitted)
     set_aside = slice(parts.num_fitted, parts.num_fitted + parts.num_set_aside)

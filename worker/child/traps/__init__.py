@@ -4,6 +4,8 @@ Each is told as a :class:`Trap`, which becomes a row of ``ml_warnings``; ``ref_w
 What is found by trying is found on samples drawn by a seed; copies are looked for in all rows.
 """
 
+from concurrent.futures import Executor
+
 from worker.child.dataset import Dataset
 from worker.child.holdout import Holdout
 from worker.child.labels import Label
@@ -27,7 +29,9 @@ __all__ = [
 ]
 
 
-def of_training(rows: Dataset, parts: Holdout, label: Label, seed: int, targets: Floats | None) -> list[Trap]:
+def of_training(  # noqa: PLR0917
+    rows: Dataset, parts: Holdout, label: Label, seed: int, targets: Floats | None, pool: Executor
+) -> list[Trap]:
     """What is wrong with the rows of a training, before they are reordered.
 
     Args:
@@ -36,12 +40,18 @@ def of_training(rows: Dataset, parts: Holdout, label: Label, seed: int, targets:
         label: what is to be learned.
         seed: of the samples.
         targets: without a horizon, the target and the features of some rows, one row each.
+        pool: takes what can be done beside the rest.
     """
+    of_target = pool.submit(lambda: list(tells_target(rows.names, targets)))
+    of_label = pool.submit(
+        lambda: list(tells_label(rows, seed, targets if label.future_minutes is None else None))
+    )
     of_moments = moments_told(rows, seed)
+    found = list(same_series(rows, of_moments, parts))
     return [
-        *tells_target(rows.names, targets),
-        *tells_label(rows, seed, targets if label.future_minutes is None else None),
-        *same_series(rows, of_moments, parts),
+        *of_target.result(),
+        *of_label.result(),
+        *found,
         *feature_of_moment(rows.names, of_moments, parts.kind),
         *without_label(rows, label, seed),
         *few_positives(rows.labels[parts.fitted]),
