@@ -21,10 +21,10 @@ def every(probabilities: np.ndarray) -> np.ndarray:
     return np.concatenate([[0.0], (values[1:] + values[:-1]) / 2]) if values[0] > 0 else values[:-1]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("rule", "metric"), [("f1", f1_score), ("mcc", matthews_corrcoef)])
 def test_no_threshold_has_a_better_metric(seed: int, rule: str, metric: object) -> None:
-    probabilities, labels = scored(seed, rows=400)
+    probabilities, labels = scored(seed)
     chosen = choose(rule, probabilities, labels).threshold
     best = max(metric(labels, probabilities > threshold) for threshold in every(probabilities))  # type: ignore[operator]
     assert metric(labels, probabilities > chosen) == pytest.approx(best, abs=1e-12)  # type: ignore[operator]
