@@ -74,7 +74,7 @@ def require_trees(left: NDArray[Any], right: NDArray[Any], is_leaf: NDArray[np.b
         len(left) == 0
         or (children < 1).any()  # nobody is the root's parent
         or (children >= len(left)).any()
-        or len(np.unique(children)) < len(children)
+        or _has_two(children, len(left))
     ):
         raise BoosterError("its nodes are no tree")
 
@@ -144,7 +144,7 @@ def _check_nodes(trees: list[dict[str, Any]], num_features: int) -> None:
         (children < 1).any()  # nobody is the root's parent
         or (children >= size[of_tree]).any()
         or (parents[children + first[of_tree]] != of_tree - first[of_tree]).any()
-        or len(np.unique(children + first[of_tree])) < len(children)
+        or _has_two(children + first[of_tree], len(first))
         or (parents[roots] != _NO_PARENT).any()
         or (parents < 0).any()
         or (np.delete(parents, roots) >= np.delete(size, roots)).any()
@@ -152,6 +152,13 @@ def _check_nodes(trees: list[dict[str, Any]], num_features: int) -> None:
         raise BoosterError("its nodes are no tree")
     if (asked[inner] < 0).any() or (asked[inner] >= num_features).any():
         raise BoosterError("a tree asks for a feature that is not there")
+
+
+def _has_two(numbers: NDArray[np.int64], size: int) -> bool:
+    """Whether one of these numbers below ``size`` is there twice; marks are much quicker than ``np.unique``."""
+    is_there = np.zeros(size, bool)
+    is_there[numbers] = True
+    return np.count_nonzero(is_there) < len(numbers)
 
 
 class _Reader:

@@ -198,7 +198,9 @@ def some_of(items: NDArray[Any], most: int, seed: int = 0) -> NDArray[Any]:
     """All items, or at most so many of them in their order, drawn by a seed."""
     if len(items) <= most:
         return items
-    return items[np.unique(np.random.default_rng(seed).integers(0, len(items), most))]
+    is_drawn = np.zeros(len(items), bool)
+    is_drawn[np.random.default_rng(seed).integers(0, len(items), most)] = True
+    return items[is_drawn]
 
 
 class _Growing:

@@ -144,8 +144,10 @@ def same_series(rows: Dataset, of_moments: OfMoments, parts: Holdout | None = No
         return
     contents = _contents([column[chosen] for column in columns])
     coins, times = rows.coins[chosen].astype(np.int64), rows.times[chosen]
-    _, kind_of, numbers = np.unique(contents, return_inverse=True, return_counts=True)
-    bits = np.log2(len(chosen) / numbers)[kind_of]
+    several = _in_company(contents)
+    _, kind_of, numbers = np.unique(contents[several], return_inverse=True, return_counts=True)
+    bits = np.full(len(chosen), np.log2(len(chosen)))
+    bits[several] = np.log2(len(chosen) / numbers)[kind_of]
     of_coin = np.bincount(coins, weights=bits)
     for by_time in (True, False):
         found = _copies(coins, times, contents, bits, by_time=by_time)
@@ -169,6 +171,12 @@ def same_series(rows: Dataset, of_moments: OfMoments, parts: Holdout | None = No
             return
 
 
+def _in_company(keys: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Places of all keys that are there more than once, and of a few others, without the time of a sort."""
+    buckets = (keys >> np.uint64(63 - len(keys).bit_length())).astype(np.intp)
+    return np.flatnonzero(np.bincount(buckets)[buckets] > 1)
+
+
 def _copies(
     coins: NDArray[np.int64],
     times: NDArray[np.int64],
@@ -179,7 +187,8 @@ def _copies(
 ) -> Iterator[tuple[int, int, float, int, int]]:
     """Pairs of coins, the bits and the rows that they share, and by how much time these are moved."""
     keys = mixed(contents ^ mixed(times.view(np.uint64))) if by_time else contents
-    order = np.argsort(keys, kind="stable")  # within a key by coin and time
+    order = _in_company(keys)
+    order = order[np.argsort(keys[order], kind="stable")]  # within a key by coin and time
     keys, coins, times = keys[order], coins[order], times[order]
     bits, contents = bits[order], contents[order]
     is_same = keys[1:] == keys[:-1]

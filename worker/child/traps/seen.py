@@ -96,11 +96,11 @@ def better_on_seen(
 
 def _clustered(scores: Floats, positive: NDArray[np.bool_], coins: NDArray[np.int32]) -> tuple[float, float]:
     """ROC AUC, and its variance by coins."""
-    above, below = np.sort(scores[positive]), np.sort(scores[~positive])
+    by_score = np.argsort(scores)
+    above, below = by_score[positive[by_score]], by_score[~positive[by_score]]
     placed = np.empty(len(scores))
-    for own, others in ((positive, below), (~positive, above)):
-        values = scores[own]
-        low, high = (np.searchsorted(others, values, side=side) for side in _SIDES)
+    for own, others in ((above, below), (below, above)):
+        low, high = (np.searchsorted(scores[others], scores[own], side=side) for side in _SIDES)
         placed[own] = (low + high) / 2 / len(others)
     placed[~positive] = 1 - placed[~positive]
     area = float(placed[positive].mean())
