@@ -23,7 +23,7 @@ from worker.child.dataset import Dataset
 from worker.child.labels import Label
 from worker.child.resampling import Blocks
 
-MOST_SAMPLED = 100_000  # rows of a class that a rule is chosen on
+MOST_SAMPLED = 50_000  # rows of a class that a rule is chosen on
 
 Answers = NDArray[np.bool_]
 
@@ -48,7 +48,7 @@ def choose(
 ) -> Rule | None:
     """The feature, direction and threshold with the best F1 on these rows, the first of several.
 
-    On a sample: at most 100,000 rows of either class, which count for all of it. The threshold is a value
+    On a sample: at most 50,000 rows of either class, which count for all of it. The threshold is a value
     that a row has, written as short as its float32 allows; a missing value is negative. At least one row that
     has a value is negative, too: what says always positive is another baseline.
 

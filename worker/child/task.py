@@ -33,7 +33,7 @@ _PING_SECONDS = 3.0  # to see whether a connection is still good
 _LONGEST_PAUSE_SECONDS = 15.0  # between two trials to store a file
 _MORE = 1.5  # times as many rows as foreseen: the room for them is asked for again
 _MOST_GUESSED = 1_000_000  # rows that room is made for before they come, where the planner guesses
-_ROWS_WITH_TARGET = 20_000  # that are read beside the others
+_ROWS_WITH_TARGET = 5_000  # that are read beside the others
 LOADED, SCORED = 0.3, 0.95  # shares of the progress bar
 
 

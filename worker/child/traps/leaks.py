@@ -228,6 +228,8 @@ def tells_target(names: Sequence[str], targets: Floats | None) -> Iterator[Trap]
         values, own = target[known], column[known]
         if len(np.unique(own)) < 2 or len(np.unique(values)) < 3 or len(own) < 30 or told >= MOST_TOLD:
             continue
+        if _goes_both_ways(_thin(values), _thin(own)):
+            continue
         order = np.lexsort((own, values))
         values, own = values[order], own[order]
         noise = 1e-5 * np.maximum(np.abs(own[1:]), np.abs(own[:-1]))
@@ -250,6 +252,13 @@ def tells_target(names: Sequence[str], targets: Floats | None) -> Iterator[Trap]
             feature=name,
             number=1.0 if rises else -1.0,
         )
+
+
+def _goes_both_ways(values: Floats, own: Floats) -> bool:
+    """Whether a few rows show that one rises and falls with the other, by more than any noise."""
+    own = own[np.argsort(values)]
+    steps, large = np.diff(own), 0.01 * np.maximum(np.abs(own[1:]), np.abs(own[:-1]))
+    return bool((steps > large).any() and (steps < -large).any())
 
 
 def _makes_target(numbers: Sequence[int], targets: Floats | None) -> bool:
