@@ -286,6 +286,17 @@ def test_trees_of_xgboost_that_lead_astray_are_refused(booster: xgboost.Booster,
         load(dumped(harmed))
 
 
+def test_children_that_xgboost_would_not_find_are_refused(booster: xgboost.Booster) -> None:
+    """It takes the node behind the left child for the right one: that may be the node itself, and no end."""
+    model = json.loads(bytes(booster.save_raw("json")))
+    tree = model["learner"]["gradient_booster"]["model"]["trees"][1]
+    left, right = tree["left_children"], tree["right_children"]
+    left[0], right[0] = right[0], left[0]
+    harmed = xgboost.Booster(model_file=bytearray(json.dumps(model).encode()))
+    with pytest.raises(BoosterError, match="no tree"):
+        model_in(bytes(harmed.save_raw("ubj")), FEATURES)
+
+
 def test_a_booster_for_other_rows_is_refused(booster: xgboost.Booster) -> None:
     raw = bytes(booster.save_raw("ubj"))
     with pytest.raises(BoosterError, match="not for two classes and 5 features"):
