@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from worker.child import intervals
 from worker.child.assignment import HALF
+from worker.child.ranking import Ranking
 from worker.child.resampling import Blocks
 
 IMPORTANCE_ROWS = 5_000
@@ -46,7 +47,7 @@ class Score:
 
 
 def measure(
-    model: Pipeline,
+    model: Pipeline | Ranking,
     names: Sequence[str],
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],
@@ -60,6 +61,7 @@ def measure(
 ) -> dict[str, Any]:
     """Everything that is told of a model on some rows, by the names of the results' columns.
 
+    What the model answers are the ``probabilities``; it is asked once more for importance alone.
     ``blocks`` are those of the rows; ``pool`` takes what can be done beside the rest; ``order`` is the rising
     one of the probabilities, where it is known already.
     """
@@ -87,7 +89,7 @@ def side(probabilities: NDArray[np.float64], scored: Score) -> intervals.Side:
     )
 
 
-def predict(model: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float64]:
+def predict(model: Pipeline | Ranking, features: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probability of each row to be positive."""
     return np.asarray(model.predict_proba(features)[:, 1], dtype=np.float64).clip(0, 1)
 
@@ -216,7 +218,7 @@ def _spread(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:
 
 
 def importance(
-    model: Pipeline,
+    model: Pipeline | Ranking,
     names: Sequence[str],
     features: NDArray[np.float32],
     labels: NDArray[np.uint8],

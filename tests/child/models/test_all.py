@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.numpy_pickle import NumpyUnpickler
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -23,6 +24,7 @@ from worker.child.assignment import Fewest, Model
 from worker.child.fitting import fit, parse_params
 from worker.child.kinds.train import FITTED
 from worker.child.labels import Label
+from worker.child.ranking import Ranking
 from worker.child.task import LOADED
 from worker.errors import JobError
 
@@ -266,6 +268,30 @@ def test_predictions_are_the_same_at_each_call_and_for_any_number_of_threads(
         fitted(model_type, params, data, threads=threads).predict_proba(data[0]) for threads in (1, 2, 2, 4)
     ]
     assert all(np.array_equal(chances[0], other) for other in chances)
+
+
+@pytest.mark.parametrize("missing", [0, 0.1])
+@pytest.mark.parametrize(
+    ("model_type", "own"), [("gradient_boosting", {}), ("random_forest", {"criterion": ("text", "entropy")})]
+)
+def test_what_ranks_rows_for_a_model_of_scikit_learn_ranks_them_alike(
+    reference: list[dict[str, Any]], model_type: str, own: dict[str, tuple[str, str]], missing: float
+) -> None:
+    data, (others, _) = rows(2000, missing=missing), rows(2000, seed=1, missing=0.2)
+    others[:3] = [1e38, -1e38, 0, 1], [-1e38, 0, 1e38, -0.0], [0, 0, 0, 0]
+    model = fitted(model_type, defaults(reference, model_type) | own, data)
+    ranking = models.ranking(models.load(model_type), model)
+    assert isinstance(ranking, Ranking)
+    ranks, chances = ranking.predict_proba(others)[:, 1], model.predict_proba(others)[:, 1]
+    sums, expected = logit(ranks), chances if model_type == "random_forest" else logit(chances)
+    apart = sums - expected
+    assert apart == pytest.approx(np.full(len(apart), apart.mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["xgboost", "random_forest", "logistic_regression", "neural_network"])
+def test_a_model_of_another_kind_ranks_rows_itself(reference: list[dict[str, Any]], model_type: str) -> None:
+    model = fitted(model_type, defaults(reference, model_type), rows())
+    assert models.ranking(models.load(model_type), model) is model
 
 
 @pytest.mark.parametrize("model_type", TYPES)

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from worker.child import baselines, parts
+from worker.child import baselines, models, parts
 from worker.child.concurrency import beside_main
 from worker.child.found import of_answers, of_rows
 from worker.child.measuring import measure, predict
@@ -38,7 +38,7 @@ def run(task: Task) -> Result:
         order = np.argsort(probabilities)  # once: of many rows it takes long
         by_part = pool.submit(parts.facts, rows, probabilities, order, model.ready_threshold)
         measured = measure(
-            pipeline,
+            models.ranking(models.load(model.model_type), pipeline),
             rows.names,
             rows.features,
             rows.labels,

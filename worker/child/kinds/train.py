@@ -26,6 +26,7 @@ from worker.child.dataset import Dataset
 from worker.child.measuring import measure, predict
 from worker.child.models._shared import Weights
 from worker.child.progress import Report
+from worker.child.ranking import Ranking
 from worker.child.resampling import blocks_of
 from worker.child.task import LOADED, SCORED, Result, Task, load_rows, rows_with_target, store_file
 from worker.child.thresholds import Chosen
@@ -107,7 +108,8 @@ def run(task: Task) -> Result:  # noqa: PLR0915  # step by step
     probabilities = predict(pipeline, measured_on.features)
     with beside_main(task.threads, len(rows)) as pool:
         stats = pool.submit(feature_stats.describe, rows.names, rows.features, model.random_state)
-        measured = _measure(model, pipeline, measured_on, known, probabilities, chosen.threshold, pool)
+        ranking = models.ranking(model_type, pipeline)
+        measured = _measure(model, ranking, measured_on, known, probabilities, chosen.threshold, pool)
     found += [traps.Trap("fit", "warning", warning[:2000]) for warning in warnings]
     found += [*traps.degenerate(probabilities, chosen.threshold), *traps.constant(stats.result())]
     task.report(SCORED if num_folds == 0 else fitted_at, "Writing the model file")
@@ -182,7 +184,7 @@ def _choose_threshold(task: Task, pipeline: Pipeline, rows: Dataset) -> Chosen:
 
 def _measure(  # noqa: PLR0917
     model: Model,
-    pipeline: Pipeline,
+    ranking: Pipeline | Ranking,
     rows: Dataset,
     fitted: Fitted,
     probabilities: NDArray[np.float64],
@@ -195,7 +197,7 @@ def _measure(  # noqa: PLR0917
         baselines.beside, rows, model.label, fitted, blocks, probabilities > threshold, threshold=threshold
     )
     measured = measure(
-        pipeline,
+        ranking,
         rows.names,
         rows.features,
         rows.labels,

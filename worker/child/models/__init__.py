@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from worker.child.models._shared import Features, Labels, Params, Weights
     from worker.child.numbers import Numbers
     from worker.child.progress import Report
+    from worker.child.ranking import Ranking
 
 GROUP = "ml_worker.models"
+
+_MOST_NODES = 1_000_000  # that are written down once more
 
 
 class ModelType(Protocol):
@@ -97,6 +100,19 @@ def numbers(module: ModelType, pipeline: "Pipeline") -> "Numbers | None":
     """The fitted pipeline as plain numbers; None where its type gives none."""
     of_type = getattr(module, "numbers", None)
     return None if of_type is None else cast("Numbers", of_type(pipeline))
+
+
+def ranking(module: ModelType, pipeline: "Pipeline") -> "Pipeline | Ranking":
+    """What puts rows in the order in which the pipeline does, as quickly as this worker can."""
+    if module.engine(pipeline[-1]) != "scikit-learn":
+        return pipeline
+    from worker.child.numbers import Trees  # noqa: PLC0415
+    from worker.child.ranking import Ranking  # noqa: PLC0415  # importing this package imports no ML
+
+    found = numbers(module, pipeline)
+    if not isinstance(found, Trees) or len(found.trees) > _MOST_NODES:
+        return pipeline
+    return Ranking(found, pipeline.n_features_in_)
 
 
 def _with_last(pipeline: "Pipeline", change: Callable[[Any], Any] | None) -> "Pipeline":

@@ -99,9 +99,9 @@ def _clustered(scores: Floats, positive: NDArray[np.bool_], coins: NDArray[np.in
     by_score = np.argsort(scores)
     above, below = by_score[positive[by_score]], by_score[~positive[by_score]]
     placed = np.empty(len(scores))
-    for own, others in ((above, below), (below, above)):
-        low, high = (np.searchsorted(scores[others], scores[own], side=side) for side in _SIDES)
-        placed[own] = (low + high) / 2 / len(others)
+    for these, others in ((above, below), (below, above)):
+        low, high = (np.searchsorted(scores[others], scores[these], side=side) for side in _SIDES)
+        placed[these] = (low + high) / 2 / len(others)
     placed[~positive] = 1 - placed[~positive]
     area = float(placed[positive].mean())
     _, of_coin = np.unique(coins, return_inverse=True)
