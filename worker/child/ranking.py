@@ -1,6 +1,6 @@
 """Puts rows in the order that a model gives them, where another library does it quicker.
 
-Permutation importance asks for half a million answers, of which the order alone counts. A sum of trees
+Permutation importance of ten features asks for 255,000 answers, whose order alone counts. A sum of trees
 takes half the time in xgboost that it takes in scikit-learn, so the trees are written down for it.
 """
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 GROUP = "ml_worker.models"
 
-_MOST_NODES = 1_000_000  # that are written down once more
-
 
 class ModelType(Protocol):
     """What a module of this package offers.
@@ -30,7 +28,8 @@ class ModelType(Protocol):
     sets their number in a model that was fitted elsewhere. Where the worker's own model is more than the
     public libraries know, there are ``for_file(model)``, which gives the same model as they know it, and
     ``from_file(model)``, which takes it back. A type whose models the database can answer for has
-    ``numbers(pipeline)``, which gives :data:`worker.child.numbers.Numbers`.
+    ``numbers(pipeline)``, which gives :data:`worker.child.numbers.Numbers`. One that another library predicts
+    with more quickly has ``ranking(pipeline)``, which puts rows in the same order.
 
     Attributes:
         TO_TRAIN: bytes that a TRAIN takes at its peak, for each value (rows by features) and for each row.
@@ -103,16 +102,9 @@ def numbers(module: ModelType, pipeline: "Pipeline") -> "Numbers | None":
 
 
 def ranking(module: ModelType, pipeline: "Pipeline") -> "Pipeline | Ranking":
-    """What puts rows in the order in which the pipeline does, as quickly as this worker can."""
-    if module.engine(pipeline[-1]) != "scikit-learn":
-        return pipeline
-    from worker.child.numbers import Trees  # noqa: PLC0415
-    from worker.child.ranking import Ranking  # noqa: PLC0415  # importing this package imports no ML
-
-    found = numbers(module, pipeline)
-    if not isinstance(found, Trees) or len(found.trees) > _MOST_NODES:
-        return pipeline
-    return Ranking(found, pipeline.n_features_in_)
+    """What puts rows in the order in which the pipeline does, as quickly as its type can."""
+    of_type = getattr(module, "ranking", None)
+    return pipeline if of_type is None else cast("Ranking", of_type(pipeline))
 
 
 def _with_last(pipeline: "Pipeline", change: Callable[[Any], Any] | None) -> "Pipeline":
