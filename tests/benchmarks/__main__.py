@@ -1,4 +1,4 @@
-"""Every benchmark at its default size, a few minutes: ``python -m tests.benchmarks [--json FILE]``."""
+"""Every benchmark at its default size, half an hour: ``python -m tests.benchmarks [--json FILE]``."""
 
 import subprocess
 import sys
