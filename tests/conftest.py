@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,9 +149,15 @@ def db(make_database: Callable[[], Database]) -> Database:
     return make_database()
 
 
-def _as(user: str) -> Callable[[Database], Iterator[Connection]]:
-    def connection(db: Database) -> Iterator[Connection]:
-        with db.connect(user) as opened:
+@pytest.fixture
+def session(db: Database) -> Callable[[str], AbstractContextManager[Connection]]:
+    """Gives a session of a user."""
+    return db.connect
+
+
+def _as(user: str) -> Callable[..., Iterator[Connection]]:
+    def connection(session: Callable[[str], AbstractContextManager[Connection]]) -> Iterator[Connection]:
+        with session(user) as opened:
             yield opened
 
     return connection

@@ -1,6 +1,8 @@
 """The tests of a file share a database; each finds an empty queue."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 
 import pytest
 
@@ -35,15 +37,7 @@ def sessions(make_database: Callable[[], Database]) -> Iterator[Sessions]:
     sessions.close()
 
 
-def _as(user: str) -> Callable[[Database, Sessions], Iterator[Connection]]:
-    def connection(db: Database, sessions: Sessions) -> Iterator[Connection]:
-        with sessions.of(db, user) as opened:
-            yield opened
-
-    return connection
-
-
-owner = pytest.fixture(_as("owner"), name="owner")
-client = pytest.fixture(_as("anna"), name="client")
-reader = pytest.fixture(_as("rosa"), name="reader")
-worker = pytest.fixture(_as("wanda"), name="worker")
+@pytest.fixture
+def session(db: Database, sessions: Sessions) -> Callable[[str], AbstractContextManager[Connection]]:
+    """Gives one that an earlier test of the file has used; so ``owner``, ``client`` and the others get it."""
+    return partial(sessions.of, db)

@@ -104,7 +104,7 @@ def numbers(module: ModelType, pipeline: "Pipeline") -> "Numbers | None":
 def ranking(module: ModelType, pipeline: "Pipeline") -> "Pipeline | Ranking":
     """What puts rows in the order in which the pipeline does, as quickly as its type can."""
     of_type = getattr(module, "ranking", None)
-    return pipeline if of_type is None else cast("Ranking", of_type(pipeline))
+    return pipeline if of_type is None else cast("Pipeline | Ranking", of_type(pipeline))
 
 
 def _with_last(pipeline: "Pipeline", change: Callable[[Any], Any] | None) -> "Pipeline":
